@@ -1,0 +1,2 @@
+import { isPagestreamError } from "pagestream/ltx";
+export const x: boolean = isPagestreamError(1);

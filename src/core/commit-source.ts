@@ -1,0 +1,87 @@
+/**
+ * What the engine needs of whoever sees a database's commits: a capture VFS or a WAL follower.
+ *
+ * @module
+ */
+
+/** One page image. `pgno` counts from 1; `data` has the length of the page size. */
+export interface PageImage {
+  readonly pgno: number;
+  readonly data: Uint8Array;
+}
+
+/** The pages of one committed transaction, read on demand so that a large one is never held twice in memory. */
+export interface CommittedPages {
+  /** Page numbers in ascending order, each at most `commit`, never the lock page. */
+  readonly pgnos: Uint32Array;
+  /**
+   * The image of page `pgnos[index]` as of this commit. Returns a view that is valid until the next call and only
+   * while {@linkcode CommitListener.commit} runs: copy or encode what is to be kept.
+   */
+  read(index: number): Uint8Array;
+}
+
+/** One committed transaction, handed over synchronously at the commit itself. */
+export interface CommittedTransaction {
+  /** Counts the commits of this source from 1; gives {@linkcode DatabaseImage.sequence} its meaning. */
+  readonly sequence: number;
+  /** Page size in bytes after the transaction. */
+  readonly pageSize: number;
+  /** Database size in pages after the transaction; 0 for an empty file. */
+  readonly commit: number;
+  /** Database size in pages before it, in pages of the old size. */
+  readonly previousCommit: number;
+  /** True when `pages` holds every page of the database: its page size changed. */
+  readonly full: boolean;
+  /** Every page the transaction wrote, and every page in (previousCommit, commit]. */
+  readonly pages: CommittedPages;
+}
+
+/** Who receives the commits of a {@linkcode CommitSource}. */
+export interface CommitListener {
+  /** Called at each commit. Must not wait; what it throws turns into `needsFull`, never into a failed COMMIT. */
+  commit(transaction: CommittedTransaction): void;
+  /** Continuity is in doubt: the next file must hold every page. */
+  needsFull(reason: string): void;
+}
+
+/** Options of {@linkcode CommitSource.image}. */
+export interface ImageOptions {
+  /** Page numbers in ascending order; all pages of the database when left out. Numbers past the size are skipped. */
+  readonly pages?: Uint32Array | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Pages of a database as of one commit boundary. */
+export interface DatabaseImage {
+  /** The last commit this image includes; commits with a larger sequence come after it. */
+  readonly sequence: number;
+  /** Page size in bytes; 0 when the database file is empty. */
+  readonly pageSize: number;
+  /** Database size in pages at the boundary. */
+  readonly commit: number;
+  /**
+   * The pages in ascending order, in runs of at least 1 MiB except the last, without the lock page. A run's arrays
+   * are valid until the next run is asked for.
+   */
+  readonly runs: AsyncIterable<readonly PageImage[]>;
+}
+
+/** A source of commits: what `replicate` reads from. */
+export interface CommitSource {
+  /** What to call the database in errors and events: its path. */
+  readonly name: string;
+  /** Page size at the last commit; 0 while the database is empty. */
+  readonly pageSize: number;
+  /** Size in pages at the last commit. */
+  readonly commit: number;
+  /** The last commit's sequence; 0 before the first. */
+  readonly sequence: number;
+  /**
+   * Starts delivery to the one listener a source can have, beginning with the first commit after the call.
+   * Returns the function that ends it.
+   */
+  listen(listener: CommitListener): () => void;
+  /** The given pages, or all of them, as of one commit boundary, while commits go on. */
+  image(options?: ImageOptions): Promise<DatabaseImage>;
+}

@@ -1,0 +1,4 @@
+export * from "./clock.ts";
+export * from "./commit-source.ts";
+export * from "./errors.ts";
+export * from "./sync-files.ts";

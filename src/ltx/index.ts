@@ -1,0 +1,1 @@
+export { isPagestreamError } from "../core/errors.ts";

@@ -1,0 +1,37 @@
+/**
+ * Errors that every object store throws.
+ *
+ * @module
+ */
+import { type ErrorDetails, PagestreamError } from "../core/errors.ts";
+
+/** The object does not exist. */
+export class NotFoundError extends PagestreamError {
+  constructor(details: ErrorDetails) {
+    super("NOT_FOUND", details);
+  }
+}
+
+/** A condition (`ifNoneMatch`, `ifMatch`) did not hold; nothing was written or read. */
+export class PreconditionFailedError extends PagestreamError {
+  constructor(details: ErrorDetails) {
+    super("PRECONDITION_FAILED", details);
+  }
+}
+
+/** The store refused, failed or could not be reached. */
+export class StoreError extends PagestreamError {
+  /** True where the same request may succeed later. */
+  readonly retryable: boolean;
+  /** Milliseconds the store asked to wait, where it did. */
+  readonly retryAfterMs: number | undefined;
+
+  constructor(
+    details: ErrorDetails,
+    options: { readonly retryable?: boolean; readonly retryAfterMs?: number | undefined } = {},
+  ) {
+    super("STORE", details);
+    this.retryable = options.retryable ?? false;
+    this.retryAfterMs = options.retryAfterMs;
+  }
+}

@@ -1,0 +1,121 @@
+/**
+ * The contract between a replica and the place it lives in: all that a back end implements.
+ *
+ * Keys are `/`-separated, relative to the path the store was made for, without a leading slash. Every store passes
+ * `testObjectStore` of `pagestream/testing`.
+ *
+ * @module
+ */
+
+/** What a store can do beyond plain reading and writing. A feature that needs a missing one refuses, it never weakens. */
+export interface StoreCapabilities {
+  /** `put` with `ifNoneMatch: "*"` creates atomically: of two racing writers one wins. */
+  readonly conditionalPut: boolean;
+  /** `put` with `ifMatch` replaces atomically. */
+  readonly conditionalReplace: boolean;
+  /** Conditions hold for objects of any size, multipart ones included. */
+  readonly conditionalLarge: boolean;
+  /** `deleteOne` honours `ifMatch`. */
+  readonly conditionalDelete: boolean;
+  /** `list` yields metadata, so that exact times cost no request per object. */
+  readonly metadataInList: boolean;
+  /** `get` honours `offset` and `length` without transferring the rest. */
+  readonly rangedGet: boolean;
+  /** The store can announce new objects. */
+  readonly watch: boolean;
+}
+
+/** String metadata kept with an object. Names are lower case; every store keeps at least `litestream-timestamp`. */
+export type ObjectMetadata = Readonly<Record<string, string>>;
+
+/** What is known of an object without reading it. */
+export interface ObjectInfo {
+  readonly key: string;
+  /** Size in bytes. */
+  readonly size: number;
+  /** Opaque version tag; empty where the store has none. */
+  readonly etag: string;
+  readonly lastModified: Date;
+  /** Present where known: always from `head` and `get`, from `list` only with `metadataInList`. */
+  readonly metadata?: ObjectMetadata | undefined;
+}
+
+/** Options of {@linkcode ObjectStore.get}. */
+export interface GetOptions {
+  /** First byte. @default 0 */
+  readonly offset?: number | undefined;
+  /** Number of bytes; to the end when left out. A range past the end is cut, or empty. */
+  readonly length?: number | undefined;
+  /** Read only this version, else `PreconditionFailedError`. */
+  readonly ifMatch?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A body and what came with it. */
+export interface GetResult {
+  /** The bytes asked for. A body cut short by the transport ends in an error, never quietly. */
+  readonly body: ReadableStream<Uint8Array>;
+  /** Size of the whole object in bytes, whatever range was asked for. */
+  readonly size: number;
+  readonly etag: string;
+  readonly lastModified: Date;
+  readonly metadata: ObjectMetadata;
+}
+
+/** Options of {@linkcode ObjectStore.put}. */
+export interface PutOptions {
+  /** `"*"`: create only, else `PreconditionFailedError`. */
+  readonly ifNoneMatch?: "*" | undefined;
+  /** Replace only this version, else `PreconditionFailedError`. */
+  readonly ifMatch?: string | undefined;
+  readonly metadata?: ObjectMetadata | undefined;
+  /** Upper bound in bytes of a streamed body, for stores that must know the length first. */
+  readonly sizeBound?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What a store tells of an object it has written. */
+export interface PutResult {
+  readonly etag: string;
+  readonly lastModified: Date;
+}
+
+/** Options of {@linkcode ObjectStore.list}. */
+export interface ListOptions {
+  /** Only keys that begin with this. @default "" */
+  readonly prefix?: string | undefined;
+  /** Only keys that sort after this one. */
+  readonly startAfter?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A place for objects. Methods are safe to call concurrently. */
+export interface ObjectStore {
+  /** Scheme name as in Litestream: `file`, `s3`, `memory`. */
+  readonly type: string;
+  /** Where this is, for messages and logs: never a secret. */
+  readonly description: string;
+  readonly capabilities: StoreCapabilities;
+  /**
+   * How Litestream lays out keys on this kind of store: `ltx/<level decimal>/<name>`, or `<level %04x>/<name>` on
+   * S3 and OSS. @default "directory"
+   */
+  readonly layout?: "directory" | "hex" | undefined;
+  /** True where writing is local and cheap, so that commits need not be grouped for a second. @default false */
+  readonly local?: boolean | undefined;
+  /** Reads an object or a part of it; a missing key is `NotFoundError`. */
+  get(key: string, options?: GetOptions): Promise<GetResult>;
+  /** Writes a whole object; nothing is visible before the last byte. Bytes are not kept after the promise settles. */
+  put(key: string, body: Uint8Array | AsyncIterable<Uint8Array>, options?: PutOptions): Promise<PutResult>;
+  /** What is known of an object; a missing key is `NotFoundError`. */
+  head(key: string, options?: { readonly signal?: AbortSignal | undefined }): Promise<ObjectInfo>;
+  /** Removes objects; missing ones are no error. A key that could not be removed is. */
+  delete(keys: readonly string[], options?: { readonly signal?: AbortSignal | undefined }): Promise<void>;
+  /** Removes one object, or only that version of it; missing is no error. */
+  deleteOne(
+    key: string,
+    options?: { readonly ifMatch?: string | undefined; readonly signal?: AbortSignal | undefined },
+  ): Promise<void>;
+  /** Objects in key order (by UTF-16 code unit; keys of a replica are ASCII). Ends with an error rather than short. */
+  list(options?: ListOptions): AsyncIterable<ObjectInfo>;
+}
