@@ -1,4 +1,5 @@
-export * from "./clock.ts";
 export * from "./commit-source.ts";
 export * from "./errors.ts";
+export * from "./platform.ts";
+export * from "./retry.ts";
 export * from "./sync-files.ts";

@@ -1,5 +1,5 @@
 /**
- * Time as an argument: nothing in the core reads a clock or sets a timer of its own.
+ * Time and chance as arguments: nothing in the core reads a clock, sets a timer or draws a number of its own.
  *
  * @module
  */
@@ -14,5 +14,9 @@ export interface Clock {
   schedule(callback: () => void, delayMs: number): () => void;
 }
 
-/** A source of random bytes for names and keys; must be unpredictable outside tests. */
-export type RandomBytes = (length: number) => Uint8Array<ArrayBuffer>;
+/** What a runtime gives the engine. */
+export interface Platform {
+  readonly clock: Clock;
+  /** `length` unpredictable bytes, for keys and names. */
+  readonly randomBytes: (length: number) => Uint8Array<ArrayBuffer>;
+}
