@@ -16,4 +16,5 @@ export const webPlatform: Platform = {
     },
   },
   randomBytes: (length) => crypto.getRandomValues(new Uint8Array(length)),
+  newAborter: () => new AbortController(),
 };

@@ -14,9 +14,17 @@ export interface Clock {
   schedule(callback: () => void, delayMs: number): () => void;
 }
 
+/** A signal and the means to abort it, as the web's AbortController. */
+export interface Aborter {
+  readonly signal: AbortSignal;
+  abort(reason?: unknown): void;
+}
+
 /** What a runtime gives the engine. */
 export interface Platform {
   readonly clock: Clock;
   /** `length` unpredictable bytes, for keys and names. */
   readonly randomBytes: (length: number) => Uint8Array<ArrayBuffer>;
+  /** A new AbortController of the runtime, whose signal its own calls (fetch) accept. */
+  readonly newAborter: () => Aborter;
 }
