@@ -1,1 +1,73 @@
 #!/usr/bin/env node
+/**
+ * The `pagestream` command. Runs on any Node since 20: one that is too old hands over to the Node that this package
+ * brings with it, with the same arguments, terminal, signals and exit code.
+ *
+ * @module
+ */
+
+const [major, minor] = process.versions.node.split(".").map(Number);
+
+if (major > 22 || (major === 22 && minor >= 13)) {
+  const { main } = await import("../dist/cli/main.js");
+  process.exitCode = await main(process.argv.slice(2));
+} else {
+  await handOver();
+}
+
+async function handOver() {
+  const [
+    { spawn },
+    { existsSync, realpathSync },
+    { createRequire },
+    { constants },
+    { dirname, join },
+  ] = await Promise.all([
+    import("node:child_process"),
+    import("node:fs"),
+    import("node:module"),
+    import("node:os"),
+    import("node:path"),
+  ]);
+
+  let node;
+  try {
+    const manifest = createRequire(import.meta.url).resolve("node/package.json");
+    node = join(dirname(manifest), "bin", process.platform === "win32" ? "node.exe" : "node");
+  } catch {
+    node = undefined;
+  }
+  // A file that is this very Node would start itself for ever.
+  if (
+    node === undefined ||
+    !existsSync(node) ||
+    realpathSync(node) === realpathSync(process.execPath)
+  ) {
+    console.error(
+      `Cannot run pagestream on Node ${process.versions.node}: it needs 22.13 or newer. ` +
+        "Install a newer Node, or the npm package `node` next to this one with its install script allowed",
+    );
+    process.exit(1);
+  }
+
+  const child = spawn(node, [...process.execArgv, process.argv[1], ...process.argv.slice(2)], {
+    stdio: "inherit",
+  });
+  for (const signal of ["SIGHUP", "SIGINT", "SIGTERM", "SIGUSR2", "SIGBREAK"]) {
+    if (!(signal in constants.signals)) continue;
+    process.on(signal, () => {
+      // A terminal sends its interrupt to the child as well; passing it on would make two of it.
+      if (signal !== "SIGINT" || !process.stdin.isTTY) child.kill(signal);
+    });
+  }
+  child.on("error", (error) => {
+    console.error(`Cannot run pagestream: ${node} did not start: ${error.message}`);
+    process.exit(1);
+  });
+  child.on("exit", (code, signal) => {
+    if (signal === null) process.exit(code ?? 1);
+    // Dies of the same signal, so that the caller sees what happened to the child.
+    process.removeAllListeners(signal);
+    process.kill(process.pid, signal);
+  });
+}
