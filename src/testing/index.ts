@@ -1,1 +1,8 @@
-export {};
+/**
+ * Contract suites, fakes and builders: what our own tests use, and what the tests of a new store can use.
+ *
+ * @module
+ */
+export * from "./fake-clock.ts";
+export * from "./fake-platform.ts";
+export * from "./seeded-random.ts";
