@@ -1,0 +1,80 @@
+/**
+ * Errors of the Node adapter, and what an errno means.
+ *
+ * @module
+ */
+import { type ErrorDetails, IoError, NotFoundError, PagestreamError, StoreError } from "pagestream";
+
+/** Another process, or another use in this one, has the database file open. */
+export class DatabaseLockedError extends PagestreamError {
+  constructor(details: ErrorDetails) {
+    super("DATABASE_LOCKED", details);
+  }
+}
+
+/** A restore would overwrite a database, or its write-ahead log or journal. */
+export class TargetExistsError extends PagestreamError {
+  constructor(details: ErrorDetails) {
+    super("TARGET_EXISTS", details);
+  }
+}
+
+/** Conditions that pass by themselves: the same call may succeed later. */
+const PASSING: ReadonlySet<string> = new Set([
+  "EAGAIN",
+  "EBUSY",
+  "EINTR",
+  "EMFILE",
+  "ENFILE",
+  "ETXTBSY",
+]);
+
+const NEXT_STEP: Readonly<Record<string, string>> = {
+  EACCES: "Give this user read and write permission on the directory",
+  EDQUOT: "Raise the quota or free space",
+  EFBIG: "Keep the files on a file system that holds larger ones",
+  EIO: "Check the disk and the system log",
+  EISDIR: "Move the directory of that name away",
+  EMFILE: "Raise the limit of open files (ulimit -n)",
+  ENAMETOOLONG: "Use a shorter path",
+  ENFILE: "Raise the limit of open files of the system",
+  ENOSPC: "Free space on the disk",
+  ENOTDIR: "Move the file away that stands where a directory is needed",
+  EPERM: "Give this user read and write permission on the directory",
+  EROFS: "Mount the file system writable",
+};
+
+/** The errno name of a thrown value (`ENOENT`), or an empty string. */
+export function errnoOf(error: unknown): string {
+  const code = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
+  return typeof code === "string" ? code : "";
+}
+
+/** What an object store throws for a failed file call. Errors of this library pass unchanged. */
+export function storeError(error: unknown, operation: string, object: string): Error {
+  if (error instanceof PagestreamError) return error;
+  const code = errnoOf(error);
+  if (code === "ENOENT") {
+    return new NotFoundError({ operation, object, what: "there is no such file", cause: error });
+  }
+  return new StoreError(
+    { operation, object, what: messageOf(error), next: NEXT_STEP[code], cause: error },
+    { retryable: PASSING.has(code) },
+  );
+}
+
+/** What a local file operation throws. Errors of this library pass unchanged. */
+export function ioError(error: unknown, operation: string, object: string): Error {
+  if (error instanceof PagestreamError) return error;
+  return new IoError({
+    operation,
+    object,
+    what: messageOf(error),
+    next: NEXT_STEP[errnoOf(error)],
+    cause: error,
+  });
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,161 @@
+/**
+ * The lock that keeps a database file to one process.
+ *
+ * JavaScript has no `fcntl` locks, but SQLite has: a side file `<database>.pagestream-lock` is opened as a SQLite
+ * database and held in `BEGIN EXCLUSIVE`. The kernel drops that lock when the process ends, however it ends, so nothing
+ * stale can remain. The side file stays empty and is never deleted: whoever deletes a lock file lets two processes
+ * lock two files of the same name.
+ *
+ * Native SQLite does not look at that side file. On Linux `/proc/locks` shows whether it has the database itself
+ * locked; a connection that is idle in a rollback mode shows nothing there and cannot be found.
+ *
+ * @module
+ */
+import * as fs from "node:fs";
+import { createRequire } from "node:module";
+import type * as Sqlite from "node:sqlite";
+import type { FileIdentity, FileLock } from "pagestream";
+import { DatabaseLockedError, errnoOf, ioError } from "./errors.ts";
+import { fullPath, identity, isSameFile } from "./file-identity.ts";
+
+/** What is appended to the path of a database to name its lock file. */
+export const LOCK_SUFFIX = ".pagestream-lock";
+
+const SQLITE_BUSY = 5;
+const OPERATION = "lock";
+
+/**
+ * The locks this thread holds, by full path. SQLite's own bookkeeping, which all threads of the process share, refuses
+ * the other threads; this list adds the files that can be reached under two names.
+ */
+const held = new Map<string, FileIdentity | undefined>();
+
+/** Takes the lock of a database file, which need not exist yet. Throws `DatabaseLockedError`, or `IoError`. */
+export function lockDatabase(path: string): FileLock {
+  const full = fullPath(path);
+  refuseHeldHere(full);
+  const release = holdSideFile(full);
+  try {
+    refuseForeignLocks(full);
+  } catch (error) {
+    release();
+    throw error;
+  }
+  held.set(full, identity(full));
+  let released = false;
+  return {
+    release() {
+      if (released) return;
+      released = true;
+      held.delete(full);
+      release();
+    },
+  };
+}
+
+/** Tells whether this thread holds the lock of a database file. */
+export function isLockedHere(path: string): boolean {
+  return held.has(fullPath(path));
+}
+
+function refuseHeldHere(full: string): void {
+  const own = identity(full);
+  for (const [path, then] of held) {
+    const same = path === full || isSameFile(own, then) || isSameFile(own, identity(path));
+    if (same) {
+      throw locked(
+        full,
+        "this process has it open already",
+        "Close the other use of the file first",
+      );
+    }
+  }
+}
+
+function holdSideFile(full: string): () => void {
+  let database: Sqlite.DatabaseSync | undefined;
+  try {
+    database = new (loadSqlite().DatabaseSync)(full + LOCK_SUFFIX, { timeout: 0 });
+    // No journal file: nothing is ever written, and a lock must leave as little behind as possible.
+    database.exec("PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE");
+    const holder = database;
+    return () => holder.close();
+  } catch (error) {
+    database?.close();
+    if (isBusy(error)) {
+      throw locked(
+        full,
+        "another process or thread has it open through Pagestream",
+        "Stop that process, or use another database file",
+      );
+    }
+    throw ioError(error, OPERATION, full);
+  }
+}
+
+function isBusy(error: unknown): boolean {
+  const { errcode } = error as { readonly errcode?: number };
+  return errcode !== undefined && (errcode & 0xff) === SQLITE_BUSY;
+}
+
+/**
+ * `node:sqlite`, loaded when first needed: some versions of Node announce on loading that it is experimental, and a
+ * program that takes no lock should not hear of it.
+ */
+export function loadSqlite(): typeof Sqlite {
+  return createRequire(import.meta.url)("node:sqlite") as typeof Sqlite;
+}
+
+function refuseForeignLocks(full: string): void {
+  if (process.platform !== "linux") return;
+  const file = identity(full);
+  if (file === undefined) return;
+  let table: string;
+  try {
+    table = fs.readFileSync("/proc/locks", "latin1");
+  } catch (error) {
+    // Without procfs the side file alone has to do.
+    if (errnoOf(error) === "ENOENT" || errnoOf(error) === "EACCES") return;
+    throw ioError(error, OPERATION, full);
+  }
+  const owner = findLockOwner(table, file);
+  if (owner === undefined) return;
+  throw locked(
+    full,
+    `process ${owner} has SQLite locks on it`,
+    "Close every other connection to the database first",
+  );
+}
+
+/**
+ * Searches the text of `/proc/locks` for a granted lock on a file; gives the owner's process id, or `undefined`.
+ * Lines read `1: POSIX  ADVISORY  WRITE 5058 fe:00:9978054 1073741824 1073742335`, device numbers in hexadecimal.
+ */
+export function findLockOwner(table: string, file: FileIdentity): number | undefined {
+  const { major, minor } = deviceNumbers(file.device);
+  for (const line of table.split("\n")) {
+    const match =
+      /^\d+: (?:POSIX|OFDLCK|FLOCK) +\w+ +\w+ +(-?\d+) ([0-9a-f]+):([0-9a-f]+):(\d+) /.exec(line);
+    if (match === null) continue;
+    const [, pid = "", lockMajor = "", lockMinor = "", inode = ""] = match;
+    if (BigInt(inode) !== file.inode) continue;
+    const theirMajor = BigInt(`0x${lockMajor}`);
+    const sameDevice = theirMajor === major && BigInt(`0x${lockMinor}`) === minor;
+    // File systems without a block device of their own (btrfs, overlayfs) tell `stat` one anonymous device, major
+    // number 0, and `/proc/locks` another. There the inode has to do: better to refuse once too often.
+    if (sameDevice || (theirMajor === 0n && major === 0n)) return Number(pid);
+  }
+  return undefined;
+}
+
+/** Splits a device number as glibc's `major` and `minor` do. */
+function deviceNumbers(device: bigint): { readonly major: bigint; readonly minor: bigint } {
+  return {
+    major: ((device >> 8n) & 0xfffn) | ((device >> 32n) & 0xfffff000n),
+    minor: (device & 0xffn) | ((device >> 12n) & 0xffffff00n),
+  };
+}
+
+function locked(object: string, what: string, next: string): DatabaseLockedError {
+  return new DatabaseLockedError({ operation: OPERATION, object, what, next });
+}
