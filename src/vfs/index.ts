@@ -1,1 +1,9 @@
-export {};
+export {
+  type CaptureVfs,
+  type CaptureVfsOptions,
+  type DatabaseHandle,
+  installCaptureVfs,
+} from "./capture-vfs.ts";
+export * from "./errors.ts";
+export { installMemoryVfs, type MemoryVfs, type MemoryVfsOptions } from "./memory-vfs.ts";
+export type * from "./sqlite3.ts";

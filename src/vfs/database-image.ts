@@ -1,0 +1,228 @@
+/**
+ * An image of a database at one commit boundary, read run by run while commits go on.
+ *
+ * Before SQLite overwrites or cuts off a page that was not read yet, its old bytes are saved. What is saved is
+ * bounded; past the bound the pages still missing are read at once, before that write.
+ *
+ * @module
+ */
+import type { DatabaseImage, PageImage } from "../core/commit-source.ts";
+import { AbortedError, InvalidArgumentError } from "../core/errors.ts";
+import { NotCapturedError } from "./errors.ts";
+import { allPages } from "./commit-detector.ts";
+import { lockPage } from "./file-header.ts";
+import { LARGEST_READ, type ParentFile } from "./parent-file.ts";
+
+/** Bytes of a run. */
+const RUN_SIZE = 1 << 20;
+/** Bytes of old pages kept for one image. */
+export const SAVED_BOUND: number = 16 << 20;
+
+/** The boundary, and what ends the image early. */
+export interface ImageBoundary {
+  readonly name: string;
+  readonly sequence: number;
+  readonly pageSize: number;
+  readonly commit: number;
+  /** Ascending page numbers, or all. */
+  readonly pages: Uint32Array | undefined;
+  readonly signal: AbortSignal | undefined;
+  /** An open handle to read through, if there is one. */
+  readonly file: () => ParentFile | undefined;
+  /** Called when the image needs no more saving; more than once is harmless. */
+  readonly onRelease: (image: CapturedImage) => void;
+  /** Bytes of old pages to keep. @default 16 MiB */
+  readonly savedBound?: number | undefined;
+}
+
+/** The image, and the hooks that the capture calls before each write. */
+export class CapturedImage implements DatabaseImage {
+  readonly sequence: number;
+  readonly pageSize: number;
+  readonly commit: number;
+  readonly runs: AsyncIterable<readonly PageImage[]>;
+  readonly #boundary: ImageBoundary;
+  readonly #pgnos: Uint32Array;
+  /** Index of the next page to hand out. */
+  #next = 0;
+  /** One bit for each page that still has to be read from the file. */
+  readonly #pending: Uint32Array;
+  readonly #saved = new Map<number, Uint8Array>();
+  #buffer: Uint8Array<ArrayBuffer> | undefined;
+  #failure: unknown;
+  #released = false;
+  readonly #onAbort = (): void => {
+    const { name, signal } = this.#boundary;
+    this.#fail(
+      new AbortedError({
+        operation: "read",
+        object: name,
+        what: "the operation was aborted",
+        cause: signal?.reason,
+      }),
+    );
+  };
+
+  constructor(boundary: ImageBoundary) {
+    const { sequence, pageSize, commit, pages, signal } = boundary;
+    this.#boundary = boundary;
+    this.sequence = sequence;
+    this.pageSize = pageSize;
+    this.commit = commit;
+    this.#pgnos = pageSize === 0 ? new Uint32Array(0) : wantedPages(pageSize, commit, pages);
+    this.#pending = new Uint32Array((commit + 32) >>> 5);
+    for (const pgno of this.#pgnos) this.#pending[pgno >>> 5]! |= 1 << (pgno & 31);
+    const iterator: AsyncIterator<readonly PageImage[]> = {
+      next: async () => this.#nextRun(),
+      return: async () => {
+        this.#release();
+        this.#next = this.#pgnos.length;
+        return { done: true, value: undefined };
+      },
+    };
+    this.runs = { [Symbol.asyncIterator]: () => iterator };
+    signal?.addEventListener("abort", this.#onAbort, { once: true });
+  }
+
+  /** Saves what a write at `offset` is about to destroy. Never throws. */
+  beforeWrite(offset: number, length: number): void {
+    const first = Math.floor(offset / this.pageSize) + 1;
+    this.#save(first, Math.ceil((offset + length) / this.pageSize));
+  }
+
+  /** Saves what a truncation to `size` bytes is about to destroy. Never throws. */
+  beforeTruncation(size: number): void {
+    this.#save(Math.floor(size / this.pageSize) + 1, this.commit);
+  }
+
+  #save(first: number, last: number): void {
+    const end = Math.min(last, this.commit);
+    try {
+      for (let pgno = first; pgno <= end; pgno++) {
+        if (!this.#isPending(pgno)) continue;
+        this.#saved.set(pgno, this.#read(pgno, 1).slice());
+        this.#done(pgno);
+        const bound = this.#boundary.savedBound ?? SAVED_BOUND;
+        if (this.#saved.size * this.pageSize > bound) return this.#saveRest();
+      }
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  /** Reads all that is missing: from here on nothing that is written matters to this image. */
+  #saveRest(): void {
+    for (let i = this.#next; i < this.#pgnos.length; i++) {
+      const pgno = this.#pgnos[i]!;
+      if (this.#isPending(pgno)) this.#saved.set(pgno, this.#read(pgno, 1).slice());
+    }
+    this.#pending.fill(0);
+    this.#boundary.onRelease(this);
+  }
+
+  #nextRun(): IteratorResult<readonly PageImage[], undefined> {
+    if (this.#failure !== undefined) throw this.#failure;
+    if (this.#next === this.#pgnos.length) {
+      this.#release();
+      return { done: true, value: undefined };
+    }
+    try {
+      return { done: false, value: this.#readRun() };
+    } catch (error) {
+      this.#fail(error);
+      throw error;
+    }
+  }
+
+  #readRun(): PageImage[] {
+    const { pageSize } = this;
+    const left = (this.#pgnos.length - this.#next) * pageSize;
+    this.#buffer ??= new Uint8Array(Math.min(RUN_SIZE, left));
+    const buffer = this.#buffer;
+    const run: PageImage[] = [];
+    let used = 0;
+    while (this.#next < this.#pgnos.length && used < buffer.length) {
+      const pgno = this.#pgnos[this.#next]!;
+      const saved = this.#saved.get(pgno);
+      const count = saved === undefined ? this.#neighbours(pgno, buffer.length - used) : 1;
+      buffer.set(saved ?? this.#read(pgno, count), used);
+      this.#saved.delete(pgno);
+      for (let i = 0; i < count; i++, used += pageSize) {
+        this.#done(pgno + i);
+        run.push({ pgno: pgno + i, data: buffer.subarray(used, used + pageSize) });
+      }
+      this.#next += count;
+    }
+    return run;
+  }
+
+  /** How many pages from `pgno` on can come in one read. */
+  #neighbours(pgno: number, room: number): number {
+    const most = Math.max(1, Math.min(LARGEST_READ, room) / this.pageSize);
+    let count = 1;
+    while (
+      count < most &&
+      this.#pgnos[this.#next + count] === pgno + count &&
+      this.#isPending(pgno + count)
+    ) {
+      count++;
+    }
+    return count;
+  }
+
+  #read(pgno: number, count: number): Uint8Array {
+    const file = this.#boundary.file();
+    if (file === undefined) {
+      throw new NotCapturedError({
+        operation: "read",
+        object: this.#boundary.name,
+        what: "its last connection through the capture VFS was closed",
+        next: "Keep the database open until the image is read",
+      });
+    }
+    return file.read((pgno - 1) * this.pageSize, count * this.pageSize);
+  }
+
+  #isPending(pgno: number): boolean {
+    return (this.#pending[pgno >>> 5]! & (1 << (pgno & 31))) !== 0;
+  }
+
+  #done(pgno: number): void {
+    this.#pending[pgno >>> 5]! &= ~(1 << (pgno & 31));
+  }
+
+  #fail(error: unknown): void {
+    this.#failure ??= error;
+    this.#release();
+  }
+
+  #release(): void {
+    if (this.#released) return;
+    this.#released = true;
+    this.#saved.clear();
+    this.#pending.fill(0);
+    this.#buffer = undefined;
+    this.#boundary.signal?.removeEventListener("abort", this.#onAbort);
+    this.#boundary.onRelease(this);
+  }
+}
+
+/** The pages to read: those asked for that exist, without the lock page. */
+function wantedPages(
+  pageSize: number,
+  commit: number,
+  pages: Uint32Array | undefined,
+): Uint32Array {
+  if (pages === undefined) return allPages(pageSize, commit);
+  for (let i = 1; i < pages.length; i++) {
+    if (pages[i]! > pages[i - 1]!) continue;
+    throw new InvalidArgumentError({
+      operation: "read",
+      object: "an image",
+      what: `page ${pages[i]} follows page ${pages[i - 1]}`,
+      next: "Pass page numbers in ascending order",
+    });
+  }
+  const lock = lockPage(pageSize);
+  return pages.filter((pgno) => pgno >= 1 && pgno <= commit && pgno !== lock);
+}

@@ -1,0 +1,41 @@
+/**
+ * Errors of the VFS room.
+ *
+ * @module
+ */
+import { type ErrorDetails, PagestreamError } from "../core/errors.ts";
+
+/** A VFS could not be installed or could not serve a call. */
+export class VfsError extends PagestreamError {
+  constructor(details: ErrorDetails) {
+    super("VFS", details);
+  }
+}
+
+/** Somebody else moved, deleted or linked a file that SQLite has open here; the COMMIT was refused. */
+export class ForeignAccessError extends PagestreamError {
+  constructor(details: ErrorDetails) {
+    super("FOREIGN_ACCESS", details);
+  }
+}
+
+/** The database is not open through the capture VFS, or no longer. */
+export class NotCapturedError extends PagestreamError {
+  constructor(details: ErrorDetails) {
+    super("NOT_CAPTURED", details);
+  }
+}
+
+/** The journal mode cannot be captured; code `UNSUPPORTED`. */
+export class UnsupportedJournalModeError extends PagestreamError {
+  constructor(details: ErrorDetails) {
+    super("UNSUPPORTED", details);
+  }
+}
+
+/** Another process, or another VFS of this one, holds the database file. Thrown by implementations of `SyncFiles`. */
+export class DatabaseLockedError extends PagestreamError {
+  constructor(details: ErrorDetails) {
+    super("DATABASE_LOCKED", details);
+  }
+}
