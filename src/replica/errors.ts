@@ -1,0 +1,102 @@
+/**
+ * Errors of the replication engine, the way back first.
+ *
+ * @module
+ */
+import { type ErrorDetails, PagestreamError } from "../core/errors.ts";
+
+/** The store holds no file of a replica at all; a replica that is merely damaged is never reported like this. */
+export class NoBackupError extends PagestreamError {
+  constructor(details: ErrorDetails) {
+    super("NO_BACKUP", details);
+  }
+}
+
+/** Files exist, but not all that the wanted state is made of. */
+export class GapError extends PagestreamError {
+  /** Last TXID reached without a break; 0 where nothing begins at TXID 1. */
+  readonly reached: bigint;
+  /** Name of the first file that lies beyond the break. */
+  readonly nextFile: string;
+
+  constructor(
+    details: ErrorDetails,
+    context: { readonly reached: bigint; readonly nextFile: string },
+  ) {
+    super("GAP", details);
+    this.reached = context.reached;
+    this.nextFile = context.nextFile;
+  }
+}
+
+/** A file of the replica is not what its name says: cut, altered, replaced or incomplete. */
+export class DamagedFileError extends PagestreamError {
+  /** Key of the file inside the store. */
+  readonly file: string;
+
+  constructor(details: ErrorDetails, context: { readonly file: string }) {
+    super("DAMAGED_FILE", details);
+    this.file = context.file;
+  }
+}
+
+/** No set of files ends exactly at the wanted TXID. */
+export class TxidNotAvailableError extends PagestreamError {
+  readonly txid: bigint;
+  /** Nearest restorable TXID before the wanted one, where there is one. */
+  readonly earlier: bigint | undefined;
+  /** Nearest restorable TXID after the wanted one, where there is one. */
+  readonly later: bigint | undefined;
+
+  constructor(
+    details: ErrorDetails,
+    context: {
+      readonly txid: bigint;
+      readonly earlier: bigint | undefined;
+      readonly later: bigint | undefined;
+    },
+  ) {
+    super("TXID_NOT_AVAILABLE", details);
+    this.txid = context.txid;
+    this.earlier = context.earlier;
+    this.later = context.later;
+  }
+}
+
+/** The wanted time lies before the oldest state that can still be restored. */
+export class TimestampNotAvailableError extends PagestreamError {
+  readonly timestamp: Date;
+  /** Time of the oldest restorable state. */
+  readonly oldest: Date;
+
+  constructor(details: ErrorDetails, context: { readonly timestamp: Date; readonly oldest: Date }) {
+    super("TIMESTAMP_NOT_AVAILABLE", details);
+    this.timestamp = context.timestamp;
+    this.oldest = context.oldest;
+  }
+}
+
+/** SQLite's own check found the restored database broken; nothing became visible. */
+export class IntegrityError extends PagestreamError {
+  /** First row of the check's answer. */
+  readonly result: string;
+
+  constructor(details: ErrorDetails, context: { readonly result: string }) {
+    super("INTEGRITY", details);
+    this.result = context.result;
+  }
+}
+
+/** A database or one of its side files is already where the restored one should go. */
+export class TargetExistsError extends PagestreamError {
+  constructor(details: ErrorDetails) {
+    super("TARGET_EXISTS", details);
+  }
+}
+
+/** Another writer uses the replica: an object of our next name exists with other content. */
+export class ConflictError extends PagestreamError {
+  constructor(details: ErrorDetails) {
+    super("CONFLICT", details);
+  }
+}

@@ -1,0 +1,347 @@
+/**
+ * Files of a replica as streams of bytes: ranged, read ahead, retried, resumed at the byte, within one memory bound.
+ *
+ * A merge reads its inputs at very different speeds, so no connection is kept open between two reads: each file is
+ * fetched in windows, and each request is drained into memory as fast as it comes. The bound on memory is the sum of
+ * all windows that may be held at once; it is shared out so that small files, which are read in one request each,
+ * leave what they do not need to the large ones.
+ *
+ * @module
+ */
+import { PagestreamError, isPagestreamError, throwIfAborted } from "../core/errors.ts";
+import type { Aborter } from "../core/platform.ts";
+import type { LtxInput } from "../ltx/merge.ts";
+import { formatFileName } from "../ltx/file-name.ts";
+import { LTX_HEADER_SIZE, decodeHeader } from "../ltx/header.ts";
+import { StoreError } from "../transports/errors.ts";
+import { DamagedFileError } from "./errors.ts";
+import type { LtxFileInfo, Replica } from "./replica.ts";
+
+/** Upper bound in bytes of one request. */
+const MAX_WINDOW = 4 * 1024 * 1024;
+
+/** Windows of one file that may be fetched or held at once: one request's latency hides behind the next. */
+const MAX_AHEAD = 4;
+
+/** Options of {@linkcode readRange}. */
+export interface ReadRangeOptions {
+  readonly offset: number;
+  /** Must lie inside the file. */
+  readonly length: number;
+  /** Gets every chunk in order; it belongs to the callee from then on. */
+  readonly onChunk: (chunk: Uint8Array) => void;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Reads a range of a file to its last byte. A transport that fails on the way is resumed at the byte where it
+ * stopped, so that no chunk is given twice. A file that is no longer the one listed is a `DamagedFileError`.
+ */
+export async function readRange(
+  replica: Replica,
+  file: LtxFileInfo,
+  options: ReadRangeOptions,
+): Promise<void> {
+  const { signal, length } = options;
+  const what = { operation: "read", object: file.key };
+  let done = 0;
+  const attempt = async (): Promise<void> => {
+    if (done === length) return;
+    const result = await replica.store.get(file.key, {
+      offset: options.offset + done,
+      length: length - done,
+      ifMatch: file.etag === "" ? undefined : file.etag,
+      signal,
+    });
+    const reader = result.body.getReader();
+    const cancel = (): void => void reader.cancel().catch(() => undefined);
+    signal?.addEventListener("abort", cancel, { once: true });
+    try {
+      if (result.size !== file.size) throw replaced(file, `it has ${result.size} bytes`);
+      for (;;) {
+        const next = await reader.read();
+        throwIfAborted(signal, what.operation, what.object);
+        if (next.done) break;
+        if (next.value.length === 0) continue;
+        if (next.value.length > length - done) {
+          throw new StoreError({
+            ...what,
+            what: `the store sent more than the ${length} bytes asked for`,
+          });
+        }
+        done += next.value.length;
+        options.onChunk(next.value);
+      }
+    } catch (error) {
+      cancel();
+      throw error instanceof PagestreamError || isPagestreamError(error) ? error : cut(file, done);
+    } finally {
+      signal?.removeEventListener("abort", cancel);
+    }
+    if (done < length) throw cut(file, done);
+  };
+  try {
+    await replica.retry({ ...what, signal }, attempt);
+  } catch (error) {
+    if (isPagestreamError(error, "PRECONDITION_FAILED"))
+      throw replaced(file, "its version tag changed", error);
+    throw error;
+  }
+}
+
+/** A connection that broke. Its own error is left out: it may carry a signed URL. */
+function cut(file: LtxFileInfo, done: number): StoreError {
+  return new StoreError(
+    { operation: "read", object: file.key, what: `the transfer broke off after ${done} bytes` },
+    { retryable: true },
+  );
+}
+
+function replaced(file: LtxFileInfo, what: string, cause?: unknown): DamagedFileError {
+  return new DamagedFileError(
+    {
+      operation: "read",
+      object: file.key,
+      what: `it was replaced after it was listed with ${file.size} bytes: ${what}`,
+      next: "Find out what else writes to this replica, then try again",
+      cause,
+    },
+    { file: file.key },
+  );
+}
+
+/** A part of a file that is fetched by one request. */
+class Segment {
+  readonly offset: number;
+  readonly length: number;
+  readonly chunks: Uint8Array[] = [];
+  started = false;
+  done = false;
+  error: unknown;
+  wake: (() => void) | undefined;
+
+  constructor(offset: number, length: number) {
+    this.offset = offset;
+    this.length = length;
+  }
+}
+
+/** A segment and the file it is a part of. */
+interface Request {
+  readonly file: LtxFileInfo;
+  readonly segment: Segment;
+}
+
+/** One file of a {@linkcode ReadPool}. */
+export class RangedInput implements LtxInput {
+  readonly name: string;
+  readonly file: LtxFileInfo;
+  readonly #pool: ReadPool;
+  readonly #window: number;
+  readonly #head: Uint8Array = new Uint8Array(LTX_HEADER_SIZE);
+  #headLength = 0;
+  #planned = 0;
+  #next = 0;
+  #segments: Segment[] = [];
+
+  constructor(pool: ReadPool, file: LtxFileInfo, share: number) {
+    this.name = file.key;
+    this.file = file;
+    this.#pool = pool;
+    const whole = file.size <= Math.min(share, MAX_WINDOW);
+    this.#window = whole ? file.size : Math.max(1, Math.min(MAX_WINDOW, Math.floor(share / 2)));
+    const ahead = Math.max(1, Math.min(MAX_AHEAD, Math.floor(share / this.#window)));
+    for (let i = 0; i < ahead; i++) this.#plan();
+  }
+
+  /** The next bytes of the file, undefined after the last; a promise only where they have not arrived yet. */
+  read(): Uint8Array | undefined | Promise<Uint8Array | undefined> {
+    for (;;) {
+      const segment = this.#segments[0];
+      if (segment === undefined) return undefined;
+      const chunk = segment.chunks[this.#next];
+      if (chunk !== undefined) {
+        // The pool must not hold what the reader has had.
+        segment.chunks[this.#next++] = EMPTY;
+        this.#checkName(chunk);
+        this.#pool.consumed(this, chunk.length);
+        return chunk;
+      }
+      if (segment.error !== undefined) throw segment.error;
+      if (!segment.done) return this.#wait(segment);
+      this.#segments.shift();
+      this.#next = 0;
+      this.#plan();
+    }
+  }
+
+  /** Forgets what was read ahead. */
+  close(): void {
+    this.#segments = [];
+    this.#planned = this.file.size;
+  }
+
+  #plan(): void {
+    const length = Math.min(this.#window, this.file.size - this.#planned);
+    if (length <= 0) return;
+    const segment = new Segment(this.#planned, length);
+    this.#planned += length;
+    this.#segments.push(segment);
+    this.#pool.enqueue(this.file, segment);
+  }
+
+  async #wait(segment: Segment): Promise<Uint8Array | undefined> {
+    this.#pool.hurry(this.file, segment);
+    await new Promise<void>((resolve) => {
+      segment.wake = resolve;
+    });
+    return await this.read();
+  }
+
+  /** A plan trusts names; so the header must say the same, or the result would carry a wrong TXID. */
+  #checkName(chunk: Uint8Array): void {
+    if (this.#headLength === LTX_HEADER_SIZE) return;
+    const part = chunk.subarray(0, LTX_HEADER_SIZE - this.#headLength);
+    this.#head.set(part, this.#headLength);
+    this.#headLength += part.length;
+    if (this.#headLength < LTX_HEADER_SIZE) return;
+    const { minTxid, maxTxid } = decodeHeader(this.#head, this.name);
+    if (minTxid === this.file.minTxid && maxTxid === this.file.maxTxid) return;
+    throw new DamagedFileError(
+      {
+        operation: "read",
+        object: this.name,
+        what: `its header says ${formatFileName(minTxid, maxTxid)}`,
+        next: "Restore a TXID that does not need this file, or give it its right name",
+      },
+      { file: this.name },
+    );
+  }
+}
+
+const EMPTY = new Uint8Array(0);
+
+/** Options of {@linkcode ReadPool}. */
+export interface ReadPoolOptions {
+  /** Upper bound of the bytes read ahead, all files together. @default 33554432 (32 MiB) */
+  readonly budget?: number | undefined;
+  /** Requests under way at once. @default 16 */
+  readonly concurrency?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Reads many files at once, ahead of whoever merges them, with a bound on requests and on memory. */
+export class ReadPool {
+  /** One input per file, in the order of the files. */
+  readonly inputs: readonly RangedInput[];
+  readonly #replica: Replica;
+  readonly #concurrency: number;
+  readonly #aborter: Aborter;
+  readonly #signal: AbortSignal | undefined;
+  readonly #onAbort = (): void => this.#aborter.abort(this.#signal?.reason);
+  /** Requests not begun, in the order of the files. */
+  readonly #queue: Request[] = [];
+  #queueHead = 0;
+  /** Requests not begun that somebody waits for. */
+  #urgent: Request[] = [];
+  #running = 0;
+  #consumedBytes = 0;
+  #current = "";
+
+  constructor(replica: Replica, files: readonly LtxFileInfo[], options: ReadPoolOptions = {}) {
+    this.#replica = replica;
+    this.#concurrency = options.concurrency ?? 16;
+    this.#aborter = replica.platform.newAborter();
+    this.#signal = options.signal;
+    if (this.#signal?.aborted) this.#onAbort();
+    this.#signal?.addEventListener("abort", this.#onAbort, { once: true });
+    const share = shareOut(
+      files.map((f) => f.size),
+      options.budget ?? 32 * 1024 * 1024,
+    );
+    this.inputs = files.map((file) => new RangedInput(this, file, share));
+  }
+
+  /** Bytes handed out so far. */
+  get consumedBytes(): number {
+    return this.#consumedBytes;
+  }
+
+  /** Key of the file that bytes were last read of. */
+  get current(): string {
+    return this.#current;
+  }
+
+  /** Ends every request under way. */
+  close(): void {
+    this.#signal?.removeEventListener("abort", this.#onAbort);
+    this.#queueHead = this.#queue.length;
+    this.#urgent = [];
+    this.#aborter.abort();
+  }
+
+  /** Notes what an input has handed out. */
+  consumed(input: RangedInput, length: number): void {
+    this.#consumedBytes += length;
+    this.#current = input.name;
+  }
+
+  /** Fetches a segment when its turn comes. */
+  enqueue(file: LtxFileInfo, segment: Segment): void {
+    this.#queue.push({ file, segment });
+    this.#pump();
+  }
+
+  /** Fetches a segment before all that nobody waits for yet. */
+  hurry(file: LtxFileInfo, segment: Segment): void {
+    if (segment.started) return;
+    this.#urgent.push({ file, segment });
+    this.#pump();
+  }
+
+  #pump(): void {
+    while (this.#running < this.#concurrency) {
+      const request = this.#urgent.shift() ?? this.#queue[this.#queueHead++];
+      if (request === undefined) {
+        this.#queue.length = 0;
+        this.#queueHead = 0;
+        return;
+      }
+      if (!request.segment.started) this.#start(request);
+    }
+  }
+
+  #start({ file, segment }: Request): void {
+    segment.started = true;
+    this.#running++;
+    const settle = (error?: unknown): void => {
+      segment.done = error === undefined;
+      segment.error = error;
+      this.#running--;
+      segment.wake?.();
+      this.#pump();
+    };
+    readRange(this.#replica, file, {
+      offset: segment.offset,
+      length: segment.length,
+      signal: this.#aborter.signal,
+      onChunk(chunk) {
+        segment.chunks.push(chunk);
+        segment.wake?.();
+      },
+    }).then(() => settle(), settle);
+  }
+}
+
+/** The largest share such that no file holds more than it, and all files together no more than the budget. */
+export function shareOut(sizes: readonly number[], budget: number): number {
+  const ascending = [...sizes].sort((a, b) => a - b);
+  let left = budget;
+  for (let i = 0; i < ascending.length; i++) {
+    const size = ascending[i] as number;
+    const share = left / (ascending.length - i);
+    if (size > share) return Math.max(1, Math.floor(share));
+    left -= size;
+  }
+  return budget;
+}
