@@ -2,8 +2,12 @@ import { defineConfig } from "vitest/config";
 
 const source = (path: string): string => new URL(path, import.meta.url).pathname;
 
+/** Suites that run by themselves under `npm test`; each is a folder below `test`. */
+const folders = ["checks", "command", "fuzz", "interop"];
+
 export default defineConfig({
   resolve: {
+    // Tests run on the sources, never on what an earlier build left.
     alias: [
       { find: /^pagestream$/, replacement: source("./src/api/index.ts") },
       { find: /^pagestream\/(ltx|vfs|testing)$/, replacement: source("./src/$1/index.ts") },
@@ -12,9 +16,31 @@ export default defineConfig({
     ],
   },
   test: {
-    include: ["src/**/*.test.ts", "adapters/**/*.test.ts"],
     exclude: ["**/node_modules/**", "**/dist/**"],
     testTimeout: 60_000,
     maxWorkers: 2,
+    projects: [
+      {
+        extends: true,
+        test: { name: "unit", include: ["src/**/*.test.ts", "adapters/**/*.test.ts"] },
+      },
+      ...folders.map((name) => ({
+        extends: true as const,
+        test: { name, include: [`test/${name}/**/*.test.ts`] },
+      })),
+    ],
+    coverage: {
+      provider: "v8",
+      reporter: ["text-summary", "json-summary", "html"],
+      reportsDirectory: "coverage",
+      include: ["src/**/*.ts", "adapters/*/**/*.ts"],
+      // The command runs in processes of its own, where coverage does not look; test/command holds it.
+      exclude: ["**/*.test.ts", "**/*.d.ts", "**/dist/**", "adapters/node/cli/**"],
+      thresholds: {
+        "src/{core,ltx}/**": { lines: 95 },
+        "src/{transports,vfs,replica,api,http,testing}/**": { lines: 85 },
+        "adapters/**": { lines: 85 },
+      },
+    },
   },
 });

@@ -9,8 +9,15 @@
 const [major, minor] = process.versions.node.split(".").map(Number);
 
 if (major > 22 || (major === 22 && minor >= 13)) {
-  const { main } = await import("../dist/cli/main.js");
-  process.exitCode = await main(process.argv.slice(2));
+  const compiled = new URL("../dist/cli/main.js", import.meta.url).href;
+  try {
+    const { main } = await import(compiled);
+    process.exitCode = await main(process.argv.slice(2));
+  } catch (error) {
+    if (error?.code !== "ERR_MODULE_NOT_FOUND" || error.url !== compiled) throw error;
+    console.error("Cannot run pagestream: it is not built yet. Run: npm run build");
+    process.exitCode = 1;
+  }
 } else {
   await handOver();
 }

@@ -1,0 +1,45 @@
+/**
+ * How a script that holds several tests tells the runner of each: lines for people, a file for the runner.
+ *
+ * @module
+ */
+
+import { writeFileSync } from "node:fs";
+
+/** One test of such a script. `detail` holds what was found wrong, one problem a line. */
+/** @typedef {{ name: string, status: "passed" | "failed" | "skipped", seconds: number, detail: string }} ReportedTest */
+
+/**
+ * Runs tests one after another and prints one line each. A test returns its problems as lines; none means passed,
+ * and so does `undefined`. A thrown error is a problem too.
+ *
+ * @param {readonly { name: string, run: () => unknown }[]} tests
+ * @returns {Promise<boolean>} whether all passed
+ */
+export async function runReported(tests) {
+  const reported = [];
+  for (const { name, run } of tests) {
+    const start = performance.now();
+    let problems;
+    try {
+      problems = (await run()) ?? [];
+    } catch (error) {
+      problems = [error instanceof Error ? (error.stack ?? error.message) : String(error)];
+    }
+    const time = (performance.now() - start) / 1000;
+    const status = problems.length === 0 ? "passed" : "failed";
+    reported.push({ name, status, seconds: time, detail: problems.join("\n") });
+    console.log(`  ${status === "passed" ? "ok    " : "FAILED"} ${name} (${time.toFixed(1)} s)`);
+    for (const problem of problems) console.log(problem.replace(/^/gm, "         "));
+  }
+  const path = process.env["PAGESTREAM_REPORT"];
+  if (path !== undefined) writeFileSync(path, JSON.stringify({ tests: reported }));
+  return reported.every((test) => test.status === "passed");
+}
+
+/** Runs a program as one test: its output is the problem when it fails. */
+export async function problemsOf(run, command, options) {
+  const result = await run(command, { ...options, quiet: true });
+  if (result.code === 0) return [];
+  return [result.output.trimEnd() || `${command.join(" ")} ended with code ${result.code}`];
+}

@@ -1,0 +1,40 @@
+/**
+ * The suites of `npm test`, in the order they run: the fastest first.
+ *
+ * A suite is a list of parts. `vitest` parts name a project of `vitest.config.ts`; `script` parts report through
+ * `report.mjs`; `command` parts are one test each, passed when the program ends with code 0.
+ *
+ * @module
+ */
+
+/**
+ * @typedef {object} Suite
+ * @property {string} name
+ * @property {readonly ({ vitest: string, coverage?: boolean } | { script: string } | { command: readonly string[], label: string })[]} parts
+ * @property {boolean} [built] needs `dist`
+ * @property {readonly string[]} [needs] tools without which the suite is skipped
+ * @property {readonly string[]} [wants] tools that some of its tests use
+ */
+
+/** @type {readonly Suite[]} */
+export const SUITES = [
+  { name: "checks", parts: [{ script: "scripts/checks/main.ts" }, { vitest: "checks" }] },
+  {
+    name: "types",
+    parts: [
+      { command: ["node_modules/typescript/bin/tsc", "-b"], label: "every reference compiles" },
+    ],
+  },
+  { name: "unit", parts: [{ vitest: "unit", coverage: true }], wants: ["python"] },
+  { name: "package", parts: [{ script: "scripts/package/main.ts" }], built: true },
+  { name: "command", parts: [{ vitest: "command" }], built: true, wants: ["litestream"] },
+  { name: "examples", parts: [{ script: "scripts/examples.ts" }], built: true },
+  {
+    name: "interop",
+    parts: [{ vitest: "interop" }],
+    built: true,
+    needs: ["litestream"],
+    wants: ["python"],
+  },
+  { name: "fuzz", parts: [{ vitest: "fuzz" }], built: true, wants: ["python"] },
+];

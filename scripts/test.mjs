@@ -1,0 +1,166 @@
+/**
+ * `npm test`: sets everything up in a fresh clone, runs the suites and ends with the line `N passed, N failed`.
+ *
+ * `npm test -- unit interop` runs only these suites. Each has a share of the time in `test/budget.json`, which its
+ * tests see as PAGESTREAM_BUDGET_MS. `--nightly` drops the budget and sets PAGESTREAM_NIGHTLY=1 for longer seeds.
+ * With PAGESTREAM_NO_SKIP=1 whatever is skipped counts as failed, and so does a suite that overran its share.
+ *
+ * @module
+ */
+
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { build } from "./build.mjs";
+import { StepError, environment, pinnedNode, root, run } from "./lib/process.mjs";
+import { install } from "./lib/set-up.mjs";
+import { SUITES } from "./lib/suites.mjs";
+import { ensureTools } from "./tools.mjs";
+
+/** Past its share a suite may finish, so that its failures are seen; past this much more it is hanging. */
+const HANGING_FACTOR = 2;
+const HANGING_EXTRA_MS = 120_000;
+
+const names = process.argv.slice(2).filter((argument) => argument !== "--nightly");
+const nightly = process.argv.includes("--nightly") || process.env.PAGESTREAM_NIGHTLY === "1";
+const strict = process.env.PAGESTREAM_NO_SKIP === "1";
+const shares = JSON.parse(readFileSync(join(root, "test/budget.json"), "utf8")).suites;
+
+const unknown = names.filter((name) => !SUITES.some((suite) => suite.name === name));
+if (unknown.length > 0) {
+  console.error(
+    `Cannot run ${unknown.join(", ")}: the suites are ${SUITES.map((suite) => suite.name).join(", ")}`,
+  );
+  process.exit(2);
+}
+
+const total = { passed: 0, failed: 0, skipped: 0 };
+const summary = [];
+const scratch = mkdtempSync(join(tmpdir(), "pagestream-test-"));
+try {
+  await main();
+} catch (error) {
+  total.failed += 1;
+  if (!(error instanceof StepError)) console.error(error);
+} finally {
+  rmSync(scratch, { recursive: true, force: true });
+}
+
+if (strict) {
+  total.failed += total.skipped;
+  if (total.skipped > 0)
+    summary.push(`Skipping is forbidden here: ${total.skipped} skipped counted as failed`);
+  total.skipped = 0;
+}
+console.log("");
+for (const line of summary) console.log(line);
+const skipped = total.skipped > 0 ? `, ${total.skipped} skipped` : "";
+console.log(`${total.passed} passed, ${total.failed} failed${skipped}`);
+process.exitCode = total.failed > 0 ? 1 : 0;
+
+async function main() {
+  const suites = SUITES.filter((suite) => names.length === 0 || names.includes(suite.name));
+  await install();
+  const wanted = new Set(
+    suites.flatMap((suite) => [...(suite.needs ?? []), ...(suite.wants ?? [])]),
+  );
+  const missing = wanted.size === 0 ? new Map() : await ensureTools([...wanted]);
+  for (const [tool, reason] of missing) summary.push(`${tool} is missing: ${reason}`);
+  let built = false;
+  for (const suite of suites) {
+    const lacking = (suite.needs ?? []).filter((tool) => missing.has(tool));
+    if (lacking.length > 0) {
+      total.skipped += 1;
+      summary.push(`${suite.name.padEnd(12)} skipped for want of ${lacking.join(", ")}`);
+      continue;
+    }
+    if (suite.built === true && !built) {
+      built = true;
+      // Left-overs of an earlier build may still do, and each suite tells for itself.
+      await build().catch((error) => {
+        if (!(error instanceof StepError)) throw error;
+        total.failed += 1;
+      });
+    }
+    await runSuite(suite);
+  }
+}
+
+async function runSuite(suite) {
+  const shareMs = shares[suite.name] * 1000;
+  console.log(`\n== ${suite.name}`);
+  const start = performance.now();
+  const counts = { passed: 0, failed: 0, skipped: 0 };
+  for (const part of suite.parts) {
+    const result = await runPart(suite, part, shareMs);
+    for (const key of Object.keys(counts)) counts[key] += result[key];
+  }
+  const tookMs = performance.now() - start;
+  const overrun = !nightly && tookMs > shareMs;
+  if (overrun && strict) counts.failed += 1;
+  for (const key of Object.keys(counts)) total[key] += counts[key];
+  const took = (tookMs / 1000).toFixed(1).padStart(6);
+  summary.push(
+    `${suite.name.padEnd(12)}${took} s of ${String(shareMs / 1000).padStart(3)} s  ` +
+      `${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped` +
+      (overrun ? `  OVER BUDGET by ${((tookMs - shareMs) / 1000).toFixed(1)} s` : ""),
+  );
+}
+
+/** Runs one part of a suite and counts its tests. A part that fails without a failed test counts as one. */
+async function runPart(suite, part, shareMs) {
+  const report = join(scratch, `${suite.name}-${part.vitest ?? "report"}.json`);
+  const budget = nightly ? { PAGESTREAM_NIGHTLY: "1" } : { PAGESTREAM_BUDGET_MS: String(shareMs) };
+  const env = environment({ ...budget, PAGESTREAM_REPORT: report });
+  const limitMs = nightly ? undefined : shareMs * HANGING_FACTOR + HANGING_EXTRA_MS;
+  const result = await run([pinnedNode, ...commandOf(part, report)], { env, limitMs });
+  const counts =
+    part.command === undefined ? readReport(report) : { passed: 0, failed: 0, skipped: 0 };
+  if (part.command !== undefined) {
+    if (result.code === 0) counts.passed = 1;
+    console.log(`  ${result.code === 0 ? "ok    " : "FAILED"} ${part.label}`);
+  }
+  if (result.timedOut) console.error(`${suite.name} hung and was ended after ${limitMs / 1000} s`);
+  if (result.code !== 0 && counts.failed === 0) counts.failed = 1;
+  // Coverage has thresholds of its own: a test that passed by meeting them.
+  else if (part.coverage === true) counts.passed += 1;
+  return counts;
+}
+
+function commandOf(part, report) {
+  if (part.command !== undefined) return part.command;
+  if (part.script !== undefined) return [part.script];
+  const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${report}`];
+  const coverage = part.coverage === true ? ["--coverage"] : [];
+  return [
+    "node_modules/vitest/vitest.mjs",
+    "run",
+    `--project=${part.vitest}`,
+    ...reporters,
+    ...coverage,
+  ];
+}
+
+/** Counts a report of Vitest's or of ours; one that was never written has no tests. */
+function readReport(path) {
+  let report;
+  try {
+    report = JSON.parse(readFileSync(path, "utf8"));
+  } catch {
+    return { passed: 0, failed: 0, skipped: 0 };
+  }
+  if (report.tests !== undefined) {
+    const count = (status) => report.tests.filter((test) => test.status === status).length;
+    return { passed: count("passed"), failed: count("failed"), skipped: count("skipped") };
+  }
+  // A test file that could not be loaded has no tests, but failed all the same.
+  const broken = report.testResults.filter(
+    (file) =>
+      file.status === "failed" && file.assertionResults.every((test) => test.status !== "failed"),
+  ).length;
+  return {
+    passed: report.numPassedTests,
+    failed: report.numFailedTests + broken,
+    skipped: report.numPendingTests + report.numTodoTests,
+  };
+}

