@@ -112,10 +112,11 @@ async function writeBody(handle: FileHandle, { body, key, signal }: WriteRequest
 /**
  * Sets a file's time to a millisecond that reads back the same. Half a microsecond on top, because the seconds go
  * through a floating point number and are cut afterwards: without it half of all values end up one millisecond early.
- * As text, because Node takes a negative number for the current time.
+ * Beyond the year 2096 the steps of that number are coarser than that, and more is added. As text, because Node takes a negative number for the current time.
  */
 async function setTime(handle: FileHandle, ms: number): Promise<void> {
-  const seconds = String((ms + 0.0005) / 1000);
+  const nudge = Math.abs(ms) < 4e12 ? 0.0005 : 0.005;
+  const seconds = String((ms + nudge) / 1000);
   await handle.utimes(seconds, seconds);
 }
 

@@ -6,3 +6,5 @@
 export * from "./fake-clock.ts";
 export * from "./fake-platform.ts";
 export * from "./seeded-random.ts";
+export { type ObjectStoreTestOptions, testObjectStore } from "./test-object-store.ts";
+export * from "./test-kit.ts";
