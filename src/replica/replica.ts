@@ -226,6 +226,21 @@ export class Replica {
     return { level, minTxid, maxTxid, size, time, key, etag };
   }
 
+  /** What the store holds under the name of a file; `undefined` where there is none. */
+  async find(
+    file: FileSpan,
+    options: { readonly signal?: AbortSignal | undefined } = {},
+  ): Promise<LtxFileInfo | undefined> {
+    const key = this.key(file);
+    try {
+      const what = { operation: "inspect", object: key, signal: options.signal };
+      return toFileInfo(file, await this.retry(what, () => this.store.head(key, options)));
+    } catch (error) {
+      if (isPagestreamError(error, "NOT_FOUND")) return undefined;
+      throw error;
+    }
+  }
+
   /** Removes files; those already gone are no error. */
   async remove(
     files: readonly LtxFileInfo[],

@@ -1,0 +1,177 @@
+/**
+ * `openReplicated`: a database that is restored where it is missing, captured while it is open, and continued.
+ *
+ * @module
+ */
+import { InvalidArgumentError } from "../core/errors.ts";
+import type { SyncFiles } from "../core/sync-files.ts";
+import { bytesSink } from "../replica/bytes-sink.ts";
+import { fileState, type LocalState, memoryState, stateDirectory } from "../replica/local-state.ts";
+import type { Replica } from "../replica/replica.ts";
+import type { ReplicateOptions, Replication } from "../replica/replication.ts";
+import type { RestoreResult } from "../replica/restore.ts";
+import { syncFileSink } from "../replica/sync-file-sink.ts";
+import { recoverTarget } from "../replica/target-swap.ts";
+import type { ObjectStore } from "../transports/object-store.ts";
+import { type CaptureVfs, installCaptureVfs } from "../vfs/capture-vfs.ts";
+import { installMemoryVfs, type MemoryVfs } from "../vfs/memory-vfs.ts";
+import type { Sqlite3 } from "../vfs/sqlite3.ts";
+import { installSyncFileVfs } from "../vfs/sync-file-vfs.ts";
+import { replicate } from "./replicate.ts";
+import { restoreIfMissing } from "./restore-if-missing.ts";
+
+/** SQLite's own default, and Litestream users' databases; sqlite-wasm alone would choose 8192. */
+const DEFAULT_PAGE_SIZE = 4096;
+
+/** Options of {@linkcode openReplicated}. */
+export interface OpenReplicatedOptions<S extends Sqlite3>
+  extends Omit<ReplicateOptions, "state" | "position"> {
+  /** What `sqlite3InitModule()` of `@sqlite.org/sqlite-wasm` resolved to. */
+  readonly sqlite3: S;
+  /** File calls of the runtime; without them the database lives in memory. */
+  readonly files?: SyncFiles | undefined;
+  /** Path of the database file. */
+  readonly path: string;
+  /** The replica, as a store. */
+  readonly replica: ObjectStore | Replica;
+  /** Page size of a database that does not exist yet, in bytes. @default 4096 */
+  readonly pageSize?: number | undefined;
+}
+
+/** An open database and its replication. */
+export interface ReplicatedDatabase<S extends Sqlite3> extends AsyncDisposable {
+  /** sqlite-wasm's own database object. */
+  readonly db: InstanceType<S["oo1"]["DB"]>;
+  readonly replication: Replication;
+  /** What was restored, when the database was missing and the replica had it. */
+  readonly restored: RestoreResult | undefined;
+  /** Uploads what is left, then closes replication and database; both are closed even when the upload fails. */
+  close(): Promise<void>;
+}
+
+/**
+ * Opens a database for writing with every commit replicated. A database that is missing here and present in the
+ * replica is restored first; a new one gets 4 KiB pages. On disk it runs with `journal_mode=TRUNCATE` and
+ * `synchronous=FULL`, in memory with `journal_mode=MEMORY`.
+ *
+ * Native SQLite must not open the file meanwhile: it does not see the lock that keeps the file to one process.
+ *
+ * @example
+ * ```ts ignore
+ * await using app = await openReplicated({ sqlite3, files: syncFiles(), path: "app.db", replica: store });
+ * app.db.exec("INSERT INTO note(body) VALUES ('hello')");
+ * await app.replication.durable();
+ * ```
+ */
+export async function openReplicated<S extends Sqlite3>(
+  options: OpenReplicatedOptions<S>,
+): Promise<ReplicatedDatabase<S>> {
+  const { sqlite3, files, replica } = options;
+  const base = baseOf(sqlite3, files);
+  const path = files?.fullPath(options.path) ?? options.path;
+  const restored = await restoreMissing(base, path, options);
+  const db = new sqlite3.oo1.DB(path, "c", base.capture.name);
+  let state: LocalState | undefined;
+  try {
+    const isNew = db.selectValue("PRAGMA page_count") === 0;
+    if (isNew) db.exec(`PRAGMA page_size=${checkedPageSize(options.pageSize)}`);
+    db.exec(`PRAGMA journal_mode=${files ? "TRUNCATE" : "MEMORY"}; PRAGMA synchronous=FULL`);
+    state = files ? fileState(files, stateDirectory(path)) : memoryState();
+    const replication = await replicate(base.capture.source(db), replica, {
+      ...options,
+      state,
+      position: restored?.position,
+    });
+    return new OpenDatabase(db as InstanceType<S["oo1"]["DB"]>, replication, restored);
+  } catch (error) {
+    state?.close();
+    db.close();
+    throw error;
+  }
+}
+
+class OpenDatabase<S extends Sqlite3> implements ReplicatedDatabase<S> {
+  readonly db: InstanceType<S["oo1"]["DB"]>;
+  readonly replication: Replication;
+  readonly restored: RestoreResult | undefined;
+
+  constructor(
+    db: InstanceType<S["oo1"]["DB"]>,
+    replication: Replication,
+    restored: RestoreResult | undefined,
+  ) {
+    this.db = db;
+    this.replication = replication;
+    this.restored = restored;
+  }
+
+  async close(): Promise<void> {
+    try {
+      await this.replication.close();
+    } finally {
+      this.db.close();
+    }
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+/** The VFSes that serve one kind of files in one sqlite-wasm instance. */
+interface Base {
+  readonly capture: CaptureVfs;
+  readonly memory: MemoryVfs | undefined;
+}
+
+/** VFSes stay registered for the life of the wasm instance, so each is installed once. */
+const bases = new WeakMap<Sqlite3, Map<SyncFiles | undefined, Base>>();
+
+function baseOf(sqlite3: Sqlite3, files: SyncFiles | undefined): Base {
+  let installed = bases.get(sqlite3);
+  if (installed === undefined) bases.set(sqlite3, (installed = new Map()));
+  let base = installed.get(files);
+  if (base === undefined) {
+    const name = `pagestream-open-${installed.size}`;
+    const memory = files === undefined ? installMemoryVfs(sqlite3, { name }) : undefined;
+    if (files !== undefined) installSyncFileVfs(sqlite3, { files, name });
+    const capture = installCaptureVfs(sqlite3, { parent: name, name: `${name}-capture` });
+    installed.set(files, (base = { capture, memory }));
+  }
+  return base;
+}
+
+async function restoreMissing<S extends Sqlite3>(
+  base: Base,
+  path: string,
+  options: OpenReplicatedOptions<S>,
+): Promise<RestoreResult | undefined> {
+  const { files, replica, platform, signal } = options;
+  if (files === undefined) {
+    const memory = base.memory as MemoryVfs;
+    if (memory.read(path) !== undefined) return undefined;
+    const sink = bytesSink();
+    const result = await restoreIfMissing(replica, sink, { platform, signal });
+    if (result !== undefined) memory.write(path, sink.bytes);
+    return result;
+  }
+  // Held until the database is opened, so that two processes do not restore over each other.
+  const lock = files.lock(path);
+  try {
+    recoverTarget(files, path);
+    if ((files.identity(path)?.size ?? 0) > 0) return undefined;
+    const sink = syncFileSink(files, path, { force: true, journalHeader: "rollback" });
+    return await restoreIfMissing(replica, sink, { platform, signal });
+  } finally {
+    lock.release();
+  }
+}
+
+function checkedPageSize(pageSize = DEFAULT_PAGE_SIZE): number {
+  if (Number.isInteger(Math.log2(pageSize)) && pageSize >= 512 && pageSize <= 65536) return pageSize;
+  throw new InvalidArgumentError({
+    operation: "open",
+    object: "the database",
+    what: `page size ${pageSize} is not a power of two from 512 to 65536`,
+  });
+}

@@ -1,0 +1,35 @@
+/**
+ * `replicate`: commits of one database into one replica.
+ *
+ * @module
+ */
+import type { CommitSource } from "../core/commit-source.ts";
+import { startPrimary } from "../replica/primary.ts";
+import { openReplica, type Replica } from "../replica/replica.ts";
+import type { ReplicateOptions, Replication } from "../replica/replication.ts";
+import type { ObjectStore } from "../transports/object-store.ts";
+import { webPlatform } from "./web-platform.ts";
+
+/**
+ * Replicates every commit of `source` into `replica`, from now until `close`.
+ *
+ * Resolves once it is known how to continue: with increments when the database is proven to equal the replica's newest
+ * state, else with a file that holds every page. Uploading goes on in the background; see `durable` and `flush`.
+ *
+ * @example
+ * ```ts ignore
+ * const vfs = installCaptureVfs(sqlite3, { parent: "unix-none" });
+ * const db = new sqlite3.oo1.DB(`file:/app.db?vfs=${vfs.name}`, "c");
+ * await using replication = await replicate(vfs.source(db), store);
+ * db.exec("CREATE TABLE note(body)");
+ * await replication.durable();
+ * ```
+ */
+export function replicate(
+  source: CommitSource,
+  replica: ObjectStore | Replica,
+  options: ReplicateOptions = {},
+): Promise<Replication> {
+  const platform = options.platform ?? webPlatform;
+  return startPrimary(source, openReplica(replica, { platform }), { ...options, platform });
+}

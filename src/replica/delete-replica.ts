@@ -1,0 +1,37 @@
+/**
+ * Removes a replica for good.
+ *
+ * @module
+ */
+import { InvalidArgumentError } from "../core/errors.ts";
+import { type Replica } from "./replica.ts";
+
+/** What was removed. */
+export interface DeletedReplica {
+  /** Number of LTX files. */
+  readonly files: number;
+  /** Their size in bytes. */
+  readonly bytes: number;
+}
+
+/**
+ * Removes every LTX file of a replica, and nothing else in the store. `confirm` must equal the description of the
+ * store, so that no variable holding the wrong store can empty it.
+ */
+export async function deleteReplicaFiles(
+  replica: Replica,
+  options: { readonly confirm: string; readonly signal?: AbortSignal | undefined },
+): Promise<DeletedReplica> {
+  const { confirm, signal } = options;
+  if (confirm !== replica.description) {
+    throw new InvalidArgumentError({
+      operation: "delete",
+      object: replica.description,
+      what: `confirm is ${JSON.stringify(confirm)}`,
+      next: `Pass confirm: ${JSON.stringify(replica.description)} to delete all of it`,
+    });
+  }
+  const files = (await replica.levels({ signal })).flat();
+  await replica.remove(files, { signal });
+  return { files: files.length, bytes: files.reduce((sum, f) => sum + f.size, 0) };
+}

@@ -1,0 +1,243 @@
+/**
+ * Where a replication keeps what must survive a restart: the marker and the staged files.
+ *
+ * On disk this is a directory beside the database, `.<name>-pagestream`, laid out as Litestream lays out its own:
+ * `ltx/<level>/<min>-<max>.ltx`, and `marker`. In memory it lasts as long as the process, which is right for a
+ * database that does not outlive it either.
+ *
+ * @module
+ */
+import { IoError } from "../core/errors.ts";
+import type { SyncFile, SyncFiles } from "../core/sync-files.ts";
+
+/** Receives one staged file; nothing is listed before `finish`. */
+export interface StagedWriter {
+  /** Appends bytes, which are not kept. */
+  write(chunk: Uint8Array): void;
+  finish(): void;
+  /** Removes what was written. */
+  abort(): void;
+}
+
+/** Storage of one database's replication state. All calls are synchronous: they stand on the commit path. */
+export interface LocalState {
+  /** The marker's bytes, or `undefined` where there is none. */
+  readMarker(): Uint8Array | undefined;
+  /** Replaces the marker, atomically and durably. */
+  replaceMarker(bytes: Uint8Array): void;
+  /** Appends to the marker; durable only after {@linkcode syncMarker}. */
+  appendMarker(bytes: Uint8Array): void;
+  syncMarker(): void;
+  removeMarker(): void;
+  /** Names of the finished staged files: `<level>/<min>-<max>.ltx`. */
+  staged(): string[];
+  stage(name: string): StagedWriter;
+  /** Size in bytes of a staged file. */
+  stagedSize(name: string): number;
+  /** Bytes of a staged file, fewer than asked only at its end. */
+  readStaged(name: string, offset: number, length: number): Uint8Array<ArrayBuffer>;
+  removeStaged(name: string): void;
+  /** Releases open files. */
+  close(): void;
+}
+
+/** State that lasts as long as the process. */
+export function memoryState(): LocalState {
+  const files = new Map<string, Uint8Array<ArrayBuffer>>();
+  let marker: Uint8Array | undefined;
+  return {
+    readMarker: () => marker,
+    replaceMarker: (bytes) => {
+      marker = bytes.slice();
+    },
+    // Nobody reads a marker of this process again, so there is nothing worth growing.
+    appendMarker: () => {},
+    syncMarker: () => {},
+    removeMarker: () => {
+      marker = undefined;
+    },
+    staged: () => [...files.keys()].sort(),
+    stage: (name) => {
+      const chunks: Uint8Array[] = [];
+      let size = 0;
+      return {
+        write: (chunk) => {
+          chunks.push(chunk.slice());
+          size += chunk.length;
+        },
+        finish: () => {
+          const bytes = new Uint8Array(size);
+          let at = 0;
+          for (const chunk of chunks) {
+            bytes.set(chunk, at);
+            at += chunk.length;
+          }
+          files.set(name, bytes);
+        },
+        abort: () => {},
+      };
+    },
+    stagedSize: (name) => files.get(name)?.length ?? 0,
+    readStaged: (name, offset, length) => {
+      const bytes = files.get(name);
+      if (bytes === undefined) throw missing(name);
+      return bytes.subarray(offset, offset + length);
+    },
+    removeStaged: (name) => {
+      files.delete(name);
+    },
+    close: () => {},
+  };
+}
+
+function missing(name: string): IoError {
+  return new IoError({ operation: "read", object: name, what: "the staged file is gone" });
+}
+
+/** The directory that belongs to a database file: `/data/app.db` has `/data/.app.db-pagestream`. */
+export function stateDirectory(databasePath: string): string {
+  const cut = Math.max(databasePath.lastIndexOf("/"), databasePath.lastIndexOf("\\")) + 1;
+  return `${databasePath.slice(0, cut)}.${databasePath.slice(cut)}-pagestream`;
+}
+
+/** State in a directory of its own, made when the first file is written. */
+export function fileState(files: SyncFiles, directory: string): LocalState {
+  return new FileState(files, directory);
+}
+
+class FileState implements LocalState {
+  readonly #files: SyncFiles;
+  readonly #directory: string;
+  readonly #markerPath: string;
+  readonly #made = new Set<string>();
+  #marker: SyncFile | undefined;
+  #markerSize = 0;
+
+  constructor(files: SyncFiles, directory: string) {
+    this.#files = files;
+    this.#directory = directory;
+    this.#markerPath = `${directory}/marker`;
+    // Whatever carries this ending was never finished.
+    for (const level of files.list(`${directory}/ltx`)) {
+      for (const name of files.list(`${directory}/ltx/${level}`)) {
+        if (name.endsWith(".tmp")) files.remove(`${directory}/ltx/${level}/${name}`);
+      }
+    }
+    files.remove(`${this.#markerPath}.tmp`);
+  }
+
+  readMarker(): Uint8Array | undefined {
+    if (this.#files.identity(this.#markerPath) === undefined) return undefined;
+    const file = this.#files.open(this.#markerPath, { mode: "read" });
+    try {
+      const bytes = new Uint8Array(file.size());
+      return bytes.subarray(0, file.read(bytes, 0));
+    } finally {
+      file.close();
+    }
+  }
+
+  replaceMarker(bytes: Uint8Array): void {
+    this.#closeMarker();
+    this.#makeDirectory(this.#directory);
+    const temporary = `${this.#markerPath}.tmp`;
+    this.#files.remove(temporary);
+    const file = this.#files.open(temporary, { mode: "exclusive" });
+    try {
+      file.write(bytes, 0);
+      file.sync();
+    } finally {
+      file.close();
+    }
+    this.#files.rename(temporary, this.#markerPath);
+    this.#files.syncDirectory(this.#directory);
+  }
+
+  appendMarker(bytes: Uint8Array): void {
+    if (this.#marker === undefined) {
+      this.#marker = this.#files.open(this.#markerPath, { mode: "write" });
+      this.#markerSize = this.#marker.size();
+    }
+    this.#marker.write(bytes, this.#markerSize);
+    this.#markerSize += bytes.length;
+  }
+
+  syncMarker(): void {
+    this.#marker?.sync();
+  }
+
+  removeMarker(): void {
+    this.#closeMarker();
+    if (this.#files.remove(this.#markerPath)) this.#files.syncDirectory(this.#directory);
+  }
+
+  staged(): string[] {
+    const names: string[] = [];
+    for (const level of this.#files.list(`${this.#directory}/ltx`)) {
+      for (const name of this.#files.list(`${this.#directory}/ltx/${level}`)) {
+        if (name.endsWith(".ltx")) names.push(`${level}/${name}`);
+      }
+    }
+    return names;
+  }
+
+  stage(name: string): StagedWriter {
+    const path = this.#path(name);
+    this.#makeDirectory(path.slice(0, path.lastIndexOf("/")));
+    const temporary = `${path}.tmp`;
+    this.#files.remove(temporary);
+    const file = this.#files.open(temporary, { mode: "exclusive" });
+    let size = 0;
+    return {
+      write: (chunk) => {
+        file.write(chunk, size);
+        size += chunk.length;
+      },
+      finish: () => {
+        file.close();
+        this.#files.rename(temporary, path);
+      },
+      abort: () => {
+        file.close();
+        this.#files.remove(temporary);
+      },
+    };
+  }
+
+  stagedSize(name: string): number {
+    return this.#files.identity(this.#path(name))?.size ?? 0;
+  }
+
+  readStaged(name: string, offset: number, length: number): Uint8Array<ArrayBuffer> {
+    const file = this.#files.open(this.#path(name), { mode: "read" });
+    try {
+      const bytes = new Uint8Array(Math.max(0, Math.min(length, file.size() - offset)));
+      return bytes.subarray(0, file.read(bytes, offset));
+    } finally {
+      file.close();
+    }
+  }
+
+  removeStaged(name: string): void {
+    this.#files.remove(this.#path(name));
+  }
+
+  close(): void {
+    this.#closeMarker();
+  }
+
+  #path(name: string): string {
+    return `${this.#directory}/ltx/${name}`;
+  }
+
+  #makeDirectory(path: string): void {
+    if (this.#made.has(path)) return;
+    this.#files.makeDirectory(path);
+    this.#made.add(path);
+  }
+
+  #closeMarker(): void {
+    this.#marker?.close();
+    this.#marker = undefined;
+  }
+}

@@ -1,0 +1,89 @@
+/**
+ * Keeps the marker of a running replication: moves it with every confirmed file, syncs it within a second.
+ *
+ * @module
+ */
+import type { Clock } from "../core/platform.ts";
+import { formatFileName } from "../ltx/file-name.ts";
+import type { LocalState } from "./local-state.ts";
+import { type Marker, MarkerLog } from "./marker.ts";
+import { PageTable } from "./page-table.ts";
+import type { StagedFile } from "./staged-file.ts";
+
+/** The marker is durable this long after a change at the latest. */
+const SYNC_MS = 1_000;
+
+/** What a {@linkcode MarkerKeeper} works with. */
+export interface MarkerKeeperOptions {
+  readonly state: LocalState;
+  /** `description` of the replica's store. */
+  readonly replica: string;
+  readonly clock: Clock;
+  /** A marker that cannot be written costs a full file at the next start, and no data. */
+  readonly onError: (error: unknown) => void;
+}
+
+/** The marker while replication runs; without one until a full file is confirmed. */
+export class MarkerKeeper {
+  readonly #options: MarkerKeeperOptions;
+  #log: MarkerLog | undefined;
+  #key: Uint8Array = new Uint8Array(0);
+  #cancelSync: (() => void) | undefined;
+
+  constructor(options: MarkerKeeperOptions) {
+    this.#options = options;
+  }
+
+  /** Starts from a proven marker, or from none; digests come under `key`. */
+  begin(marker: Marker | undefined, key: Uint8Array): void {
+    this.#key = key;
+    this.#try(() => {
+      this.#log = marker && new MarkerLog(this.#options.state, marker);
+      // What is on disk speaks of a state that is no longer proven.
+      if (marker === undefined) this.#options.state.removeMarker();
+    });
+  }
+
+  /** Moves on to the state of an L0 file that the store has confirmed. */
+  confirm(file: StagedFile): void {
+    const { maxTxid: txid, pageSize, commit } = file.header;
+    const fileName = formatFileName(txid, txid);
+    const next = { txid, pageSize, commit, fileName, fileChecksum: file.fileChecksum };
+    this.#try(() => {
+      if (this.#log !== undefined) {
+        this.#log.advance(next, file.digests);
+      } else if (file.full) {
+        const { state, replica } = this.#options;
+        const table = new PageTable(commit);
+        table.apply(file.digests);
+        this.#log = new MarkerLog(state, { replica, key: this.#key, state: next, table });
+      }
+    });
+    this.#cancelSync ??= this.#options.clock.schedule(() => {
+      this.#cancelSync = undefined;
+      this.#try(() => this.#log?.sync());
+    }, SYNC_MS);
+  }
+
+  /** Removes the marker: another writer's history has begun. */
+  forget(): void {
+    this.#log = undefined;
+    this.#options.state.removeMarker();
+  }
+
+  /** Makes the marker durable as it stands. */
+  close(): void {
+    this.#cancelSync?.();
+    this.#cancelSync = undefined;
+    this.#try(() => this.#log?.close());
+  }
+
+  #try(step: () => void): void {
+    try {
+      step();
+    } catch (error) {
+      this.#log = undefined;
+      this.#options.onError(error);
+    }
+  }
+}

@@ -1,0 +1,125 @@
+/**
+ * A running replication as its user sees it.
+ *
+ * @module
+ */
+import type { PagestreamError } from "../core/errors.ts";
+import type { Platform } from "../core/platform.ts";
+import type { LocalState } from "./local-state.ts";
+import type { PositionToken } from "./position-token.ts";
+
+/** How far commits have come. Print with `formatTxid`, as Litestream does. */
+export interface Position {
+  /** TXID that the last commit carries, or will carry once its group is cut. */
+  readonly local: bigint;
+  /** Last TXID cut into a file. */
+  readonly staged: bigint;
+  /** Last TXID confirmed by the store. */
+  readonly replicated: bigint;
+}
+
+/** What a replication reports. Every event carries the position at that moment. */
+export type ReplicationEvent = { readonly position: Position } & (
+  | { readonly type: "commit"; readonly pages: number }
+  | {
+      readonly type: "cut";
+      readonly txid: bigint;
+      readonly pages: number;
+      /** Size of the file in bytes. */
+      readonly size: number;
+      /** Whether it holds every page of the database. */
+      readonly full: boolean;
+    }
+  | {
+      readonly type: "uploaded" | "snapshot";
+      readonly level: number;
+      readonly txid: bigint;
+      readonly size: number;
+    }
+  /** The store cannot be reached or refuses; commits go on and are kept, attempts continue. */
+  | { readonly type: "stalled"; readonly error: PagestreamError }
+  /** Too much waits for the store: page images were dropped and will be read again from the database. */
+  | { readonly type: "degraded"; readonly reason: string }
+  /** Another writer uses the replica; replication has stopped. */
+  | { readonly type: "conflict"; readonly error: PagestreamError }
+  /** The newest file of the replica carries a time that lies ahead of this clock by `aheadMs`. */
+  | { readonly type: "clock"; readonly aheadMs: number }
+  | { readonly type: "error"; readonly error: PagestreamError }
+  | { readonly type: "closed" }
+);
+
+/** Counters since the start, and the lag now. */
+export interface ReplicationStats {
+  readonly commits: number;
+  /** Pages written into files. */
+  readonly pages: number;
+  /** Bytes of files confirmed by the store. */
+  readonly bytes: number;
+  /** Files confirmed by the store. */
+  readonly files: number;
+  /** Milliseconds since the oldest commit that is not yet in the store; 0 when all are. */
+  readonly lagMs: number;
+}
+
+/** Options of every wait. */
+export interface WaitOptions {
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Options of `close`. */
+export interface CloseOptions {
+  /** How long the final upload may take, in milliseconds. @default 30000 */
+  readonly deadlineMs?: number | undefined;
+}
+
+/** Replication of one database into one replica. */
+export interface Replication extends AsyncDisposable {
+  readonly position: Position;
+  readonly stats: ReplicationStats;
+  /** Events from the moment a loop begins. */
+  readonly events: AsyncIterable<ReplicationEvent>;
+  /** Uploads now what is committed now, and resolves when the store has confirmed it. */
+  flush(options?: WaitOptions): Promise<void>;
+  /**
+   * Resolves when `txid` is confirmed; rides the normal cadence and costs no request of its own. Rejects with the
+   * store's error when uploading fails beyond the retry policy (replication itself goes on trying).
+   */
+  waitFor(txid: bigint, options?: WaitOptions): Promise<void>;
+  /** Resolves when all that is committed now is in the store; rides the normal cadence. */
+  durable(options?: WaitOptions): Promise<void>;
+  /** Begins no further upload until {@linkcode resume}; commits go on and are kept. */
+  pause(): void;
+  resume(): void;
+  /**
+   * After a conflict, explicitly: continues behind the other writer's last file with a file that holds every page.
+   * The other writer must have been stopped.
+   */
+  takeOver(options?: WaitOptions): Promise<void>;
+  /**
+   * Uploads what is left and ends. When that fails or the deadline passes it still ends, and rejects: what was staged
+   * stays in the local state for the next start. Calling it again returns the same promise.
+   */
+  close(options?: CloseOptions): Promise<void>;
+}
+
+/** Options of `replicate`. */
+export interface ReplicateOptions {
+  /**
+   * Shortest time in milliseconds between two cuts; commits in between share a TXID.
+   * @default 1000 for remote stores, 10 for file and memory stores
+   */
+  readonly groupMs?: number | undefined;
+  /** Bytes of page images after which a group is cut at once. @default 16 MiB */
+  readonly groupBytes?: number | undefined;
+  /** Bytes of page images kept while the store does not answer; past it only page numbers are. @default 64 MiB */
+  readonly stagingBytes?: number | undefined;
+  /** Where the marker and staged files are kept; in memory when left out. */
+  readonly state?: LocalState | undefined;
+  /** What a restore returned: proof of which state the database is in, so that no full file is needed. */
+  readonly position?: PositionToken | undefined;
+  /** Durability of a commit; more modes need more of the VFS. @default "async" */
+  readonly durability?: "async" | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** @default the runtime's clock and random numbers */
+  readonly platform?: Platform | undefined;
+}

@@ -1,0 +1,117 @@
+/**
+ * What a restore can be told, and what it tells.
+ *
+ * @module
+ */
+import { InvalidArgumentError, UnsupportedError } from "../core/errors.ts";
+import { parseTxid } from "../ltx/file-name.ts";
+import type { PlannedFile, RestoreTarget } from "./plan.ts";
+import type { PositionToken } from "./position-token.ts";
+import type { ReplicaOptions } from "./replica.ts";
+import type { IntegrityCheck, RestoreSink } from "./restore-sink.ts";
+import { type TimeInput, resolveTime } from "./timestamps.ts";
+
+/** How far a restore has come. */
+export interface RestoreProgress {
+  /** Bytes of LTX files used so far. */
+  readonly bytes: number;
+  /** Bytes of all files of the plan. */
+  readonly totalBytes: number;
+  /** Pages restored so far. */
+  readonly pages: number;
+  /** Pages of the database. */
+  readonly totalPages: number;
+  /** Key of the file that bytes were last read of. */
+  readonly file: string;
+  /** Number of files of the plan. */
+  readonly files: number;
+}
+
+/** Options of a restore, but for those of the replica it reads. */
+export interface RestoreOptions {
+  /** Restore exactly this state: a TXID or its 16 hex digits. */
+  readonly txid?: bigint | string | undefined;
+  /** Restore the state of this time, inclusive; the newest where it lies after that. Excludes `txid`. */
+  readonly timestamp?: TimeInput | undefined;
+  /** Let SQLite check the database before it becomes visible. @default "none" */
+  readonly integrityCheck?: IntegrityCheck | undefined;
+  /** Runs the check for a sink that has none of its own; resolves to the first row of SQLite's answer. */
+  readonly check?: ((kind: "quick" | "full") => Promise<string>) | undefined;
+  /** Called at the start, about ten times a second, and at the end. */
+  readonly onProgress?: ((progress: RestoreProgress) => void) | undefined;
+  /** Only say what would be read and why; the sink is left alone. @default false */
+  readonly explain?: boolean | undefined;
+  /** Overrides what the sink says of the two journal mode bytes of page 1. */
+  readonly journalHeader?: RestoreSink["journalHeader"] | undefined;
+  /** Compute the token that lets `replicate` go on from here; costs a digest of each page. @default true */
+  readonly position?: boolean | undefined;
+  /**
+   * Gets every page but the lock page, in order, as the replica holds it: before the journal mode bytes are changed,
+   * and before the files have been verified to their end. `data` is a view, valid during the call.
+   */
+  readonly onPage?: ((pgno: number, data: Uint8Array) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Options of `restoreReplica`. */
+export interface RestoreReplicaOptions extends RestoreOptions, ReplicaOptions {}
+
+/** What was restored, or with `explain` would be. */
+export interface RestoreResult {
+  /** The state. */
+  readonly txid: bigint;
+  /** When that state came to be. */
+  readonly time: Date;
+  readonly pageSize: number;
+  /** Database size in pages. */
+  readonly commit: number;
+  /** Database size in bytes. */
+  readonly size: number;
+  /** The files it is made of, oldest first, each with the reason for it. */
+  readonly files: readonly PlannedFile[];
+  /** Largest TXID of the replica, whether wanted or not. */
+  readonly newestTxid: bigint;
+  /** Lets `replicate` go on without a full file; undefined with `explain` and with `position: false`. */
+  readonly position: PositionToken | undefined;
+}
+
+/** The state that the options ask for; `now` in milliseconds since the Unix epoch. */
+export function resolveTarget(options: RestoreOptions, now: number): RestoreTarget {
+  const { txid, timestamp } = options;
+  if (txid === undefined) {
+    return timestamp === undefined ? {} : { timestamp: resolveTime(timestamp, now) };
+  }
+  if (timestamp !== undefined)
+    throw refused("txid and timestamp exclude each other", "Give one of them");
+  const value = typeof txid === "string" ? parseTxid(txid) : txid;
+  if (value < 1n || value >= 1n << 64n) {
+    throw refused(
+      `there is no TXID ${value}`,
+      "TXIDs begin at 1; leave it out for the newest state",
+    );
+  }
+  return { txid: value };
+}
+
+/** The check that the options ask for, refused where nobody can run it. */
+export function resolveCheck(
+  options: RestoreOptions,
+  sink: RestoreSink,
+): (() => Promise<string>) | undefined {
+  const kind = options.integrityCheck ?? "none";
+  if (kind === "none") return undefined;
+  const { check } = options;
+  if (check !== undefined) return () => check(kind);
+  if (sink.check !== undefined)
+    return () => (sink.check as NonNullable<RestoreSink["check"]>)(kind);
+  throw new UnsupportedError({
+    operation: "check",
+    object: sink.name,
+    what: "this target has no SQLite to check the database with",
+    next: "Give the option check, or integrityCheck: none",
+  });
+}
+
+function refused(what: string, next: string): InvalidArgumentError {
+  return new InvalidArgumentError({ operation: "restore", object: "the replica", what, next });
+}

@@ -1,0 +1,314 @@
+/**
+ * From a replica back to a database: one pass from ranged reads through a merge into the sink.
+ *
+ * The files of the plan are merged by page number, each page is decoded once and copied once, into a run that the sink
+ * writes while the next is filled. The sink makes nothing visible before every input was read to its end and its
+ * checksum was right. Memory is bounded by the read pool and two runs, whatever the size of the database.
+ *
+ * @module
+ */
+import { PagestreamError, isPagestreamError, throwIfAborted } from "../core/errors.ts";
+import { formatTxid } from "../ltx/file-name.ts";
+import { LTX_HEADER_SIZE, type LtxHeader, decodeHeader } from "../ltx/header.ts";
+import { LtxMerge } from "../ltx/merge.ts";
+import type { ObjectStore } from "../transports/object-store.ts";
+import { DamagedFileError, IntegrityError } from "./errors.ts";
+import { type RestorePlan, type RestoreTarget, planRestore } from "./plan.ts";
+import { ReadPool } from "./ranged-input.ts";
+import { type Replica, openReplica } from "./replica.ts";
+import {
+  type RestoreReplicaOptions,
+  type RestoreResult,
+  resolveCheck,
+  resolveTarget,
+} from "./restore-options.ts";
+import { RestoreOutput } from "./restore-output.ts";
+import { PositionRecorder } from "./restore-position.ts";
+import type { RestoreSink } from "./restore-sink.ts";
+
+/** Least time between two progress reports in milliseconds. */
+const PROGRESS_MS = 100;
+
+/** Pages between two looks at the clock. */
+const PROGRESS_PAGES = 256;
+
+const MAGIC = Uint8Array.from("SQLite format 3\0", (c) => c.charCodeAt(0));
+
+/**
+ * Restores a state of a replica into a sink. On any failure the sink is told to abort, and nothing becomes visible.
+ *
+ * Throws the errors of `planRestore`; `DamagedFileError` for a file that is not what its name says, with the decoder's
+ * error as cause; `IntegrityError` when SQLite's check finds fault; `AbortedError`; and the errors of store and sink.
+ */
+export async function restoreReplica(
+  replica: ObjectStore | Replica,
+  sink: RestoreSink,
+  options: RestoreReplicaOptions,
+): Promise<RestoreResult> {
+  const opened = openReplica(replica, options);
+  const restore = new Restore(opened, sink, options);
+  if (options.explain === true) return await restore.explain();
+  try {
+    return await restore.run();
+  } catch (error) {
+    await restore.abort();
+    throw error;
+  }
+}
+
+/** One restore on its way. */
+class Restore {
+  readonly #replica: Replica;
+  readonly #sink: RestoreSink;
+  readonly #options: RestoreReplicaOptions;
+  readonly #journalHeader: RestoreSink["journalHeader"];
+  readonly #recorder: PositionRecorder | undefined;
+  #output: RestoreOutput | undefined;
+  /** Header of the state, once the sink has been started. */
+  #state: LtxHeader | undefined;
+  /** Number of the next page the sink has not been given. */
+  #next = 1;
+  #reportedAt = Number.NEGATIVE_INFINITY;
+
+  constructor(replica: Replica, sink: RestoreSink, options: RestoreReplicaOptions) {
+    this.#replica = replica;
+    this.#sink = sink;
+    this.#options = options;
+    this.#journalHeader = options.journalHeader ?? sink.journalHeader;
+    this.#recorder =
+      options.position === false ? undefined : new PositionRecorder(replica.platform);
+  }
+
+  /** Plans, and reads the size of the result from the header of the last file. */
+  async explain(): Promise<RestoreResult> {
+    const plan = await this.#plan(this.#target());
+    const last = plan.files.at(-1) as RestorePlan["files"][number];
+    const bytes = await this.#replica.read(last, {
+      length: LTX_HEADER_SIZE,
+      signal: this.#options.signal,
+    });
+    try {
+      return this.#result(plan, decodeHeader(bytes, last.key));
+    } catch (error) {
+      throw asDamage(error, plan);
+    }
+  }
+
+  async run(): Promise<RestoreResult> {
+    const check = resolveCheck(this.#options, this.#sink);
+    const target = this.#target();
+    let plan = await this.#plan(target);
+    try {
+      await this.#readFiles(plan);
+    } catch (error) {
+      if (!isPagestreamError(error, "NOT_FOUND")) throw error;
+      // A compaction or retention removed a file of the plan; what replaced it is in a new listing. What the sink has
+      // been given belongs to one state, so from then on only that very state will do.
+      plan = await this.#plan(this.#state === undefined ? target : { txid: plan.txid });
+      await this.#readFiles(plan);
+    }
+    const header = this.#state as LtxHeader;
+    await this.#sink.truncate(header.commit * header.pageSize);
+    if (check !== undefined) await this.#runCheck(check);
+    throwIfAborted(this.#options.signal, "restore", this.#sink.name);
+    await this.#sink.finish();
+    return this.#result(plan, header);
+  }
+
+  /** Tells the sink to give up. Its own trouble with that must not hide why. */
+  async abort(): Promise<void> {
+    await this.#output?.settle();
+    try {
+      await this.#sink.abort();
+    } catch {
+      // The error that ended the restore is the one to report.
+    }
+  }
+
+  #target(): RestoreTarget {
+    return resolveTarget(this.#options, this.#replica.platform.clock.now());
+  }
+
+  async #plan(target: RestoreTarget): Promise<RestorePlan> {
+    const { signal } = this.#options;
+    throwIfAborted(signal, "restore", this.#sink.name);
+    const exactTimes = target.timestamp !== undefined;
+    const levels = await this.#replica.levels({ exactTimes, signal });
+    return planRestore(levels, target, this.#replica.description);
+  }
+
+  /** Merges the files of the plan into the sink, from the page on that it has not had yet. */
+  async #readFiles(plan: RestorePlan): Promise<void> {
+    const pool = new ReadPool(this.#replica, plan.files, { signal: this.#options.signal });
+    const merge = new LtxMerge(pool.inputs);
+    try {
+      await this.#start(plan, await merge.open());
+      await this.#copyPages(merge, () => this.#report(plan, pool));
+      await this.#output?.end();
+      this.#report(plan, pool, true);
+    } catch (error) {
+      throw asDamage(error, plan);
+    } finally {
+      pool.close();
+      await merge.close();
+    }
+  }
+
+  async #start(plan: RestorePlan, header: LtxHeader): Promise<void> {
+    const before = this.#state;
+    if (before !== undefined) {
+      if (before.commit === header.commit && before.pageSize === header.pageSize) return;
+      throw damage(plan, "it holds another state than the file of the same TXID that was removed");
+    }
+    const size = header.commit * header.pageSize;
+    if (!Number.isSafeInteger(size)) throw damage(plan, `it announces ${header.commit} pages`);
+    this.#state = header;
+    await this.#sink.start({ pageSize: header.pageSize, size });
+    if (size > 0) this.#output = new RestoreOutput(this.#sink, size);
+  }
+
+  /**
+   * The hot loop: no promise and no allocation per page. The merge leaves out no page but the lock page, refuses
+   * holes, and ends only when every input has been verified.
+   */
+  async #copyPages(merge: LtxMerge, report: () => void): Promise<void> {
+    const { signal, onPage } = this.#options;
+    const { commit, pageSize } = this.#state as LtxHeader;
+    const recorder = this.#recorder;
+    const output = this.#output as RestoreOutput;
+    let lookAt = this.#next + PROGRESS_PAGES;
+    report();
+    for (;;) {
+      let more = merge.next();
+      if (typeof more !== "boolean") more = await more;
+      if (!more) break;
+      const { pgno } = merge;
+      if (pgno < this.#next) continue;
+      while (this.#next < pgno) {
+        const full = this.#appendZeros(pageSize);
+        if (full !== undefined) await full;
+      }
+      const { data } = merge;
+      recorder?.add(pgno, data);
+      onPage?.(pgno, data);
+      const full = output.append(pgno === 1 ? this.#firstPage(data) : data);
+      this.#next = pgno + 1;
+      if (full !== undefined) {
+        await full;
+        throwIfAborted(signal, "restore", this.#sink.name);
+      }
+      if (this.#next >= lookAt) {
+        lookAt = this.#next + PROGRESS_PAGES;
+        report();
+      }
+    }
+    while (this.#next <= commit) await this.#appendZeros(pageSize);
+  }
+
+  /** The lock page, which no file stores. */
+  #appendZeros(pageSize: number): Promise<void> | undefined {
+    this.#next++;
+    return (this.#output as RestoreOutput).append(new Uint8Array(pageSize));
+  }
+
+  #firstPage(data: Uint8Array): Uint8Array {
+    const isSqlite = MAGIC.every((byte, i) => data[i] === byte);
+    if (this.#journalHeader === "keep" || !isSqlite) return data;
+    const page = data.slice();
+    page[18] = 1;
+    page[19] = 1;
+    return page;
+  }
+
+  async #runCheck(check: () => Promise<string>): Promise<void> {
+    throwIfAborted(this.#options.signal, "restore", this.#sink.name);
+    const result = await check();
+    if (result === "ok") return;
+    throw new IntegrityError(
+      {
+        operation: "restore",
+        object: this.#sink.name,
+        what: `SQLite's integrity check of the restored database says: ${result}`,
+        next: "Restore an earlier state; the replica holds a database that was already broken",
+      },
+      { result },
+    );
+  }
+
+  #report(plan: RestorePlan, pool: ReadPool, last = false): void {
+    const { onProgress } = this.#options;
+    if (onProgress === undefined) return;
+    const now = this.#replica.platform.clock.monotonic();
+    if (!last && now - this.#reportedAt < PROGRESS_MS) return;
+    this.#reportedAt = now;
+    onProgress({
+      bytes: pool.consumedBytes,
+      totalBytes: plan.totalBytes,
+      pages: this.#next - 1,
+      totalPages: (this.#state as LtxHeader).commit,
+      file: pool.current,
+      files: plan.files.length,
+    });
+  }
+
+  #result(plan: RestorePlan, header: LtxHeader): RestoreResult {
+    const { pageSize, commit } = header;
+    const { txid, files, newestTxid } = plan;
+    return {
+      txid,
+      time: stateTime(plan, header),
+      pageSize,
+      commit,
+      size: commit * pageSize,
+      files,
+      newestTxid,
+      position:
+        this.#state === undefined
+          ? undefined
+          : this.#recorder?.finish({
+              replica: this.#replica.description,
+              txid: formatTxid(txid),
+              pageSize,
+              commit,
+              journalHeader: this.#journalHeader,
+              chosen: txid < newestTxid,
+            }),
+    };
+  }
+}
+
+/** A listing may only know when a file was uploaded; the header knows when it was made, which is never later. */
+function stateTime(plan: RestorePlan, header: LtxHeader): Date {
+  const made = new Date(Number(header.timestamp));
+  return made.getTime() < plan.time.getTime() ? made : plan.time;
+}
+
+/** What a decoder says of a file's bytes, said of the file. Other errors pass through. */
+function asDamage(error: unknown, plan: RestorePlan): unknown {
+  const isDecoding =
+    isPagestreamError(error, "INVALID_LTX") ||
+    isPagestreamError(error, "LTX_CHECKSUM") ||
+    isPagestreamError(error, "LTX_UNSUPPORTED");
+  if (!isDecoding) return error;
+  const file = plan.files.find((f) => f.key === error.object)?.key;
+  return damage(plan, "its content cannot be used", { file, cause: error });
+}
+
+function damage(
+  plan: RestorePlan,
+  what: string,
+  details: { readonly file?: string | undefined; readonly cause?: PagestreamError } = {},
+): DamagedFileError {
+  const file = details.file ?? (plan.files.at(-1) as RestorePlan["files"][number]).key;
+  const { cause } = details;
+  return new DamagedFileError(
+    {
+      operation: "restore",
+      object: file,
+      what: cause === undefined ? what : `${what}: ${cause.message}`,
+      next: "Restore an earlier TXID that needs no such file, or find another copy of it",
+      cause,
+    },
+    { file },
+  );
+}

@@ -1,0 +1,210 @@
+/**
+ * Uploads staged files, strictly in order, one at a time, until each is confirmed.
+ *
+ * @module
+ */
+import { isPagestreamError, PagestreamError } from "../core/errors.ts";
+import type { Aborter, Platform } from "../core/platform.ts";
+import { sleep } from "../core/retry.ts";
+import { LTX_HEADER_SIZE } from "../ltx/header.ts";
+import { ConflictError } from "./errors.ts";
+import type { LocalState } from "./local-state.ts";
+import type { LtxFileInfo, Replica } from "./replica.ts";
+import { type StagedFile, stagedBody } from "./staged-file.ts";
+
+/** Pause after a file could not be uploaded for good; it doubles from failure to failure. */
+const FIRST_PAUSE_MS = 1_000;
+/** Longest pause between two attempts on a dead store. */
+const LONGEST_PAUSE_MS = 60_000;
+const TRAILER_SIZE = 16;
+
+/** Who is told of an uploader's outcomes. */
+export interface UploaderEvents {
+  /** A file is in the store, confirmed; it is still staged. */
+  uploaded(file: StagedFile): void;
+  /** The store failed beyond the retry policy; the uploader goes on trying after a pause. */
+  stalled(error: PagestreamError): void;
+  /** Another writer owns the next name; the uploader has stopped. */
+  conflict(error: ConflictError): void;
+}
+
+/** What an {@linkcode Uploader} works with. */
+export interface UploaderOptions {
+  readonly replica: Replica;
+  readonly state: LocalState;
+  readonly platform: Platform;
+  readonly events: UploaderEvents;
+}
+
+/** The queue of staged files on their way to the store. */
+export class Uploader {
+  readonly #options: UploaderOptions;
+  readonly #queue: StagedFile[] = [];
+  #running: Promise<void> | undefined;
+  #aborter: Aborter | undefined;
+  #pausing: Aborter | undefined;
+  #paused = false;
+  #stopped = false;
+  #failures = 0;
+
+  constructor(options: UploaderOptions) {
+    this.#options = options;
+  }
+
+  /** Whether the store failed at the last attempt: then nothing more should be cut. */
+  get failing(): boolean {
+    return this.#failures > 0;
+  }
+
+  /** Files not yet confirmed, oldest first. */
+  get pending(): readonly StagedFile[] {
+    return this.#queue;
+  }
+
+  /** Appends files; uploading begins at once. */
+  add(...files: readonly StagedFile[]): void {
+    this.#queue.push(...files);
+    this.#start();
+  }
+
+  /** Begins no further upload; one under way goes on. */
+  pause(): void {
+    this.#paused = true;
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.#start();
+  }
+
+  /** Tries again now instead of after the pause. */
+  wake(): void {
+    this.#pausing?.abort("wake");
+  }
+
+  /** Ends all work; what is not confirmed stays staged. Resolves when nothing runs any more. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#aborter?.abort("stop");
+    this.#pausing?.abort("stop");
+    await this.#running;
+  }
+
+  /** Forgets the queue and begins anew: another writer's history has been accepted. */
+  restart(): void {
+    this.#queue.length = 0;
+    this.#stopped = false;
+    this.#failures = 0;
+  }
+
+  #start(): void {
+    if (this.#running !== undefined || this.#paused || this.#stopped) return;
+    if (this.#queue.length === 0) return;
+    this.#running = this.#run().finally(() => {
+      this.#running = undefined;
+      // A file may have arrived between the loop's last look and this moment.
+      this.#start();
+    });
+  }
+
+  async #run(): Promise<void> {
+    const { events } = this.#options;
+    while (!this.#paused && !this.#stopped) {
+      const file = this.#queue[0];
+      if (file === undefined) return;
+      try {
+        await this.#upload(file);
+      } catch (error) {
+        if (this.#stopped) return;
+        if (error instanceof ConflictError) {
+          this.#stopped = true;
+          events.conflict(error);
+          return;
+        }
+        this.#failures++;
+        events.stalled(asPagestreamError(error, file));
+        await this.#pause();
+        continue;
+      }
+      this.#failures = 0;
+      this.#queue.shift();
+      events.uploaded(file);
+    }
+  }
+
+  /** Creates the object; a failed condition may be our own lost response and is resolved by reading. */
+  async #upload(file: StagedFile): Promise<void> {
+    const { replica, state, platform } = this.#options;
+    this.#aborter = platform.newAborter();
+    const { signal } = this.#aborter;
+    const { minTxid, maxTxid, timestamp } = file.header;
+    const where = { level: file.level, minTxid, maxTxid, timestamp };
+    if (!replica.store.capabilities.conditionalPut) {
+      const there = await replica.find(where, { signal });
+      if (there !== undefined) return this.#confirmOurs(there, file, signal);
+    }
+    try {
+      await replica.write(where, stagedBody(state, file), { signal, sizeBound: file.size });
+    } catch (error) {
+      if (!isPagestreamError(error, "PRECONDITION_FAILED")) throw error;
+      const there = await replica.find(where, { signal });
+      // Gone again between the two calls: the next attempt creates it.
+      if (there === undefined) throw error;
+      await this.#confirmOurs(there, file, signal);
+    }
+  }
+
+  async #confirmOurs(there: LtxFileInfo, file: StagedFile, signal: AbortSignal): Promise<void> {
+    if (await sameObject(this.#options.replica, there, file, this.#options.state, signal)) return;
+    throw new ConflictError({
+      operation: "upload",
+      object: there.key,
+      what: `another writer has created txid ${file.header.maxTxid} with other content`,
+      next: "Stop one of the two writers, then call takeOver() to continue after the other's last file",
+    });
+  }
+
+  async #pause(): Promise<void> {
+    const { platform } = this.#options;
+    const delay = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (this.#failures - 1));
+    this.#pausing = platform.newAborter();
+    const { signal } = this.#pausing;
+    await sleep(delay, { platform, operation: "upload", object: "staged files", signal }).catch(
+      () => {},
+    );
+    this.#pausing = undefined;
+  }
+}
+
+/** Whether an object has the size, the header and the last 16 bytes of a staged file: both checksums among them. */
+export async function sameObject(
+  replica: Replica,
+  there: LtxFileInfo,
+  file: StagedFile,
+  state: LocalState,
+  signal?: AbortSignal,
+): Promise<boolean> {
+  if (there.size !== file.size) return false;
+  const tail = file.size - TRAILER_SIZE;
+  const [head, end] = await Promise.all([
+    replica.read(there, { offset: 0, length: LTX_HEADER_SIZE, signal }),
+    replica.read(there, { offset: tail, length: TRAILER_SIZE, signal }),
+  ]);
+  return (
+    equalBytes(head, state.readStaged(file.name, 0, LTX_HEADER_SIZE)) &&
+    equalBytes(end, state.readStaged(file.name, tail, TRAILER_SIZE))
+  );
+}
+
+function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, i) => byte === b[i]);
+}
+
+function asPagestreamError(error: unknown, file: StagedFile): PagestreamError {
+  if (isPagestreamError(error)) return error;
+  return new PagestreamError("STORE", {
+    operation: "upload",
+    object: file.name,
+    what: error instanceof Error ? error.message : String(error),
+  });
+}
