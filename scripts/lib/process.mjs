@@ -52,6 +52,10 @@ export async function quietStep(name, [command, ...args], options = {}) {
 /**
  * Runs a program to its end. `quiet` collects its output, otherwise it streams. Past `limitMs` the whole process
  * group is killed and `timedOut` is true. Resolves always; a program that cannot start has code 127.
+ *
+ * @param {readonly string[]} commandLine
+ * @param {{ cwd?: string, env?: NodeJS.ProcessEnv, quiet?: boolean, limitMs?: number }} [options]
+ * @returns {Promise<{ code: number, output: string, timedOut: boolean }>}
  */
 export function run([command, ...args], options = {}) {
   const { cwd = root, env = environment(), quiet = false, limitMs } = options;

@@ -5,6 +5,7 @@
  */
 
 import { writeFileSync } from "node:fs";
+import { environment } from "./process.mjs";
 
 /** One test of such a script. `detail` holds what was found wrong, one problem a line. */
 /** @typedef {{ name: string, status: "passed" | "failed" | "skipped", seconds: number, detail: string }} ReportedTest */
@@ -39,7 +40,8 @@ export async function runReported(tests) {
 
 /** Runs a program as one test: its output is the problem when it fails. */
 export async function problemsOf(run, command, options) {
-  const result = await run(command, { ...options, quiet: true });
+  const env = environment({ NO_COLOR: "1", FORCE_COLOR: "0" });
+  const result = await run(command, { env, ...options, quiet: true });
   if (result.code === 0) return [];
   return [result.output.trimEnd() || `${command.join(" ")} ended with code ${result.code}`];
 }
