@@ -7,3 +7,4 @@ export {
 export * from "./errors.ts";
 export { installMemoryVfs, type MemoryVfs, type MemoryVfsOptions } from "./memory-vfs.ts";
 export type * from "./sqlite3.ts";
+export { installSyncFileVfs, type SyncFileVfs, type SyncFileVfsOptions } from "./sync-file-vfs.ts";

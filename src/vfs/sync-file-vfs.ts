@@ -1,0 +1,360 @@
+/**
+ * A VFS over real files, by the synchronous file calls of a runtime.
+ *
+ * The file belongs to one process: `SyncFiles.lock` sees to that. SQLite's own locks are then kept in memory, and
+ * whether a journal exists is known without asking the file system at every statement. Native SQLite does not see
+ * that lock, so every commit also proves that its journal is still the file that a recovery would find.
+ *
+ * @module
+ */
+import type {
+  FileIdentity,
+  FileLock,
+  OpenOptions,
+  SyncFile,
+  SyncFiles,
+} from "../core/sync-files.ts";
+import {
+  SQLITE_FCNTL_COMMIT_PHASETWO,
+  SQLITE_FCNTL_SYNC,
+  SQLITE_IOCAP_POWERSAFE_OVERWRITE,
+  SQLITE_IOCAP_UNDELETABLE_WHEN_OPEN,
+  SQLITE_LOCK_RESERVED,
+  SQLITE_LOCK_SHARED,
+  SQLITE_OPEN_CREATE,
+  SQLITE_OPEN_DELETEONCLOSE,
+  SQLITE_OPEN_EXCLUSIVE,
+  SQLITE_OPEN_MAIN_DB,
+  SQLITE_OPEN_READONLY,
+} from "./constants.ts";
+import { ForeignAccessError } from "./errors.ts";
+import { FileLocks, type HandleLock } from "./file-locks.ts";
+import { registerVfs, type VfsFile, type VfsFileSystem } from "./io-methods.ts";
+import { temporaryFile } from "./memory-vfs.ts";
+import type { Sqlite3 } from "./sqlite3.ts";
+
+/** What a sync-file VFS is made of. */
+export interface SyncFileVfsOptions {
+  /** The runtime's file calls. */
+  readonly files: SyncFiles;
+  /** Name to open databases with. @default "pagestream-files" */
+  readonly name?: string | undefined;
+}
+
+/** An installed sync-file VFS. */
+export interface SyncFileVfs {
+  readonly name: string;
+  /**
+   * The last error that SQLite was told of as a bare result code: `DatabaseLockedError` behind "database is locked"
+   * at opening, `ForeignAccessError` behind "disk I/O error" at COMMIT, or the runtime's own.
+   */
+  readonly lastError: unknown;
+}
+
+/**
+ * Installs a VFS over real files. One process may have a database open at a time, through one VFS.
+ *
+ * @example
+ * ```ts
+ * const vfs = installSyncFileVfs(sqlite3, { files: syncFiles() });
+ * const db = new sqlite3.oo1.DB(`file:app.db?vfs=${vfs.name}`, "c");
+ * db.exec("PRAGMA journal_mode=TRUNCATE; PRAGMA synchronous=FULL");
+ * ```
+ */
+export function installSyncFileVfs(sqlite3: Sqlite3, options: SyncFileVfsOptions): SyncFileVfs {
+  const name = options.name ?? "pagestream-files";
+  let lastError: unknown;
+  registerVfs(sqlite3, new FileSystem(options.files), {
+    name,
+    sectorSize: 4096,
+    deviceCharacteristics: SQLITE_IOCAP_POWERSAFE_OVERWRITE | SQLITE_IOCAP_UNDELETABLE_WHEN_OPEN,
+    report: (error) => {
+      lastError = error;
+    },
+  });
+  return {
+    name,
+    get lastError(): unknown {
+      return lastError;
+    },
+  };
+}
+
+/** What is known, without asking the file system, of a file that belongs to an open database. */
+interface Known {
+  presence: "absent" | "empty" | "filled";
+}
+
+/** A database with at least one open handle. */
+interface OpenDatabase {
+  readonly locks: FileLocks;
+  readonly lock: FileLock;
+  handles: number;
+  /** Its journal and WAL: looked for when first asked, then kept by our own opens, writes and deletes. */
+  readonly known: Map<string, Known>;
+}
+
+class FileSystem implements VfsFileSystem {
+  readonly #files: SyncFiles;
+  readonly #databases = new Map<string, OpenDatabase>();
+  /** Handles on files other than main databases, by path. */
+  readonly #open = new Map<string, Set<OpenFile>>();
+
+  constructor(files: SyncFiles) {
+    this.#files = files;
+  }
+
+  open(path: string | undefined, flags: number): VfsFile {
+    if (path === undefined) return temporaryFile();
+    if ((flags & SQLITE_OPEN_MAIN_DB) !== 0) return this.#openDatabase(path, flags);
+    const known = this.#known(path);
+    const file = this.#files.open(path, { mode: openMode(flags) });
+    const created = known.presence === "absent";
+    if (created) known.presence = "empty";
+    const handles = this.#open.get(path) ?? new Set();
+    this.#open.set(path, handles);
+    const opened = new OpenFile(file, {
+      files: this.#files,
+      path,
+      created,
+      lock: new FileLocks().handle(),
+      known,
+      onClose: () => {
+        handles.delete(opened);
+        if (handles.size === 0) this.#open.delete(path);
+        if ((flags & SQLITE_OPEN_DELETEONCLOSE) !== 0) this.remove(path, false);
+      },
+    });
+    handles.add(opened);
+    return opened;
+  }
+
+  remove(path: string, syncDirectory: boolean): boolean {
+    const handles = this.#open.get(path);
+    if (handles !== undefined) {
+      // An open file cannot be deleted, as this VFS promises SQLite: connections keep their journal open between
+      // transactions. An empty journal means the same as none.
+      for (const handle of handles) {
+        handle.truncate(0);
+        if (syncDirectory) handle.sync();
+        break;
+      }
+      return true;
+    }
+    const removed = this.#files.remove(path);
+    this.#known(path).presence = "absent";
+    if (removed && syncDirectory) this.#files.syncDirectory(parentDirectory(path));
+    return removed;
+  }
+
+  exists(path: string): boolean {
+    return this.#known(path).presence !== "absent";
+  }
+
+  existsWithBytes(path: string): boolean {
+    return this.#known(path).presence === "filled";
+  }
+
+  fullPath(path: string): string {
+    return this.#files.fullPath(path);
+  }
+
+  #openDatabase(path: string, flags: number): VfsFile {
+    let database = this.#databases.get(path);
+    if (database === undefined) {
+      const lock = this.#files.lock(path);
+      database = { locks: new FileLocks(), lock, handles: 0, known: new Map() };
+    }
+    const { lock, locks } = database;
+    let file: SyncFile;
+    let created: boolean;
+    try {
+      created = this.#files.identity(path) === undefined;
+      file = this.#files.open(path, { mode: openMode(flags) });
+    } catch (error) {
+      if (database.handles === 0) lock.release();
+      throw error;
+    }
+    this.#databases.set(path, database);
+    database.handles++;
+    return new MainFile(file, {
+      files: this.#files,
+      path,
+      created,
+      lock: locks.handle(),
+      known: { presence: "filled" },
+      onClose: () => {
+        database.handles--;
+        if (database.handles > 0) return;
+        this.#databases.delete(path);
+        lock.release();
+      },
+      proveJournal: () => this.#proveJournal(path),
+    });
+  }
+
+  /** What is known of a path; what belongs to no open database is looked up each time. */
+  #known(path: string): Known {
+    const base = /^(.*)-(?:journal|wal)$/su.exec(path)?.[1];
+    const database = base === undefined ? undefined : this.#databases.get(base);
+    const cached = database?.known.get(path);
+    if (cached !== undefined) return cached;
+    const identity = this.#files.identity(path);
+    const size = identity?.size ?? 0;
+    const known: Known = {
+      presence: identity === undefined ? "absent" : size > 0 ? "filled" : "empty",
+    };
+    database?.known.set(path, known);
+    return known;
+  }
+
+  /** Throws `ForeignAccessError` unless a recovery would find the journals that are open. */
+  #proveJournal(path: string): void {
+    const journal = `${path}-journal`;
+    const handles = this.#open.get(journal);
+    if (handles === undefined) return;
+    const found = this.#files.identity(journal);
+    for (const handle of handles) {
+      const own = handle.identity();
+      if (own.links === 1 && own.inode === found?.inode && own.device === found.device) continue;
+      throw new ForeignAccessError({
+        operation: "commit to",
+        object: path,
+        what: `its journal ${own.links > 1 ? "has another name" : "was deleted or replaced"} by someone else`,
+        next: "Keep other programs away from the database, then close and open it again",
+      });
+    }
+  }
+}
+
+/** What an open file belongs to. */
+interface FileOwner {
+  readonly files: SyncFiles;
+  readonly path: string;
+  /** Whether opening it created it. */
+  readonly created: boolean;
+  readonly lock: HandleLock;
+  readonly known: Known;
+  readonly onClose: () => void;
+}
+
+/** An open file. */
+class OpenFile implements VfsFile {
+  readonly lock: HandleLock;
+  protected readonly file: SyncFile;
+  readonly #owner: FileOwner;
+  /** The directory entry is not on stable storage yet. */
+  #entryUnsynced: boolean;
+
+  constructor(file: SyncFile, owner: FileOwner) {
+    this.file = file;
+    this.#owner = owner;
+    this.lock = owner.lock;
+    this.#entryUnsynced = owner.created;
+  }
+
+  read(into: Uint8Array, offset: number): number {
+    return this.file.read(into, offset);
+  }
+
+  write(bytes: Uint8Array, offset: number): void {
+    this.#owner.known.presence = "filled";
+    this.file.write(bytes, offset);
+  }
+
+  truncate(size: number): void {
+    this.file.truncate(size);
+    this.#owner.known.presence = size > 0 ? "filled" : "empty";
+  }
+
+  sync(): void {
+    this.file.sync();
+    if (!this.#entryUnsynced) return;
+    this.#owner.files.syncDirectory(parentDirectory(this.#owner.path));
+    this.#entryUnsynced = false;
+  }
+
+  size(): number {
+    return this.file.size();
+  }
+
+  identity(): FileIdentity {
+    return this.file.identity();
+  }
+
+  close(): void {
+    try {
+      this.file.close();
+    } finally {
+      this.#owner.onClose();
+    }
+  }
+}
+
+/** An open main database: it recognises a commit before it happens, and proves the journal then. */
+class MainFile extends OpenFile {
+  readonly #proveJournal: () => void;
+  /** Change counter when RESERVED was taken; undefined while no write transaction is open. */
+  #counter: number | undefined;
+  /** A commit already happened under the present lock: in exclusive mode the change counter then stands still. */
+  #committed = false;
+  /** The last commit was refused; what SQLite syncs next is its rollback. */
+  #refused = false;
+
+  constructor(file: SyncFile, owner: FileOwner & { readonly proveJournal: () => void }) {
+    super(file, owner);
+    this.#proveJournal = owner.proveJournal;
+  }
+
+  locking(level: number): void {
+    if (level === SQLITE_LOCK_RESERVED) {
+      this.#counter = this.#changeCounter();
+    } else if (level <= SQLITE_LOCK_SHARED) {
+      this.#counter = undefined;
+      this.#committed = false;
+      this.#refused = false;
+    }
+  }
+
+  control(op: number): undefined {
+    if (op === SQLITE_FCNTL_COMMIT_PHASETWO) this.#committed = true;
+    if (op === SQLITE_FCNTL_SYNC) this.#syncing();
+  }
+
+  /**
+   * SQLite asks for a sync at COMMIT, but also when it plays a journal back. An error must not go into a rollback, so
+   * the two are told apart: a commit has raised the change counter, a rollback has put it back, and a hot journal is
+   * played back without RESERVED. Where that cannot be told the journal is checked as well.
+   */
+  #syncing(): void {
+    if (this.#counter === undefined) return;
+    if (this.#refused) {
+      this.#refused = false;
+      return;
+    }
+    if (!this.#committed && this.#changeCounter() === this.#counter) return;
+    try {
+      this.#proveJournal();
+    } catch (error) {
+      this.#refused = true;
+      throw error;
+    }
+  }
+
+  #changeCounter(): number {
+    const bytes = new Uint8Array(4);
+    this.file.read(bytes, 24);
+    return (bytes[0]! << 24) | (bytes[1]! << 16) | (bytes[2]! << 8) | bytes[3]!;
+  }
+}
+
+function openMode(flags: number): OpenOptions["mode"] {
+  if ((flags & SQLITE_OPEN_READONLY) !== 0) return "read";
+  if ((flags & SQLITE_OPEN_CREATE) === 0) return "write";
+  return (flags & SQLITE_OPEN_EXCLUSIVE) !== 0 ? "exclusive" : "create";
+}
+
+function parentDirectory(path: string): string {
+  const end = Math.max(path.lastIndexOf("/"), path.lastIndexOf("\\"));
+  return end < 0 ? "." : path.slice(0, Math.max(end, 1));
+}
