@@ -21,6 +21,10 @@ const LAST_MATCH_START = 12;
 const LAST_LITERALS = 5;
 /** From this length on, one call of a bulk method is faster than a loop of 4-byte steps. */
 const BULK_MIN = 128;
+/** Input that a sequence of at most 14 literals may read beyond its token: four words and the distance. */
+const SHORT_SRC_ROOM = 18;
+/** Output that such a sequence with a match of at most 18 bytes may write: 14 literals and five words. */
+const SHORT_DST_ROOM = 34;
 
 // Position of the last occurrence of each hash. Zero needs no mark for "empty": position 0 is a legal candidate, and
 // a candidate counts only after its bytes compared equal.
@@ -147,12 +151,42 @@ export function lz4DecompressAt(src: Uint8Array, dst: Uint8Array, start: number)
   const dstEnd = dst.length;
   const from = new DataView(src.buffer, src.byteOffset, srcEnd);
   const to = new DataView(dst.buffer, dst.byteOffset, dstEnd);
+  // Up to here a short sequence may be copied with whole words, past its own end, without a look at the bounds.
+  const srcFast = srcEnd - SHORT_SRC_ROOM;
+  const dstFast = dstEnd - SHORT_DST_ROOM;
   let i = 0;
   let d = start;
   while (i < srcEnd) {
     const token = src[i++]!;
     let literals = token >>> 4;
-    if (literals !== 0) {
+    let length = (token & 15) + 4;
+    if (literals < 15 && i <= srcFast && d <= dstFast) {
+      // Most sequences of a page take this way: it copies a little too much rather than count.
+      to.setInt32(d, from.getInt32(i, true), true);
+      to.setInt32(d + 4, from.getInt32(i + 4, true), true);
+      if (literals > 8) {
+        to.setInt32(d + 8, from.getInt32(i + 8, true), true);
+        to.setInt32(d + 12, from.getInt32(i + 12, true), true);
+      }
+      i += literals;
+      d += literals;
+      const distance = from.getUint16(i, true);
+      if (length < 19 && distance >= 4 && distance <= d) {
+        const m = d - distance;
+        to.setInt32(d, to.getInt32(m, true), true);
+        to.setInt32(d + 4, to.getInt32(m + 4, true), true);
+        if (length > 8) {
+          to.setInt32(d + 8, to.getInt32(m + 8, true), true);
+          if (length > 12) {
+            to.setInt32(d + 12, to.getInt32(m + 12, true), true);
+            to.setInt32(d + 16, to.getInt32(m + 16, true), true);
+          }
+        }
+        i += 2;
+        d += length;
+        continue;
+      }
+    } else if (literals !== 0) {
       if (literals === 15) {
         let more = 255;
         while (more === 255) {
@@ -166,8 +200,11 @@ export function lz4DecompressAt(src: Uint8Array, dst: Uint8Array, start: number)
       if (next > srcEnd || end > dstEnd) return -1;
       if (literals > BULK_MIN) {
         dst.set(src.subarray(i, next), d);
-      } else if (next + 3 <= srcEnd && end + 3 <= dstEnd) {
-        for (; d < end; d += 4, i += 4) to.setInt32(d, from.getInt32(i, true), true);
+      } else if (next + 7 <= srcEnd && end + 7 <= dstEnd) {
+        for (; d < end; d += 8, i += 8) {
+          to.setInt32(d, from.getInt32(i, true), true);
+          to.setInt32(d + 4, from.getInt32(i + 4, true), true);
+        }
       } else {
         while (d < end) dst[d++] = src[i++]!;
       }
@@ -179,7 +216,6 @@ export function lz4DecompressAt(src: Uint8Array, dst: Uint8Array, start: number)
     const distance = from.getUint16(i, true);
     i += 2;
     if (distance === 0 || distance > d) return -1;
-    let length = (token & 15) + 4;
     if (length === 19) {
       let more = 255;
       while (more === 255) {
@@ -191,9 +227,16 @@ export function lz4DecompressAt(src: Uint8Array, dst: Uint8Array, start: number)
     const end = d + length;
     if (end > dstEnd) return -1;
     let m = d - distance;
-    if (distance >= 4 && end + 3 <= dstEnd) {
-      if (length > BULK_MIN && distance >= length) dst.copyWithin(d, m, m + length);
-      else for (; d < end; d += 4, m += 4) to.setInt32(d, to.getInt32(m, true), true);
+    if (distance >= 4 && end + 7 <= dstEnd) {
+      if (length > BULK_MIN && distance >= length) {
+        dst.copyWithin(d, m, m + length);
+      } else {
+        // Word by word is right also where source and target overlap, since they are a word apart at least.
+        for (; d < end; d += 8, m += 8) {
+          to.setInt32(d, to.getInt32(m, true), true);
+          to.setInt32(d + 4, to.getInt32(m + 4, true), true);
+        }
+      }
     } else if (distance === 1) {
       dst.fill(dst[m]!, d, end);
     } else {
