@@ -3,8 +3,12 @@
  *
  * @module
  */
+export * from "./build-ltx.ts";
 export * from "./fake-clock.ts";
 export * from "./fake-platform.ts";
+export * from "./faulty-store.ts";
+export * from "./memory-sync-files.ts";
 export * from "./seeded-random.ts";
-export { type ObjectStoreTestOptions, testObjectStore } from "./test-object-store.ts";
 export * from "./test-kit.ts";
+export { type ObjectStoreTestOptions, testObjectStore } from "./test-object-store.ts";
+export * from "./test-sync-files.ts";

@@ -6,7 +6,7 @@
 import { isPagestreamError } from "../core/errors.ts";
 import type { PutResult } from "../transports/object-store.ts";
 import { failure, readBody } from "./test-kit.ts";
-import { streamOf, type StoreCase, type StoreSuite } from "./test-object-store.ts";
+import { streamOf, type StoreCase, type StoreSuite } from "./object-store-suite.ts";
 
 /** Registers the cases of `ifNoneMatch` and `ifMatch`; a store that lacks a capability must refuse to use it. */
 export function conditionCases(suite: StoreSuite): void {

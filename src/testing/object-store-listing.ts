@@ -6,7 +6,7 @@
 import { formatTimestamp, TIMESTAMP_METADATA } from "../transports/timestamp.ts";
 import { seededRandom } from "./seeded-random.ts";
 import { collect, failure } from "./test-kit.ts";
-import { type StoreSuite, timed } from "./test-object-store.ts";
+import { type StoreSuite, timed } from "./object-store-suite.ts";
 
 /** Names whose order is easy to get wrong: `-` and `.` sort before `/`, `0` after it, capitals before small letters. */
 const NAMES: readonly string[] = [

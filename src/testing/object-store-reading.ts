@@ -5,7 +5,7 @@
  */
 import { seededRandom } from "./seeded-random.ts";
 import { difference, failure, readBody } from "./test-kit.ts";
-import { type StoreSuite, timed } from "./test-object-store.ts";
+import { type StoreSuite, timed } from "./object-store-suite.ts";
 
 /** Registers the cases of `get`, `head` and metadata. */
 export function readCases({ expect, storeTest, largeSize }: StoreSuite): void {

@@ -5,7 +5,7 @@
  */
 import { seededRandom } from "./seeded-random.ts";
 import { difference, failure, readBody } from "./test-kit.ts";
-import { type StoreCase, streamOf, type StoreSuite } from "./test-object-store.ts";
+import { type StoreCase, streamOf, type StoreSuite } from "./object-store-suite.ts";
 
 /** Registers the cases of `put`, `delete` and `deleteOne` without conditions. */
 export function writeCases(suite: StoreSuite): void {

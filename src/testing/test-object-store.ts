@@ -3,10 +3,10 @@
  *
  * @module
  */
-import type { ObjectStore, StoreCapabilities } from "../transports/object-store.ts";
-import { TIMESTAMP_METADATA } from "../transports/timestamp.ts";
+import type { ObjectStore } from "../transports/object-store.ts";
 import { conditionCases } from "./object-store-conditions.ts";
 import { listCases } from "./object-store-listing.ts";
+import type { StoreCase, StoreSuite } from "./object-store-suite.ts";
 import { readCases } from "./object-store-reading.ts";
 import { writeCases } from "./object-store-writing.ts";
 import { collect, type TestKit } from "./test-kit.ts";
@@ -19,24 +19,6 @@ export interface ObjectStoreTestOptions extends TestKit {
   readonly manyObjects?: number | undefined;
   /** Size in bytes of the largest object, more than a part of the store. @default 5.5 MiB */
   readonly largeSize?: number | undefined;
-}
-
-/** One test's view of the store: keys below a prefix of its own. */
-export interface StoreCase {
-  readonly store: ObjectStore;
-  readonly can: StoreCapabilities;
-  /** The full key of a name. */
-  key(name: string): string;
-  /** Names below this case's prefix, as the store lists them. */
-  names(options?: { readonly prefix?: string; readonly startAfter?: string }): Promise<string[]>;
-}
-
-/** What the parts of the suite are written with. */
-export interface StoreSuite extends TestKit {
-  readonly manyObjects: number;
-  readonly largeSize: number;
-  /** Registers a test that gets a fresh prefix, whose objects are deleted afterwards. */
-  readonly storeTest: (name: string, body: (context: StoreCase) => Promise<void>) => void;
 }
 
 /**
@@ -106,24 +88,4 @@ function storeCase(store: ObjectStore, prefix: string): StoreCase {
       return listed.map((object) => object.key.slice(prefix.length));
     },
   };
-}
-
-/** Metadata that holds a creation time. */
-export function timed(text: string): Readonly<Record<string, string>> {
-  return { [TIMESTAMP_METADATA]: text };
-}
-
-/** The bytes as a stream of unknown size, in chunks of these sizes in turn, all in one array that is used again. */
-export async function* streamOf(
-  bytes: Uint8Array,
-  sizes: readonly number[],
-): AsyncGenerator<Uint8Array, void, undefined> {
-  const buffer = new Uint8Array(Math.max(...sizes));
-  for (let offset = 0, i = 0; offset < bytes.length; i++) {
-    const part = bytes.subarray(offset, offset + (sizes[i % sizes.length] as number));
-    buffer.set(part);
-    yield buffer.subarray(0, part.length);
-    buffer.fill(0xee);
-    offset += part.length;
-  }
 }
