@@ -7,7 +7,8 @@
  *
  * @module
  */
-import { PagestreamError, isPagestreamError, throwIfAborted } from "../core/errors.ts";
+import { type PagestreamError, isPagestreamError, throwIfAborted } from "../core/errors.ts";
+import { lockPage } from "../core/lock-page.ts";
 import { formatTxid } from "../ltx/file-name.ts";
 import { LTX_HEADER_SIZE, type LtxHeader, decodeHeader } from "../ltx/header.ts";
 import { LtxMerge } from "../ltx/merge.ts";
@@ -25,6 +26,9 @@ import {
 import { RestoreOutput } from "./restore-output.ts";
 import { PositionRecorder } from "./restore-position.ts";
 import type { RestoreSink } from "./restore-sink.ts";
+import { isDecodingError } from "./verify-file.ts";
+
+export type { RestoreReplicaOptions, RestoreResult } from "./restore-options.ts";
 
 /** Least time between two progress reports in milliseconds. */
 const PROGRESS_MS = 100;
@@ -143,7 +147,7 @@ class Restore {
     const merge = new LtxMerge(pool.inputs);
     try {
       await this.#start(plan, await merge.open());
-      await this.#copyPages(merge, () => this.#report(plan, pool));
+      await this.#copyPages(plan, merge, () => this.#report(plan, pool));
       await this.#output?.end();
       this.#report(plan, pool, true);
     } catch (error) {
@@ -171,9 +175,9 @@ class Restore {
    * The hot loop: no promise and no allocation per page. The merge leaves out no page but the lock page, refuses
    * holes, and ends only when every input has been verified.
    */
-  async #copyPages(merge: LtxMerge, report: () => void): Promise<void> {
+  async #copyPages(plan: RestorePlan, merge: LtxMerge, report: () => void): Promise<void> {
     const { signal, onPage } = this.#options;
-    const { commit, pageSize } = this.#state as LtxHeader;
+    const { commit } = this.#state as LtxHeader;
     const recorder = this.#recorder;
     const output = this.#output as RestoreOutput;
     let lookAt = this.#next + PROGRESS_PAGES;
@@ -184,10 +188,7 @@ class Restore {
       if (!more) break;
       const { pgno } = merge;
       if (pgno < this.#next) continue;
-      while (this.#next < pgno) {
-        const full = this.#appendZeros(pageSize);
-        if (full !== undefined) await full;
-      }
+      if (this.#next < pgno) await this.#fillLockPage(plan, pgno);
       const { data } = merge;
       recorder?.add(pgno, data);
       onPage?.(pgno, data);
@@ -202,13 +203,17 @@ class Restore {
         report();
       }
     }
-    while (this.#next <= commit) await this.#appendZeros(pageSize);
+    if (this.#next <= commit) await this.#fillLockPage(plan, commit + 1);
   }
 
-  /** The lock page, which no file stores. */
-  #appendZeros(pageSize: number): Promise<void> | undefined {
-    this.#next++;
-    return (this.#output as RestoreOutput).append(new Uint8Array(pageSize));
+  /** Zeros for the lock page, which no file stores; before `pgno` no other page may be missing. */
+  async #fillLockPage(plan: RestorePlan, pgno: number): Promise<void> {
+    const { pageSize } = this.#state as LtxHeader;
+    if (this.#next !== lockPage(pageSize) || this.#next + 1 !== pgno) {
+      throw damage(plan, `page ${this.#next} is in no file of the chain that ends here`);
+    }
+    this.#next = pgno;
+    await this.#output?.append(new Uint8Array(pageSize));
   }
 
   #firstPage(data: Uint8Array): Uint8Array {
@@ -285,11 +290,7 @@ function stateTime(plan: RestorePlan, header: LtxHeader): Date {
 
 /** What a decoder says of a file's bytes, said of the file. Other errors pass through. */
 function asDamage(error: unknown, plan: RestorePlan): unknown {
-  const isDecoding =
-    isPagestreamError(error, "INVALID_LTX") ||
-    isPagestreamError(error, "LTX_CHECKSUM") ||
-    isPagestreamError(error, "LTX_UNSUPPORTED");
-  if (!isDecoding) return error;
+  if (!isDecodingError(error)) return error;
   const file = plan.files.find((f) => f.key === error.object)?.key;
   return damage(plan, "its content cannot be used", { file, cause: error });
 }

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { isPagestreamError } from "../core/errors.ts";
+import { type PagestreamError, isPagestreamError } from "../core/errors.ts";
 import type { LtxHeader } from "../ltx/header.ts";
 import { LtxMerge } from "../ltx/merge.ts";
 import { DamagedFileError } from "./errors.ts";
@@ -39,7 +39,7 @@ export async function verifyFile(
     }
     return { header, pages };
   } catch (error) {
-    if (!isPagestreamError(error) || !isDecoding(error.code)) throw error;
+    if (!isDecodingError(error)) throw error;
     throw new DamagedFileError(
       {
         operation: "verify",
@@ -56,6 +56,11 @@ export async function verifyFile(
   }
 }
 
-function isDecoding(code: string): boolean {
-  return code === "INVALID_LTX" || code === "LTX_CHECKSUM" || code === "LTX_UNSUPPORTED";
+/** Tells whether an error says that the bytes of an LTX file are wrong. */
+export function isDecodingError(error: unknown): error is PagestreamError {
+  return (
+    isPagestreamError(error, "INVALID_LTX") ||
+    isPagestreamError(error, "LTX_CHECKSUM") ||
+    isPagestreamError(error, "LTX_UNSUPPORTED")
+  );
 }

@@ -1,0 +1,31 @@
+/**
+ * The states a replica can give back.
+ *
+ * @module
+ */
+import type { Platform } from "../core/platform.ts";
+import { type Replica, openReplica } from "../replica/replica.ts";
+import { type RestorePoint, listRestorePoints as list } from "../replica/restore-points.ts";
+import type { ObjectStore } from "../transports/object-store.ts";
+import { webPlatform } from "./web-platform.ts";
+
+export type { RestorePoint } from "../replica/restore-points.ts";
+
+/** Options of {@linkcode listRestorePoints}. */
+export interface ListRestorePointsOptions {
+  /** Time and chance. @default the runtime's own */
+  readonly platform?: Platform | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Lists every TXID at which a restore is possible, newest first. Costs one listing per level, and one request per
+ * file where the store's listings do not tell exact times.
+ */
+export async function listRestorePoints(
+  replica: ObjectStore | Replica,
+  options: ListRestorePointsOptions = {},
+): Promise<RestorePoint[]> {
+  const { platform = webPlatform, signal } = options;
+  return await list(openReplica(replica, { platform }), { signal });
+}
