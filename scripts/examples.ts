@@ -4,7 +4,7 @@
  * @module
  */
 
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pinnedNode, root, run } from "./lib/process.mjs";
@@ -13,7 +13,9 @@ import { problemsOf, runReported } from "./lib/report.mjs";
 const LIMIT_MS = 30_000;
 
 const folder = join(root, "examples");
-const files = readdirSync(folder).filter((name) => /\.(ts|mjs|js)$/.test(name));
+const files = (existsSync(folder) ? readdirSync(folder) : []).filter((name) =>
+  /\.(ts|mjs|js)$/.test(name),
+);
 
 const passed = await runReported(
   files.toSorted().map((name) => ({

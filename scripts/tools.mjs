@@ -101,7 +101,8 @@ async function installDebian(packages) {
   await run(["apt-get", "update", "-q"], { quiet: true, env });
   const flags = ["-q", "-y", "--no-install-recommends"];
   const result = await run(["apt-get", "install", ...flags, ...packages], { quiet: true, env });
-  console.log(`${"apt".padEnd(12)}${seconds(start)}  ${packages.join(", ")}`);
+  const ending = result.code === 0 ? "" : " failed";
+  console.log(`${"apt".padEnd(12)}${seconds(start)}  ${packages.join(", ")}${ending}`);
   return result.code === 0;
 }
 

@@ -8,6 +8,11 @@
 
 const [major, minor] = process.versions.node.split(".").map(Number);
 
+/** Set for the Node that takes over, so that one which is too old as well cannot start the next. */
+const HANDED_OVER = "PAGESTREAM_HANDED_OVER";
+const handedOver = process.env[HANDED_OVER] !== undefined;
+delete process.env[HANDED_OVER];
+
 if (major > 22 || (major === 22 && minor >= 13)) {
   const compiled = new URL("../dist/cli/main.js", import.meta.url).href;
   try {
@@ -23,19 +28,14 @@ if (major > 22 || (major === 22 && minor >= 13)) {
 }
 
 async function handOver() {
-  const [
-    { spawn },
-    { existsSync, realpathSync },
-    { createRequire },
-    { constants },
-    { dirname, join },
-  ] = await Promise.all([
-    import("node:child_process"),
-    import("node:fs"),
-    import("node:module"),
-    import("node:os"),
-    import("node:path"),
-  ]);
+  const [{ spawn }, { existsSync }, { createRequire }, { constants }, { dirname, join }] =
+    await Promise.all([
+      import("node:child_process"),
+      import("node:fs"),
+      import("node:module"),
+      import("node:os"),
+      import("node:path"),
+    ]);
 
   let node;
   try {
@@ -44,12 +44,7 @@ async function handOver() {
   } catch {
     node = undefined;
   }
-  // A file that is this very Node would start itself for ever.
-  if (
-    node === undefined ||
-    !existsSync(node) ||
-    realpathSync(node) === realpathSync(process.execPath)
-  ) {
+  if (handedOver || node === undefined || !existsSync(node)) {
     console.error(
       `Cannot run pagestream on Node ${process.versions.node}: it needs 22.13 or newer. ` +
         "Install a newer Node, or the npm package `node` next to this one with its install script allowed",
@@ -58,6 +53,7 @@ async function handOver() {
   }
 
   const child = spawn(node, [...process.execArgv, process.argv[1], ...process.argv.slice(2)], {
+    env: { ...process.env, [HANDED_OVER]: "1" },
     stdio: "inherit",
   });
   for (const signal of ["SIGHUP", "SIGINT", "SIGTERM", "SIGUSR2", "SIGBREAK"]) {
