@@ -35,7 +35,39 @@ export type {
   SyncFile,
   SyncFiles,
 } from "../core/sync-files.ts";
+export { type BytesSink, bytesSink } from "../replica/bytes-sink.ts";
+export {
+  ConflictError,
+  DamagedFileError,
+  GapError,
+  IntegrityError,
+  NoBackupError,
+  TargetExistsError,
+  TimestampNotAvailableError,
+  TxidNotAvailableError,
+} from "../replica/errors.ts";
+export {
+  fileState,
+  type LocalState,
+  type StagedWriter,
+  stateDirectory,
+} from "../replica/local-state.ts";
+export type { PlannedFile } from "../replica/plan.ts";
+export type { PositionToken } from "../replica/position-token.ts";
+export type { LtxFileInfo, Replica } from "../replica/replica.ts";
+export type {
+  CloseOptions,
+  Position,
+  ReplicateOptions,
+  Replication,
+  ReplicationEvent,
+  ReplicationStats,
+  WaitOptions,
+} from "../replica/replication.ts";
+export type { RestorePoint } from "../replica/restore-points.ts";
 export type { IntegrityCheck, RestoreSink, RestoreStart } from "../replica/restore-sink.ts";
+export { type SyncFileSinkOptions, syncFileSink } from "../replica/sync-file-sink.ts";
+export { recoverTarget, refuseTarget, swapTarget, temporaryPath } from "../replica/target-swap.ts";
 export { NotFoundError, PreconditionFailedError, StoreError } from "../transports/errors.ts";
 export type {
   GetOptions,
@@ -48,4 +80,19 @@ export type {
   PutResult,
   StoreCapabilities,
 } from "../transports/object-store.ts";
+export { deleteReplica, type DeleteReplicaOptions } from "./delete-replica.ts";
+export { listRestorePoints } from "./list-restore-points.ts";
+export {
+  openReplicated,
+  type OpenReplicatedOptions,
+  type ReplicatedDatabase,
+} from "./open-replicated.ts";
+export { replicate } from "./replicate.ts";
+export {
+  restore,
+  type RestoreOptions,
+  type RestoreProgress,
+  type RestoreResult,
+} from "./restore.ts";
+export { restoreIfMissing } from "./restore-if-missing.ts";
 export { webPlatform } from "./web-platform.ts";

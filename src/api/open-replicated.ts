@@ -9,7 +9,7 @@ import { bytesSink } from "../replica/bytes-sink.ts";
 import { fileState, type LocalState, memoryState, stateDirectory } from "../replica/local-state.ts";
 import type { Replica } from "../replica/replica.ts";
 import type { ReplicateOptions, Replication } from "../replica/replication.ts";
-import type { RestoreResult } from "../replica/restore.ts";
+import type { RestoreResult } from "../replica/restore-options.ts";
 import { syncFileSink } from "../replica/sync-file-sink.ts";
 import { recoverTarget } from "../replica/target-swap.ts";
 import type { ObjectStore } from "../transports/object-store.ts";
@@ -24,8 +24,10 @@ import { restoreIfMissing } from "./restore-if-missing.ts";
 const DEFAULT_PAGE_SIZE = 4096;
 
 /** Options of {@linkcode openReplicated}. */
-export interface OpenReplicatedOptions<S extends Sqlite3>
-  extends Omit<ReplicateOptions, "state" | "position"> {
+export interface OpenReplicatedOptions<S extends Sqlite3> extends Omit<
+  ReplicateOptions,
+  "state" | "position"
+> {
   /** What `sqlite3InitModule()` of `@sqlite.org/sqlite-wasm` resolved to. */
   readonly sqlite3: S;
   /** File calls of the runtime; without them the database lives in memory. */
@@ -168,7 +170,8 @@ async function restoreMissing<S extends Sqlite3>(
 }
 
 function checkedPageSize(pageSize = DEFAULT_PAGE_SIZE): number {
-  if (Number.isInteger(Math.log2(pageSize)) && pageSize >= 512 && pageSize <= 65536) return pageSize;
+  if (Number.isInteger(Math.log2(pageSize)) && pageSize >= 512 && pageSize <= 65536)
+    return pageSize;
   throw new InvalidArgumentError({
     operation: "open",
     object: "the database",

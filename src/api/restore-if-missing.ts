@@ -5,7 +5,7 @@
  */
 import { isPagestreamError } from "../core/errors.ts";
 import type { Replica } from "../replica/replica.ts";
-import type { RestoreResult } from "../replica/restore.ts";
+import type { RestoreResult } from "../replica/restore-options.ts";
 import type { RestoreSink } from "../replica/restore-sink.ts";
 import type { ObjectStore } from "../transports/object-store.ts";
 import { restore, type RestoreOptions } from "./restore.ts";

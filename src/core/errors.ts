@@ -159,8 +159,17 @@ export class InvalidDatabaseError extends PagestreamError {
 }
 
 /** Throws {@linkcode AbortedError} when `signal` is aborted. */
-export function throwIfAborted(signal: AbortSignal | undefined, operation: string, object: string): void {
+export function throwIfAborted(
+  signal: AbortSignal | undefined,
+  operation: string,
+  object: string,
+): void {
   if (signal?.aborted) {
-    throw new AbortedError({ operation, object, what: "the operation was aborted", cause: signal.reason });
+    throw new AbortedError({
+      operation,
+      object,
+      what: "the operation was aborted",
+      cause: signal.reason,
+    });
   }
 }

@@ -19,7 +19,12 @@ export interface RetryPolicy {
 }
 
 /** Litestream's numbers where it has them: ten tries, pauses capped at 20 s. */
-export const DEFAULT_RETRY: RetryPolicy = { attempts: 10, baseMs: 250, capMs: 20_000, budgetMs: 120_000 };
+export const DEFAULT_RETRY: RetryPolicy = {
+  attempts: 10,
+  baseMs: 250,
+  capMs: 20_000,
+  budgetMs: 120_000,
+};
 
 /** What {@linkcode retry} is doing, for whom, and when to give up. */
 export interface RetryOptions {
@@ -92,7 +97,12 @@ export function sleep(
     const onAbort = (): void => {
       cancel();
       reject(
-        new AbortedError({ operation, object, what: "the operation was aborted", cause: signal?.reason }),
+        new AbortedError({
+          operation,
+          object,
+          what: "the operation was aborted",
+          cause: signal?.reason,
+        }),
       );
     };
     const cancel = platform.clock.schedule(() => {

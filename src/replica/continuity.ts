@@ -60,7 +60,11 @@ export async function establishContinuity(options: ContinuityOptions): Promise<C
   const newest = newestFile(files);
   const maxTxid = newest?.maxTxid ?? 0n;
   const header =
-    newest && decodeHeader(await replica.read(newest, { offset: 0, length: LTX_HEADER_SIZE, signal }), newest.key);
+    newest &&
+    decodeHeader(
+      await replica.read(newest, { offset: 0, length: LTX_HEADER_SIZE, signal }),
+      newest.key,
+    );
   const known = await knownMarker(options, levels[0] ?? [], maxTxid);
   const key = known?.key ?? platform.randomBytes(DIGEST_KEY_LENGTH);
   const digest = new PageDigest(key);
@@ -73,7 +77,10 @@ export async function establishContinuity(options: ContinuityOptions): Promise<C
     maxTxid,
     pageSize: header?.pageSize ?? 0,
     commit: header?.commit ?? 0,
-    lastTime: files.reduce((last, f) => (BigInt(f.time.getTime()) > last ? BigInt(f.time.getTime()) : last), header?.timestamp ?? 0n),
+    lastTime: files.reduce(
+      (last, f) => (BigInt(f.time.getTime()) > last ? BigInt(f.time.getTime()) : last),
+      header?.timestamp ?? 0n,
+    ),
     marker: needs.reason === undefined ? marker : undefined,
     promoted: needs.reason === undefined ? promoted : [],
     needsFull: needs.reason,
@@ -194,7 +201,8 @@ async function settleStaged(found: {
     );
     if (there !== undefined) {
       const ours = await sameObject(replica, there, file, state, signal);
-      if (file.level === 0) marker = ours ? moveMarker(replica, marker, file, found.key) : undefined;
+      if (file.level === 0)
+        marker = ours ? moveMarker(replica, marker, file, found.key) : undefined;
       state.removeStaged(file.name);
     } else if (maxTxid === next) {
       promoted.push(file);
@@ -235,8 +243,10 @@ async function compare(found: {
   const { options, marker, promoted, maxTxid, digest } = found;
   const { source, signal } = options;
   // Nothing anywhere: the first commit brings every page by itself.
-  if (source.commit === 0 && maxTxid === 0n) return { reason: undefined, sequence: source.sequence };
-  if (marker === undefined) return { reason: "no marker of the replica's newest state", sequence: -1 };
+  if (source.commit === 0 && maxTxid === 0n)
+    return { reason: undefined, sequence: source.sequence };
+  if (marker === undefined)
+    return { reason: "no marker of the replica's newest state", sequence: -1 };
   if (marker.state.txid !== maxTxid) return { reason: "the replica has moved on", sequence: -1 };
   const table = marker.table.copy();
   let { pageSize, commit } = marker.state;
@@ -247,13 +257,19 @@ async function compare(found: {
   }
   const image = await source.image({ signal });
   const equal =
-    image.pageSize === pageSize && image.commit === commit && (await equalPages(image, table, digest));
+    image.pageSize === pageSize &&
+    image.commit === commit &&
+    (await equalPages(image, table, digest));
   return equal
     ? { reason: undefined, sequence: image.sequence }
     : { reason: "the database differs from the replica's newest state", sequence: -1 };
 }
 
-async function equalPages(image: DatabaseImage, table: PageTable, digest: PageDigest): Promise<boolean> {
+async function equalPages(
+  image: DatabaseImage,
+  table: PageTable,
+  digest: PageDigest,
+): Promise<boolean> {
   for await (const run of image.runs) {
     for (const { pgno, data } of run) {
       digest.update(pgno, data);

@@ -133,10 +133,11 @@ export function readMarker(bytes: Uint8Array | undefined): Marker | undefined {
   if (base?.kind !== BASE) return undefined;
   const { replica, key } = base.text;
   const state = parseState(base.text);
-  if (state === undefined || typeof replica !== "string" || typeof key !== "string") return undefined;
+  if (state === undefined || typeof replica !== "string" || typeof key !== "string")
+    return undefined;
   const table = new PageTable(base.count, base.digests as Int32Array<ArrayBuffer>);
   let current = state;
-  for (let at = base.end; ; ) {
+  for (let at = base.end; ;) {
     const step = decodeRecord(bytes, at);
     const next = step?.kind === STEP ? parseState(step.text) : undefined;
     if (step === undefined || next === undefined) break;
@@ -221,7 +222,8 @@ function decodeRecord(bytes: Uint8Array, at: number): DecodedRecord | undefined 
   if (end + RECORD_TRAILER > bytes.length) return undefined;
   const crc = new Crc64();
   crc.update(bytes.subarray(at, end));
-  if (view.getInt32(end, true) !== crc.hi || view.getInt32(end + 4, true) !== crc.lo) return undefined;
+  if (view.getInt32(end, true) !== crc.hi || view.getInt32(end + 4, true) !== crc.lo)
+    return undefined;
   return {
     kind,
     text: JSON.parse(asciiText(bytes.subarray(textStart, digestStart))) as Record<string, unknown>,

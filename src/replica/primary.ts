@@ -160,8 +160,7 @@ class Primary implements Replication, CommitListener {
   }
 
   get stats(): ReplicationStats {
-    const since =
-      this.#uploader.pending[0]?.since ?? this.#imaging?.since ?? this.#group.since;
+    const since = this.#uploader.pending[0]?.since ?? this.#imaging?.since ?? this.#group.since;
     const lagMs = since === undefined ? 0 : this.#platform.clock.monotonic() - since;
     return { ...this.#stats, lagMs };
   }
@@ -271,7 +270,12 @@ class Primary implements Replication, CommitListener {
     const { maxTxid: txid, pageSize, commit, lastTime: time, key, promoted } = found;
     const header = promoted.at(-1)?.header;
     const last = header
-      ? { txid: header.maxTxid, pageSize: header.pageSize, commit: header.commit, time: header.timestamp }
+      ? {
+          txid: header.maxTxid,
+          pageSize: header.pageSize,
+          commit: header.commit,
+          time: header.timestamp,
+        }
       : { txid, pageSize, commit, time };
     this.#cutter = new L0Cutter(this.#state, this.#platform, { last, key });
     this.#replicated = txid;
@@ -519,7 +523,9 @@ class Primary implements Replication, CommitListener {
     this.#closed = true;
     this.#unlisten();
     this.#cancelCut?.();
-    await this.#uploader.stop();
+    const stopped = this.#uploader.stop();
+    // A store that answers neither yes nor no must not keep the process: what it was given is staged.
+    if (failure === undefined) await stopped;
     const what = "the replication was closed before the wait ended";
     this.#waiters.reject(
       new ClosedError({ operation: "wait for", object: this.#source.name, what }),

@@ -188,7 +188,7 @@ function decodeStaged(
   page: (pgno: number, data: Uint8Array, payload: Uint8Array | undefined) => void,
 ): LtxDecoder {
   const decoder = new LtxDecoder({ name });
-  for (let offset = 0; ; ) {
+  for (let offset = 0; ;) {
     const step = decoder.next();
     if (step === "done") return decoder;
     if (step === "page") {

@@ -5,7 +5,13 @@
  */
 import type { SyncFile, SyncFiles } from "../core/sync-files.ts";
 import type { RestoreSink } from "./restore-sink.ts";
-import { directoryOf, recoverTarget, refuseTarget, swapTarget, temporaryPath } from "./target-swap.ts";
+import {
+  directoryOf,
+  recoverTarget,
+  refuseTarget,
+  swapTarget,
+  temporaryPath,
+} from "./target-swap.ts";
 
 /** Options of {@linkcode syncFileSink}. */
 export interface SyncFileSinkOptions {
