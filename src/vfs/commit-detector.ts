@@ -8,7 +8,7 @@
  *
  * @module
  */
-import { lockPage } from "./file-header.ts";
+import { lockPage } from "../core/lock-page.ts";
 
 /** What {@linkcode DirtyPages.collect} needs to know about the commit. */
 export interface CommitSize {

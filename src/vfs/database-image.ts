@@ -8,9 +8,9 @@
  */
 import type { DatabaseImage, PageImage } from "../core/commit-source.ts";
 import { AbortedError, InvalidArgumentError } from "../core/errors.ts";
+import { lockPage } from "../core/lock-page.ts";
 import { NotCapturedError } from "./errors.ts";
 import { allPages } from "./commit-detector.ts";
-import { lockPage } from "./file-header.ts";
 import { LARGEST_READ, type ParentFile } from "./parent-file.ts";
 
 /** Bytes of a run. */

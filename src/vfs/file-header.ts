@@ -1,19 +1,18 @@
 /**
- * The few fields of a database header that capture needs.
- *
- * | offset | bytes | field                                                        |
- * | ------ | ----- | ------------------------------------------------------------ |
- * | 16     | 2     | page size, big-endian; 1 means 65536                         |
- * | 18, 19 | 1, 1  | write and read version: 1 rollback journal, 2 WAL            |
- * | 24     | 4     | change counter, raised by every commit in normal locking mode |
- * | 28     | 4     | database size in pages                                       |
+ * The few fields of a database header that capture needs at every commit, read without decoding the rest.
  *
  * @module
  */
+import {
+  CHANGE_COUNTER_OFFSET,
+  DATABASE_HEADER_SIZE,
+  isValidPageSize,
+  PAGE_COUNT_OFFSET,
+  PAGE_SIZE_OFFSET,
+  READ_FORMAT_OFFSET,
+  WRITE_FORMAT_OFFSET,
+} from "../core/database-header.ts";
 import type { ParentFile } from "./parent-file.ts";
-
-/** Bytes of the header; SQLite itself reads it in one piece of this size. */
-export const HEADER_SIZE = 100;
 
 /** What a header says. */
 export interface FileHeader {
@@ -30,22 +29,17 @@ const EMPTY: FileHeader = { pageSize: 0, commit: 0, changeCounter: 0, wal: false
 
 /** Reads the header of an open file; zeros for a file too short to have one. Throws `VfsError`. */
 export function readFileHeader(file: ParentFile, sizeBytes: number): FileHeader {
-  if (sizeBytes < HEADER_SIZE) return EMPTY;
-  const bytes = file.read(0, HEADER_SIZE);
-  const stored = (bytes[16]! << 8) | bytes[17]!;
+  if (sizeBytes < DATABASE_HEADER_SIZE) return EMPTY;
+  // The length in which SQLite itself asks for the header, so that every parent has seen it.
+  const bytes = file.read(0, DATABASE_HEADER_SIZE);
+  const stored = (bytes[PAGE_SIZE_OFFSET]! << 8) | bytes[PAGE_SIZE_OFFSET + 1]!;
   const pageSize = stored === 1 ? 65_536 : stored;
-  const valid = pageSize >= 512 && (pageSize & (pageSize - 1)) === 0;
   return {
-    pageSize: valid ? pageSize : 0,
-    commit: readBigEndian(bytes, 28),
-    changeCounter: readBigEndian(bytes, 24),
-    wal: bytes[18] === 2 || bytes[19] === 2,
+    pageSize: isValidPageSize(pageSize) ? pageSize : 0,
+    commit: readBigEndian(bytes, PAGE_COUNT_OFFSET),
+    changeCounter: readBigEndian(bytes, CHANGE_COUNTER_OFFSET),
+    wal: bytes[WRITE_FORMAT_OFFSET] === 2 || bytes[READ_FORMAT_OFFSET] === 2,
   };
-}
-
-/** The page that SQLite's lock bytes lie in; it is never written and never part of a replica. */
-export function lockPage(pageSize: number): number {
-  return 0x4000_0000 / pageSize + 1;
 }
 
 function readBigEndian(bytes: Uint8Array, offset: number): number {
