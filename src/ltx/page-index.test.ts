@@ -228,8 +228,12 @@ describe("readPageIndex()", () => {
         const sizes = Array.from({ length: count }, (_, i) => (i < count - longer ? 20 : 200));
         return index(...sizes.map((size, i) => [i + 1, (at += size) - size, size] as const));
       };
-      let count = 4000;
-      while (encodePageIndex(build(count + 1, 0)).length - 8 <= length) count++;
+      const scratch = new Uint8Array(12);
+      let count = 0;
+      for (let bytes = 1, i = 1; bytes <= length; i++) {
+        count = i - 1;
+        bytes += [i, 80 + i * 20, 20].reduce((sum, n) => sum + putVarint(scratch, 0, n), 0);
+      }
       const wanted = build(count, length - (encodePageIndex(build(count, 0)).length - 8));
       const entries = encodePageIndex(wanted);
       expect(entries).toHaveLength(length + 8);
