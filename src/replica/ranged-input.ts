@@ -18,7 +18,7 @@ import { DamagedFileError } from "./errors.ts";
 import type { LtxFileInfo, Replica } from "./replica.ts";
 
 /** Upper bound in bytes of one request. */
-const MAX_WINDOW = 4 * 1024 * 1024;
+const MAX_WINDOW = 2 * 1024 * 1024;
 
 /** Windows of one file that may be fetched or held at once: one request's latency hides behind the next. */
 const MAX_AHEAD = 4;
