@@ -1,0 +1,114 @@
+/**
+ * Gathers the writes of a restore into large runs and lets them go on while the caller decodes the next pages.
+ *
+ * @module
+ */
+import type { FileHandle } from "node:fs/promises";
+
+/** Size of one run in bytes. */
+const RUN_SIZE = 1 << 20;
+
+/** Runs that may be under way at once. */
+const RUNS = 4;
+
+/** Writes to one file. Calls must not overlap. */
+export class RunWriter {
+  readonly #handle: FileHandle;
+  readonly #free: Uint8Array[] = [];
+  #allocated = 0;
+  #current: Uint8Array | undefined;
+  #fill = 0;
+  /** Where the current run begins in the file. */
+  #offset = 0;
+  readonly #underway = new Set<Promise<void>>();
+  /** The first failure: it belongs to whichever call comes next. */
+  #failure: { readonly error: unknown } | undefined;
+
+  constructor(handle: FileHandle) {
+    this.#handle = handle;
+  }
+
+  /**
+   * Copies `bytes`, to be written at `offset`. Returns a promise only when it has to wait for earlier writes; the array
+   * belongs to the caller again when the call, or that promise, has ended.
+   */
+  write(offset: number, bytes: Uint8Array): void | Promise<void> {
+    this.#check();
+    if (this.#current !== undefined && this.#offset + this.#fill !== offset) this.#submit();
+    const taken = this.#take(offset, bytes);
+    if (taken < bytes.length) return this.#writeRest(offset + taken, bytes.subarray(taken));
+  }
+
+  /** Resolves when everything has been handed to the operating system. */
+  async drain(): Promise<void> {
+    this.#submit();
+    await this.settle();
+    this.#check();
+  }
+
+  /** Resolves when no write is under way, whether or not they went well. */
+  async settle(): Promise<void> {
+    await Promise.all(this.#underway);
+  }
+
+  async #writeRest(offset: number, bytes: Uint8Array): Promise<void> {
+    for (let done = 0; done < bytes.length;) {
+      if (this.#free.length === 0) await Promise.race(this.#underway);
+      this.#check();
+      done += this.#take(offset + done, bytes.subarray(done));
+    }
+  }
+
+  /** Copies as much as there are buffers for; gives the number of bytes. */
+  #take(offset: number, bytes: Uint8Array): number {
+    let done = 0;
+    while (done < bytes.length) {
+      if (this.#current === undefined) {
+        this.#current = this.#buffer();
+        if (this.#current === undefined) break;
+        this.#offset = offset + done;
+        this.#fill = 0;
+      }
+      const part = bytes.subarray(done, done + RUN_SIZE - this.#fill);
+      this.#current.set(part, this.#fill);
+      this.#fill += part.length;
+      done += part.length;
+      if (this.#fill === RUN_SIZE) this.#submit();
+    }
+    return done;
+  }
+
+  #buffer(): Uint8Array | undefined {
+    const free = this.#free.pop();
+    if (free !== undefined || this.#allocated === RUNS) return free;
+    this.#allocated++;
+    return new Uint8Array(RUN_SIZE);
+  }
+
+  #submit(): void {
+    const buffer = this.#current;
+    if (buffer === undefined) return;
+    this.#current = undefined;
+    const write = this.#writeRun(buffer, this.#fill, this.#offset)
+      .catch((error: unknown) => {
+        this.#failure ??= { error };
+      })
+      .finally(() => {
+        this.#free.push(buffer);
+        this.#underway.delete(write);
+      });
+    this.#underway.add(write);
+  }
+
+  async #writeRun(buffer: Uint8Array, length: number, offset: number): Promise<void> {
+    for (let done = 0; done < length;) {
+      const left = length - done;
+      const { bytesWritten } = await this.#handle.write(buffer, done, left, offset + done);
+      done += bytesWritten;
+    }
+  }
+
+  #check(): void {
+    if (this.#failure !== undefined) throw this.#failure.error;
+  }
+}
