@@ -1,23 +1,9 @@
 /**
- * Errors of the Node adapter, and what an errno means.
+ * What an errno means, as an error of this library.
  *
  * @module
  */
-import { type ErrorDetails, IoError, NotFoundError, PagestreamError, StoreError } from "pagestream";
-
-/** Another process, or another use in this one, has the database file open. */
-export class DatabaseLockedError extends PagestreamError {
-  constructor(details: ErrorDetails) {
-    super("DATABASE_LOCKED", details);
-  }
-}
-
-/** A restore would overwrite a database, or its write-ahead log or journal. */
-export class TargetExistsError extends PagestreamError {
-  constructor(details: ErrorDetails) {
-    super("TARGET_EXISTS", details);
-  }
-}
+import { IoError, NotFoundError, PagestreamError, StoreError } from "pagestream";
 
 /** Conditions that pass by themselves: the same call may succeed later. */
 const PASSING: ReadonlySet<string> = new Set([

@@ -15,7 +15,8 @@ import * as fs from "node:fs";
 import { createRequire } from "node:module";
 import type * as Sqlite from "node:sqlite";
 import type { FileIdentity, FileLock } from "pagestream";
-import { DatabaseLockedError, errnoOf, ioError } from "./errors.ts";
+import { DatabaseLockedError } from "pagestream/vfs";
+import { errnoOf, ioError } from "./errors.ts";
 import { fullPath, identity, isSameFile } from "./file-identity.ts";
 
 /** What is appended to the path of a database to name its lock file. */

@@ -3,8 +3,9 @@
  *
  * @module
  */
+export { TargetExistsError } from "pagestream";
+export { DatabaseLockedError } from "pagestream/vfs";
 export { type Closable, closeOnExit, type CloseOnExitOptions } from "./close-on-exit.ts";
-export { DatabaseLockedError, TargetExistsError } from "./errors.ts";
 export { fileSink, type FileSinkOptions, recoverTarget } from "./file-sink.ts";
 export { fileStore, type FileStoreOptions } from "./file-store.ts";
 export { syncFiles, type SyncFilesOptions } from "./sync-files.ts";

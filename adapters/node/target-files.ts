@@ -16,8 +16,7 @@
  * @module
  */
 import { basename, dirname, join } from "node:path";
-import type { SyncFiles } from "pagestream";
-import { TargetExistsError } from "./errors.ts";
+import { type SyncFiles, TargetExistsError } from "pagestream";
 
 /** What SQLite keeps beside a database and would replay into it. */
 const LOGS = ["-wal", "-journal"] as const;
