@@ -7,11 +7,10 @@
  *
  * @module
  */
-import { open } from "node:fs/promises";
 import { performance } from "node:perf_hooks";
 import { restore } from "../../src/api/restore.ts";
+import { fileSink } from "../../adapters/node/file-sink.ts";
 import { fileStore } from "../../adapters/node/file-store.ts";
-import type { RestoreSink } from "../../src/replica/restore-sink.ts";
 
 const [replica, output] = process.argv.slice(2);
 if (replica === undefined || output === undefined) {
@@ -19,23 +18,10 @@ if (replica === undefined || output === undefined) {
   process.exit(1);
 }
 
-const file = await open(output, "w");
-const sink: RestoreSink = {
-  name: output,
-  journalHeader: "keep",
-  start: () => undefined,
-  async write(offset, bytes) {
-    await file.write(bytes, 0, bytes.length, offset);
-  },
-  truncate: (size) => file.truncate(size),
-  finish: () => file.sync(),
-  abort: () => undefined,
-};
-
+const sink = fileSink(output, { force: true });
 const start = performance.now();
 const result = await restore(fileStore(replica), sink, { position: false });
 const ms = performance.now() - start;
-await file.close();
 const megabytes = result.size / 1e6;
 console.log(
   JSON.stringify({
