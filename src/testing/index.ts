@@ -10,5 +10,10 @@ export * from "./faulty-store.ts";
 export * from "./memory-sync-files.ts";
 export * from "./seeded-random.ts";
 export * from "./test-kit.ts";
+export {
+  type CommitSourceCase,
+  type CommitSourceTestOptions,
+  testCommitSource,
+} from "./test-commit-source.ts";
 export { type ObjectStoreTestOptions, testObjectStore } from "./test-object-store.ts";
 export * from "./test-sync-files.ts";
