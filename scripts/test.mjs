@@ -8,7 +8,7 @@
  * @module
  */
 
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { build } from "./build.mjs";
@@ -20,6 +20,12 @@ import { ensureTools } from "./tools.mjs";
 /** Past its share a suite may finish, so that its failures are seen; past this much more it is hanging. */
 const HANGING_FACTOR = 2;
 const HANGING_EXTRA_MS = 120_000;
+
+/** Vitest's workers, as `vitest.config.ts` has it. */
+const WORKERS = 2;
+
+/** What test files may plan with; the rest is for starting up and for a slower machine. */
+const PLANNED_SHARE = 0.7;
 
 const names = process.argv.slice(2).filter((argument) => argument !== "--nightly");
 const nightly = process.argv.includes("--nightly") || process.env.PAGESTREAM_NIGHTLY === "1";
@@ -110,7 +116,9 @@ async function runSuite(suite) {
 /** Runs one part of a suite and counts its tests. A part that fails without a failed test counts as one. */
 async function runPart(suite, part, shareMs) {
   const report = join(scratch, `${suite.name}-${part.vitest ?? "report"}.json`);
-  const budget = nightly ? { PAGESTREAM_NIGHTLY: "1" } : { PAGESTREAM_BUDGET_MS: String(shareMs) };
+  const budget = nightly
+    ? { PAGESTREAM_NIGHTLY: "1" }
+    : { PAGESTREAM_BUDGET_MS: String(fileBudget(part, shareMs)) };
   const env = environment({ ...budget, PAGESTREAM_REPORT: report });
   const limitMs = nightly ? undefined : shareMs * HANGING_FACTOR + HANGING_EXTRA_MS;
   const result = await run([pinnedNode, ...commandOf(part, report)], { env, limitMs });
@@ -125,6 +133,16 @@ async function runPart(suite, part, shareMs) {
   // Coverage has thresholds of its own: a test that passed by meeting them.
   else if (part.coverage === true) counts.passed += 1;
   return counts;
+}
+
+/** The time that one test file may take so that all of them, two at a time, stay within the share. */
+function fileBudget(part, shareMs) {
+  const folder = join(root, "test", part.vitest ?? "");
+  if (part.vitest === undefined || !existsSync(folder)) return shareMs;
+  const files = readdirSync(folder, { recursive: true }).filter((name) =>
+    name.endsWith(".test.ts"),
+  );
+  return Math.floor((shareMs * PLANNED_SHARE * WORKERS) / Math.max(WORKERS, files.length));
 }
 
 function commandOf(part, report) {

@@ -5,6 +5,7 @@
  */
 
 import { writeFileSync } from "node:fs";
+import { stripVTControlCharacters } from "node:util";
 import { environment } from "./process.mjs";
 
 /** One test of such a script. `detail` holds what was found wrong, one problem a line. */
@@ -40,8 +41,11 @@ export async function runReported(tests) {
 
 /** Runs a program as one test: its output is the problem when it fails. */
 export async function problemsOf(run, command, options) {
-  const env = environment({ NO_COLOR: "1", FORCE_COLOR: "0" });
+  const env = environment({ NO_COLOR: "1" });
   const result = await run(command, { env, ...options, quiet: true });
   if (result.code === 0) return [];
-  return [result.output.trimEnd() || `${command.join(" ")} ended with code ${result.code}`];
+  return [
+    stripVTControlCharacters(result.output).trimEnd() ||
+      `${command.join(" ")} ended with code ${result.code}`,
+  ];
 }
