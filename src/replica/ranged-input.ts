@@ -20,6 +20,9 @@ import type { LtxFileInfo, Replica } from "./replica.ts";
 /** Upper bound in bytes of one request. */
 const MAX_WINDOW = 2 * 1024 * 1024;
 
+/** Share in bytes of one file below which it is not read ahead. */
+const MIN_AHEAD = 128 * 1024;
+
 /** Windows of one file that may be fetched or held at once: one request's latency hides behind the next. */
 const MAX_AHEAD = 4;
 
@@ -148,8 +151,10 @@ export class RangedInput implements LtxInput {
     this.name = file.key;
     this.file = file;
     this.#pool = pool;
-    const whole = file.size <= Math.min(share, MAX_WINDOW);
-    this.#window = whole ? file.size : Math.max(1, Math.min(MAX_WINDOW, Math.floor(share / 2)));
+    // With little room, few large requests are worth more than reading ahead.
+    const window = share < MIN_AHEAD ? share : Math.floor(share / 2);
+    this.#window = file.size <= share ? file.size : window;
+    this.#window = Math.max(1, Math.min(MAX_WINDOW, this.#window));
     const ahead = Math.max(1, Math.min(MAX_AHEAD, Math.floor(share / this.#window)));
     for (let i = 0; i < ahead; i++) this.#plan();
   }
