@@ -459,7 +459,13 @@ describe("source()", () => {
     db.close();
     expect(memory.read(crashed)!.length).toBeGreaterThan(size);
     const again = open(crashed);
-    expect(vfs.source(again).commit).toBe(size / 1024);
+    const source = vfs.source(again);
+    expect(source.commit).toBe(size / 1024);
+    expect(memory.read(crashed)).toHaveLength(size);
+    const reasons: string[] = [];
+    source.listen({ commit: () => {}, needsFull: (reason) => reasons.push(reason) });
+    again.exec("pragma user_version=1");
+    expect(reasons).toEqual([]);
     again.close();
   });
 });

@@ -99,7 +99,9 @@ for (const end of ["commit", "rollback"]) {
     db.exec(end);
     const then = memory.read(path)!;
     const { sequence } = source;
-    // No statement has to come along: the end itself begins the image.
+    // No other statement has to come along: the end itself begins the image.
+    for (let i = 0; i < 10; i++) await Promise.resolve();
+    expect(settled).toBe(true);
     db.exec("update t set b=randomblob(2800)");
     const image = await promise;
     expect(image.sequence).toBe(sequence);

@@ -15,7 +15,6 @@ import type {
   SyncFiles,
 } from "../core/sync-files.ts";
 import {
-  SQLITE_FCNTL_COMMIT_PHASETWO,
   SQLITE_FCNTL_SYNC,
   SQLITE_IOCAP_POWERSAFE_OVERWRITE,
   SQLITE_IOCAP_UNDELETABLE_WHEN_OPEN,
@@ -83,6 +82,8 @@ export function installSyncFileVfs(sqlite3: Sqlite3, options: SyncFileVfsOptions
 /** What is known, without asking the file system, of a file that belongs to an open database. */
 interface Known {
   presence: "absent" | "empty" | "filled";
+  /** Whether the directory entry was put on stable storage since this process first saw the file. */
+  entrySynced: boolean;
 }
 
 /** A database with at least one open handle. */
@@ -90,6 +91,7 @@ interface OpenDatabase {
   readonly locks: FileLocks;
   readonly lock: FileLock;
   handles: number;
+  readonly main: Known;
   /** Its journal and WAL: looked for when first asked, then kept by our own opens, writes and deletes. */
   readonly known: Map<string, Known>;
 }
@@ -109,14 +111,15 @@ class FileSystem implements VfsFileSystem {
     if ((flags & SQLITE_OPEN_MAIN_DB) !== 0) return this.#openDatabase(path, flags);
     const known = this.#known(path);
     const file = this.#files.open(path, { mode: openMode(flags) });
-    const created = known.presence === "absent";
-    if (created) known.presence = "empty";
+    if (known.presence === "absent") {
+      known.presence = "empty";
+      known.entrySynced = false;
+    }
     const handles = this.#open.get(path) ?? new Set();
     this.#open.set(path, handles);
     const opened = new OpenFile(file, {
       files: this.#files,
       path,
-      created,
       lock: new FileLocks().handle(),
       known,
       onClose: () => {
@@ -163,13 +166,12 @@ class FileSystem implements VfsFileSystem {
     let database = this.#databases.get(path);
     if (database === undefined) {
       const lock = this.#files.lock(path);
-      database = { locks: new FileLocks(), lock, handles: 0, known: new Map() };
+      const main: Known = { presence: "filled", entrySynced: false };
+      database = { locks: new FileLocks(), lock, handles: 0, main, known: new Map() };
     }
     const { lock, locks } = database;
     let file: SyncFile;
-    let created: boolean;
     try {
-      created = this.#files.identity(path) === undefined;
       file = this.#files.open(path, { mode: openMode(flags) });
     } catch (error) {
       if (database.handles === 0) lock.release();
@@ -180,9 +182,8 @@ class FileSystem implements VfsFileSystem {
     return new MainFile(file, {
       files: this.#files,
       path,
-      created,
       lock: locks.handle(),
-      known: { presence: "filled" },
+      known: database.main,
       onClose: () => {
         database.handles--;
         if (database.handles > 0) return;
@@ -203,6 +204,8 @@ class FileSystem implements VfsFileSystem {
     const size = identity?.size ?? 0;
     const known: Known = {
       presence: identity === undefined ? "absent" : size > 0 ? "filled" : "empty",
+      // Whoever made it may have died before it was.
+      entrySynced: false,
     };
     database?.known.set(path, known);
     return known;
@@ -231,8 +234,6 @@ class FileSystem implements VfsFileSystem {
 interface FileOwner {
   readonly files: SyncFiles;
   readonly path: string;
-  /** Whether opening it created it. */
-  readonly created: boolean;
   readonly lock: HandleLock;
   readonly known: Known;
   readonly onClose: () => void;
@@ -243,14 +244,11 @@ class OpenFile implements VfsFile {
   readonly lock: HandleLock;
   protected readonly file: SyncFile;
   readonly #owner: FileOwner;
-  /** The directory entry is not on stable storage yet. */
-  #entryUnsynced: boolean;
 
   constructor(file: SyncFile, owner: FileOwner) {
     this.file = file;
     this.#owner = owner;
     this.lock = owner.lock;
-    this.#entryUnsynced = owner.created;
   }
 
   read(into: Uint8Array, offset: number): number {
@@ -269,9 +267,11 @@ class OpenFile implements VfsFile {
 
   sync(): void {
     this.file.sync();
-    if (!this.#entryUnsynced) return;
+    // A journal that a power cut makes nameless cannot be played back. SQLite may open it, close it without a sync
+    // and open it again, so this is a matter of the file, not of the handle.
+    if (this.#owner.known.entrySynced) return;
     this.#owner.files.syncDirectory(parentDirectory(this.#owner.path));
-    this.#entryUnsynced = false;
+    this.#owner.known.entrySynced = true;
   }
 
   size(): number {
@@ -296,8 +296,6 @@ class MainFile extends OpenFile {
   readonly #proveJournal: () => void;
   /** Change counter when RESERVED was taken; undefined while no write transaction is open. */
   #counter: number | undefined;
-  /** A commit already happened under the present lock: in exclusive mode the change counter then stands still. */
-  #committed = false;
   /** The last commit was refused; what SQLite syncs next is its rollback. */
   #refused = false;
 
@@ -311,20 +309,19 @@ class MainFile extends OpenFile {
       this.#counter = this.#changeCounter();
     } else if (level <= SQLITE_LOCK_SHARED) {
       this.#counter = undefined;
-      this.#committed = false;
       this.#refused = false;
     }
   }
 
   control(op: number): undefined {
-    if (op === SQLITE_FCNTL_COMMIT_PHASETWO) this.#committed = true;
     if (op === SQLITE_FCNTL_SYNC) this.#syncing();
   }
 
   /**
    * SQLite asks for a sync at COMMIT, but also when it plays a journal back. An error must not go into a rollback, so
    * the two are told apart: a commit has raised the change counter, a rollback has put it back, and a hot journal is
-   * played back without RESERVED. Where that cannot be told the journal is checked as well.
+   * played back without RESERVED. In exclusive locking mode only the first commit raises the counter; it then differs
+   * from the one that RESERVED was taken at, commit or rollback, and the journal is checked for both.
    */
   #syncing(): void {
     if (this.#counter === undefined) return;
@@ -332,7 +329,7 @@ class MainFile extends OpenFile {
       this.#refused = false;
       return;
     }
-    if (!this.#committed && this.#changeCounter() === this.#counter) return;
+    if (this.#changeCounter() === this.#counter) return;
     try {
       this.#proveJournal();
     } catch (error) {
