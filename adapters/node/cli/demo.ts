@@ -1,0 +1,369 @@
+/**
+ * `pagestream demo`: a database is written and replicated, lost, restored, and proven to be the same.
+ *
+ * @module
+ */
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
+import { constants, tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { setImmediate, setTimeout } from "node:timers/promises";
+import { pathToFileURL } from "node:url";
+import type * as Sqlite from "node:sqlite";
+import { fileSink } from "../file-sink.ts";
+import { fileStore } from "../file-store.ts";
+import { syncFiles } from "../sync-files.ts";
+import type { Database, Sqlite3Static } from "@sqlite.org/sqlite-wasm";
+import {
+  type ReplicatedDatabase,
+  type ReplicationStats,
+  type RestorePoint,
+  listRestorePoints,
+  openReplicated,
+  restore,
+  stateDirectory,
+} from "pagestream";
+import { formatTxid } from "pagestream/ltx";
+import { DemoScreen } from "./demo-screen.ts";
+import { CONTENT_SQL, createTables, randomNumbers, writeTransaction } from "./demo-workload.ts";
+import { CommandError, EXIT, usageError } from "./failure.ts";
+import { formatBytes, formatDuration, formatTime, plural, shellQuote } from "./format.ts";
+
+/** Flags of `pagestream demo`. */
+export interface DemoFlags {
+  readonly dir?: string;
+  readonly keep?: boolean;
+  readonly json?: boolean;
+}
+
+const TRANSACTIONS = 3000;
+
+/** On a slow disk fewer transactions are written, so that the whole ends soon. */
+const WRITING_MS = 8000;
+
+/** Fewer than this and some kind of transaction would not occur. */
+const TRANSACTIONS_MIN = 600;
+
+/** Past this lag the writer pauses a little, as no real one writes without end; on a busy machine it shows. */
+const LAG_MS = 200;
+
+/** Where everything lies. */
+interface Places {
+  readonly directory: string;
+  readonly database: string;
+  readonly earlier: string;
+  readonly replica: string;
+}
+
+/** What a state of the database was, taken while it was there. */
+interface State {
+  readonly txid: bigint;
+  /** Of the file's bytes. */
+  readonly sha256: string;
+  readonly rows: number;
+  /** Of the rows' content, read by SQLite. */
+  readonly content: string;
+}
+
+/** What was written. */
+interface Written {
+  readonly transactions: number;
+  readonly earlier: State;
+  readonly last: State;
+  readonly size: number;
+  readonly stats: ReplicationStats;
+  readonly durationMs: number;
+}
+
+/** Runs the demonstration. */
+export async function runDemo(flags: DemoFlags): Promise<number> {
+  const places = prepare(flags);
+  const screen = new DemoScreen({ json: flags.json === true });
+  const interrupt = new AbortController();
+  let exitCode: number = EXIT.ok;
+  const onSignal = (signal: NodeJS.Signals): void => {
+    exitCode = 128 + constants.signals[signal];
+    // A second signal ends the process at once.
+    if (interrupt.signal.aborted) process.exit(exitCode);
+    interrupt.abort();
+  };
+  process.on("SIGINT", onSignal).on("SIGTERM", onSignal);
+  try {
+    await demonstrate(places, screen, { flags, signal: interrupt.signal });
+    return exitCode;
+  } catch (error) {
+    screen.endLine();
+    if (!interrupt.signal.aborted) {
+      process.stderr.write(`The files are left in ${places.directory}\n`);
+      throw error;
+    }
+    if (flags.dir === undefined) rmSync(places.directory, { recursive: true, force: true });
+    process.stderr.write(
+      flags.dir === undefined
+        ? "Interrupted; nothing is left behind\n"
+        : `Interrupted; files are left in ${places.directory}\n`,
+    );
+    return exitCode;
+  } finally {
+    process.off("SIGINT", onSignal).off("SIGTERM", onSignal);
+  }
+}
+
+function prepare(flags: DemoFlags): Places {
+  let directory: string;
+  if (flags.dir === undefined) {
+    directory = mkdtempSync(join(tmpdir(), "pagestream-demo-"));
+  } else {
+    directory = resolve(flags.dir);
+    mkdirSync(directory, { recursive: true });
+    if (readdirSync(directory).length > 0) {
+      throw new CommandError(`Cannot use ${directory} for the demonstration: it is not empty`, {
+        code: "TARGET_EXISTS",
+        exitCode: EXIT.targetExists,
+        hint: `pagestream demo --dir ${shellQuote(join(flags.dir, "demo"))}`,
+      });
+    }
+  }
+  return {
+    directory,
+    database: join(directory, "app.db"),
+    earlier: join(directory, "earlier.db"),
+    replica: join(directory, "replica"),
+  };
+}
+
+interface Context {
+  readonly flags: DemoFlags;
+  readonly signal: AbortSignal;
+}
+
+async function demonstrate(places: Places, screen: DemoScreen, context: Context): Promise<void> {
+  const { flags, signal } = context;
+  const start = performance.now();
+  const store = fileStore(places.replica);
+
+  screen.step(`Writing ${places.database}, replicated to ${places.replica}`);
+  const written = await write(places, screen, signal);
+  const { stats, last, earlier } = written;
+  screen.done(
+    `${plural(written.transactions, "transaction")} in ${formatDuration(written.durationMs)}: ` +
+      `${plural(last.rows, "row")}, ${formatBytes(written.size)}`,
+  );
+  screen.done(
+    `replicated up to ${formatTxid(last.txid)}: ${plural(stats.files, "LTX file")}, ` +
+      `${plural(stats.pages, "page")}, ${formatBytes(stats.bytes)}`,
+  );
+
+  screen.step("Losing it: the database and everything beside it are deleted");
+  removeDatabase(places.database);
+  if (existsSync(places.database)) throw mismatch("the database is still there");
+
+  screen.step("Restoring the newest state");
+  const newestStart = performance.now();
+  const newest = await restore(store, fileSink(places.database), {
+    integrityCheck: "full",
+    signal,
+  });
+  if (newest.txid !== last.txid) {
+    throw mismatch(`restored ${formatTxid(newest.txid)}, replicated ${formatTxid(last.txid)}`);
+  }
+  await compare(places.database, last, screen);
+  const newestMs = performance.now() - newestStart;
+  screen.done(`integrity_check: ok; restored and compared in ${formatDuration(newestMs)}`);
+
+  screen.step(`Restoring an earlier state, ${formatTxid(earlier.txid)}`);
+  const options = { txid: earlier.txid, integrityCheck: "full", signal } as const;
+  const past = await restore(store, fileSink(places.earlier), options);
+  await compare(places.earlier, earlier, screen);
+  if (earlier.sha256 === last.sha256) throw mismatch("the earlier state is the newest");
+  screen.done(`integrity_check: ok; it is the state of ${formatTime(past.time)}`);
+
+  const points = await listRestorePoints(store);
+  screen.step(`${plural(points.length, "state")} can be restored, among them`);
+  for (const point of someOf(points)) {
+    const { txid, time, level, size } = point;
+    screen.line(`${formatTxid(txid)}  ${formatTime(time)}  level ${level}  ${formatBytes(size)}`);
+  }
+
+  if (flags.keep !== true)
+    for (const path of [places.database, places.earlier]) removeDatabase(path);
+  const url = shellQuote(pathToFileURL(places.replica).href);
+  const commands = {
+    litestream: `litestream restore -o /tmp/litestream.db ${url}`,
+    pagestream: `${commandName()} restore -o /tmp/pagestream.db ${url}`,
+    remove: `rm -r ${shellQuote(places.directory)}`,
+  };
+  screen.step(`The replica stays in ${places.replica}`);
+  screen.line(`Litestream reads it:  ${commands.litestream}`);
+  screen.line(`and so do we:         ${commands.pagestream}`);
+  screen.line(`remove it:            ${commands.remove}`);
+  screen.finish(`All proven in ${formatDuration(performance.now() - start)}`);
+  if (flags.json === true) {
+    const result = {
+      ok: true,
+      directory: places.directory,
+      replica: places.replica,
+      replica_url: pathToFileURL(places.replica).href,
+      database: flags.keep === true ? places.database : null,
+      transactions: written.transactions,
+      ltx_files: stats.files,
+      ltx_pages: stats.pages,
+      ltx_bytes: stats.bytes,
+      newest: stateJson(last, newest.time),
+      earlier: stateJson(earlier, past.time),
+      restore_points: points.length,
+      duration_ms: Math.round(performance.now() - start),
+      commands,
+    };
+    process.stdout.write(`${JSON.stringify(result, undefined, 2)}\n`);
+  }
+}
+
+async function write(places: Places, screen: DemoScreen, signal: AbortSignal): Promise<Written> {
+  const sqlite3 = await loadSqliteWasm();
+  const app = await openReplicated({
+    sqlite3,
+    files: syncFiles(),
+    path: places.database,
+    replica: fileStore(places.replica),
+  });
+  const { db, replication } = app;
+  let isClosed = false;
+  try {
+    const random = randomNumbers(1);
+    const start = performance.now();
+    createTables(db);
+    let earlier: State | undefined;
+    let done = 0;
+    while (done < TRANSACTIONS) {
+      const elapsed = performance.now() - start;
+      if (elapsed > WRITING_MS && done >= TRANSACTIONS_MIN) break;
+      if (earlier === undefined && (done >= TRANSACTIONS / 2 || elapsed > WRITING_MS / 2)) {
+        earlier = await takeState(app, places.database);
+      }
+      writeTransaction(db, done++, random);
+      // An application waits for its users most of the time; uploads happen in between.
+      await (replication.stats.lagMs > LAG_MS ? setTimeout(2) : setImmediate());
+      signal.throwIfAborted();
+      screen.live(replication, done);
+    }
+    earlier ??= await takeState(app, places.database);
+    insertLast(db);
+    const durationMs = performance.now() - start;
+    const last = await takeState(app, places.database);
+    const size = Number(
+      db.selectValue("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"),
+    );
+    const { stats } = replication;
+    screen.endLine();
+    isClosed = true;
+    await app.close();
+    return { transactions: done, earlier, last, size, stats, durationMs };
+  } finally {
+    if (!isClosed) await app.close();
+  }
+}
+
+/** Makes sure that the last state differs from every earlier one. */
+function insertLast(db: Database): void {
+  db.exec("INSERT INTO note (title, body) VALUES ('last', 'the last transaction')");
+}
+
+/** Waits until everything is replicated and notes what the database is now. */
+async function takeState(app: ReplicatedDatabase<Sqlite3Static>, path: string): Promise<State> {
+  await app.replication.durable();
+  const content = createHash("sha256");
+  let rows = 0;
+  app.db.exec({
+    sql: CONTENT_SQL,
+    rowMode: "array",
+    callback: ([row]) => {
+      content.update(`${String(row)}\n`);
+      rows++;
+    },
+  });
+  const txid = app.replication.position.replicated;
+  return { txid, sha256: hashFile(path), rows, content: content.digest("hex") };
+}
+
+/** Compares a restored file with what was noted: its bytes, and its rows as another SQLite, Node's own, reads them. */
+async function compare(path: string, state: State, screen: DemoScreen): Promise<void> {
+  const sha256 = hashFile(path);
+  if (sha256 !== state.sha256) {
+    throw mismatch(`the SHA-256 of ${path} is ${sha256}, it was ${state.sha256}`);
+  }
+  screen.done(`byte for byte the same: SHA-256 ${sha256.slice(0, 16)}…`);
+  const { DatabaseSync } = createRequire(import.meta.url)("node:sqlite") as typeof Sqlite;
+  const database = new DatabaseSync(path, { readOnly: true });
+  try {
+    const content = createHash("sha256");
+    let rows = 0;
+    for (const { row } of database.prepare(CONTENT_SQL).iterate()) {
+      content.update(`${String(row)}\n`);
+      rows++;
+    }
+    if (rows !== state.rows || content.digest("hex") !== state.content) {
+      throw mismatch(`${path} has ${rows} rows of other content, there were ${state.rows}`);
+    }
+    screen.done(`${plural(rows, "row")} with the same content, read by Node's own SQLite`);
+  } finally {
+    database.close();
+  }
+}
+
+function mismatch(what: string): CommandError {
+  return new CommandError(`The demonstration failed: ${what}`, {
+    code: "INTEGRITY",
+    exitCode: EXIT.integrity,
+  });
+}
+
+function hashFile(path: string): string {
+  return createHash("sha256").update(readFileSync(path)).digest("hex");
+}
+
+/** Removes a database and all that belongs to it. */
+function removeDatabase(path: string): void {
+  const suffixes = ["", "-journal", "-wal", "-shm", ".pagestream-lock"];
+  for (const target of [...suffixes.map((suffix) => path + suffix), stateDirectory(path)]) {
+    rmSync(target, { recursive: true, force: true });
+  }
+}
+
+/** The newest, the oldest and some between. */
+function someOf(points: readonly RestorePoint[]): RestorePoint[] {
+  const wanted = Math.min(5, points.length);
+  return Array.from({ length: wanted }, (_, i) => {
+    const at = wanted === 1 ? 0 : Math.round((i * (points.length - 1)) / (wanted - 1));
+    return points[at] as RestorePoint;
+  });
+}
+
+function stateJson(state: State, time: Date): object {
+  return {
+    txid: formatTxid(state.txid),
+    time: formatTime(time),
+    sha256: state.sha256,
+    rows: state.rows,
+    content_sha256: state.content,
+  };
+}
+
+/** How this command is called from where the user is. */
+function commandName(): string {
+  return existsSync(join("node_modules", ".bin", "pagestream")) ? "npx pagestream" : "pagestream";
+}
+
+async function loadSqliteWasm(): Promise<Sqlite3Static> {
+  try {
+    const { default: initialise } = await import("@sqlite.org/sqlite-wasm");
+    return await initialise();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ERR_MODULE_NOT_FOUND") throw error;
+    throw usageError(
+      "the demonstration needs the package @sqlite.org/sqlite-wasm",
+      "npm install @sqlite.org/sqlite-wasm@3.54.1-build1",
+    );
+  }
+}

@@ -1,0 +1,195 @@
+/**
+ * `pagestream ltx verify`.
+ *
+ * @module
+ */
+import { createReadStream, statSync } from "node:fs";
+import { basename, join } from "node:path";
+import {
+  type ObjectStore,
+  type RestoreResult,
+  type RestoreSink,
+  isPagestreamError,
+  restore,
+} from "pagestream";
+import {
+  type LtxHeader,
+  LtxMerge,
+  formatFileName,
+  formatTxid,
+  parseFileName,
+} from "pagestream/ltx";
+import { CommandError, EXIT, usageError } from "./failure.ts";
+import { formatBytes, paint, plural } from "./format.ts";
+import { exists, openLocation, toPath } from "./location.ts";
+import { LEVELS, type ReplicaFile, listLevel } from "./replica-files.ts";
+
+/** Flags of `pagestream ltx verify`. */
+export interface VerifyFlags {
+  readonly json?: boolean;
+}
+
+/** Something that is wrong. */
+interface Problem {
+  /** The file as it can be opened, or the replica. */
+  readonly file: string;
+  readonly code: string;
+  readonly field: string | undefined;
+  /** In bytes from the start of the file. */
+  readonly offset: number | undefined;
+  readonly message: string;
+}
+
+/** What was looked at. */
+interface Report {
+  files: number;
+  bytes: number;
+  pages: number;
+  readonly problems: Problem[];
+  readonly newest: { readonly replica: string; readonly txid: string; readonly time: string }[];
+}
+
+/** Verifies files and replicas. Exit code 6 when anything is wrong, and every problem is named. */
+export async function runVerify(targets: readonly string[], flags: VerifyFlags): Promise<number> {
+  if (targets.length === 0) {
+    throw usageError(
+      "replica or LTX file required",
+      "pagestream ltx verify file:///path/to/replica",
+    );
+  }
+  const report: Report = { files: 0, bytes: 0, pages: 0, problems: [], newest: [] };
+  for (const text of targets) {
+    const path = toPath(text);
+    if (!exists(path)) {
+      throw new CommandError(`Cannot verify ${text}: there is no such file or directory`, {
+        code: "NOT_FOUND",
+        exitCode: EXIT.failure,
+      });
+    }
+    if (statSync(path).isFile()) await verifyFile(path, report);
+    else await verifyReplica(text, report);
+  }
+  const { problems, newest, files, bytes, pages } = report;
+  const ok = problems.length === 0;
+  if (flags.json === true) {
+    const shown = { ok, files, bytes, pages, newest, problems };
+    process.stdout.write(`${JSON.stringify(shown, undefined, 2)}\n`);
+    return ok ? EXIT.ok : EXIT.integrity;
+  }
+  for (const { file, code, message } of problems) {
+    const head = paint("red", code, process.stdout);
+    process.stdout.write(`${head}  ${file}\n  ${message}\n`);
+  }
+  for (const { replica, txid, time } of newest) {
+    process.stdout.write(`newest state of ${replica}: ${txid} of ${time}, restorable\n`);
+  }
+  const result = ok
+    ? paint("green", "no problems", process.stdout)
+    : paint("red", plural(problems.length, "problem"), process.stdout);
+  process.stdout.write(
+    `${plural(files, "file")}, ${formatBytes(bytes)}, ${plural(pages, "page")}: ${result}\n`,
+  );
+  return ok ? EXIT.ok : EXIT.integrity;
+}
+
+async function verifyReplica(text: string, report: Report): Promise<void> {
+  const { store, path } = openLocation(text);
+  let count = 0;
+  for (let level = 0; level < LEVELS; level++) {
+    const files = await listLevel(store, level);
+    count += files.length;
+    for (const file of files) await verifyFile(join(path, file.key), report);
+    if (level < LEVELS - 1) checkContiguous(files, path, report);
+  }
+  if (count === 0) {
+    throw new CommandError(`Cannot verify ${text}: it holds no LTX files`, {
+      code: "NO_BACKUP",
+      exitCode: EXIT.noBackup,
+    });
+  }
+  try {
+    const { txid, time } = await restoreNowhere(store);
+    report.newest.push({ replica: text, txid: formatTxid(txid), time: time.toISOString() });
+  } catch (error) {
+    const key = (error as { readonly file?: unknown }).file;
+    report.problems.push(toProblem(error, typeof key === "string" ? join(path, key) : path));
+  }
+}
+
+/** Within a level each file goes on where the one before ends; old ones may have been removed from the front. */
+function checkContiguous(files: readonly ReplicaFile[], path: string, report: Report): void {
+  let reached: bigint | undefined;
+  for (const file of files) {
+    if (reached !== undefined && file.minTxid > reached + 1n) {
+      const expected = formatTxid(reached + 1n);
+      report.problems.push({
+        file: join(path, file.key),
+        code: "GAP",
+        field: "minTxid",
+        offset: undefined,
+        message: `level ${file.level} has no file that holds ${expected}: the one before ends at ${formatTxid(reached)}`,
+      });
+    }
+    if (reached === undefined || file.maxTxid > reached) reached = file.maxTxid;
+  }
+}
+
+/** Reads a file to its end: structure, index, checksums, order of pages, and its name. */
+async function verifyFile(path: string, report: Report): Promise<void> {
+  report.files++;
+  report.bytes += statSync(path).size;
+  const stream = createReadStream(path, { highWaterMark: 1 << 20 });
+  const chunks: AsyncIterator<Uint8Array> = stream[Symbol.asyncIterator]();
+  // A merge of one file checks all that a restore checks.
+  const merge = new LtxMerge([
+    { name: path, read: async () => (await chunks.next()).value as Uint8Array | undefined },
+  ]);
+  try {
+    checkName(path, await merge.open(), report);
+    while (await merge.next()) report.pages++;
+  } catch (error) {
+    report.problems.push(toProblem(error, path));
+  } finally {
+    await merge.close();
+    stream.destroy();
+  }
+}
+
+/** Restores the newest state, and keeps nothing of it. */
+function restoreNowhere(store: ObjectStore): Promise<RestoreResult> {
+  const sink: RestoreSink = {
+    name: "nowhere",
+    journalHeader: "keep",
+    start() {},
+    write() {},
+    truncate() {},
+    finish() {},
+    abort() {},
+  };
+  return restore(store, sink, { position: false });
+}
+
+function checkName(path: string, header: LtxHeader, report: Report): void {
+  const name = basename(path);
+  const { minTxid, maxTxid } = header;
+  // A file may be looked at under any name; in a replica only those of the right form are listed.
+  if (parseFileName(name) === undefined || name === formatFileName(minTxid, maxTxid)) return;
+  const field = parseFileName(name)?.minTxid === minTxid ? "maxTxid" : "minTxid";
+  report.problems.push({
+    file: path,
+    code: "DAMAGED_FILE",
+    field,
+    offset: field === "minTxid" ? 16 : 24,
+    message: `the name does not agree with the header, which says ${formatFileName(minTxid, maxTxid)}`,
+  });
+}
+
+function toProblem(error: unknown, file: string): Problem {
+  if (!isPagestreamError(error)) throw error;
+  const source = (isPagestreamError(error.cause) ? error.cause : error) as {
+    readonly field?: string;
+    readonly offset?: number;
+  };
+  const { field, offset } = source;
+  return { file, code: error.code, field, offset, message: error.message };
+}

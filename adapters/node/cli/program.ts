@@ -1,0 +1,126 @@
+/**
+ * The commands, their flags and their help. What a command does is loaded when it is called.
+ *
+ * @module
+ */
+import { Command, Option } from "commander";
+import type { DemoFlags } from "./demo.ts";
+import type { ListFlags } from "./ltx-list.ts";
+import type { ShowFlags } from "./ltx-show.ts";
+import type { VerifyFlags } from "./ltx-verify.ts";
+import type { RestoreFlags } from "./restore.ts";
+
+const EXIT_CODES = `
+Exit codes:
+  0 done, 1 failed, 2 wrong usage, 4 no backup, 5 target exists, 6 damaged,
+  7 another writer, 8 last upload not finished; with --compat-exit 0 or 1
+
+Long flags take one dash or two. A REPLICA is a directory, as a path or a file:// URL.
+`;
+
+/** Builds the parser. `done` gets the exit code of the command that ran. */
+export function createProgram(done: (exitCode: number) => void): Command {
+  const program = new Command("pagestream")
+    .description("Replicate SQLite databases as Litestream does, and restore them")
+    .usage("<command> [flags]")
+    .addOption(new Option("--compat-exit", "exit with 0 or 1 only, as Litestream does").hideHelp())
+    .helpOption("-h, --help", "show this help")
+    .helpCommand("help [command]", "show the help of a command")
+    .addHelpText("after", EXIT_CODES);
+
+  program
+    .command("demo")
+    .description("write a database, replicate it, lose it, restore it, and prove it is the same")
+    .option("--dir <path>", "work in this empty directory; default: a new temporary one")
+    .option("--keep", "keep the databases too, not only the replica")
+    .option("--json", "print one JSON object of the results")
+    .action(async (flags: DemoFlags) => {
+      const { runDemo } = await import("./demo.ts");
+      done(await runDemo(flags));
+    });
+
+  program
+    .command("restore")
+    .description("restore a database from a replica")
+    .argument("[replica]", "directory of the replica, as a path or file:// URL")
+    .option("-o, --output <path>", "where the database goes (required)")
+    .option("--txid <hex16>", "restore this transaction: 16 hex digits; default: the newest")
+    .option("--timestamp <time>", "restore the state of this time: RFC 3339, or 5 minutes ago")
+    .option("--integrity-check <mode>", "let SQLite check it first: none, quick or full", "none")
+    .option("--if-db-not-exists", "exit with 0 if the database exists already")
+    .option("--if-replica-exists", "exit with 0 if there is no backup")
+    .option("--force", "replace an existing database once the new one is complete")
+    .option("--dry-run", "only print which files would be read")
+    .option("--explain", "as --dry-run, with the reason for each file")
+    .option("--json", "print a JSON summary or plan")
+    .option("--progress", "show progress even where there is no terminal")
+    .option("--no-progress", "show no progress")
+    .addOption(
+      new Option("--parallelism <n>", "accepted as in Litestream, without effect").hideHelp(),
+    )
+    .addHelpText(
+      "after",
+      `
+Examples:
+  pagestream restore -o app.db /backup/app
+  pagestream restore -o app.db -timestamp 2026-11-20T12:00:00Z file:///backup/app
+  pagestream restore -o app.db -txid 000000000000002a -integrity-check quick /backup/app
+`,
+    )
+    .action(async (replica: string | undefined, flags: RestoreFlags) => {
+      const { runRestore } = await import("./restore.ts");
+      done(await runRestore(replica, flags));
+    });
+
+  addLtxCommands(program, done);
+
+  program
+    .command("version")
+    .description("print the version")
+    .option("--verbose", "print the versions of the runtime too")
+    .action(async (flags: { readonly verbose?: boolean }) => {
+      const { runVersion } = await import("./version.ts");
+      done(await runVersion(flags));
+    });
+  return program;
+}
+
+function addLtxCommands(program: Command, done: (exitCode: number) => void): void {
+  const ltx = program
+    .command("ltx")
+    .description("look at the LTX files of a replica")
+    .usage("[list] [flags] REPLICA")
+    .helpCommand(false);
+
+  ltx
+    .command("list", { isDefault: true })
+    .description("list the LTX files of a level (default command)")
+    .argument("[replica]", "directory of the replica, as a path or file:// URL")
+    .option("--level <level>", "level to list: 0 to 9, or all", "0")
+    .option("--json", "print a JSON array")
+    .action(async (replica: string | undefined, flags: ListFlags) => {
+      const { runList } = await import("./ltx-list.ts");
+      done(await runList(replica, flags));
+    });
+
+  ltx
+    .command("show")
+    .description("show header, trailer and pages of one LTX file")
+    .argument("[file]", "an .ltx file, as a path or file:// URL")
+    .option("--pages", "print the page index")
+    .option("--json", "print a JSON object")
+    .action(async (file: string | undefined, flags: ShowFlags) => {
+      const { runShow } = await import("./ltx-show.ts");
+      done(await runShow(file, flags));
+    });
+
+  ltx
+    .command("verify")
+    .description("read LTX files to their end and check all there is to check")
+    .argument("[targets...]", "replicas and .ltx files, as paths or file:// URLs")
+    .option("--json", "print a JSON object")
+    .action(async (targets: string[], flags: VerifyFlags) => {
+      const { runVerify } = await import("./ltx-verify.ts");
+      done(await runVerify(targets, flags));
+    });
+}

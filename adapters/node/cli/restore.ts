@@ -1,0 +1,244 @@
+/**
+ * `pagestream restore`.
+ *
+ * @module
+ */
+import { basename, resolve } from "node:path";
+import { fileSink } from "../file-sink.ts";
+import { type RestoreResult, isPagestreamError, restore, type RestoreOptions } from "pagestream";
+import { EXIT, usageError, withHint } from "./failure.ts";
+import {
+  formatBytes,
+  formatCount,
+  formatDuration,
+  formatTable,
+  formatTime,
+  paint,
+  plural,
+  shellQuote,
+} from "./format.ts";
+import { type NamedReplica, exists, openLocation } from "./location.ts";
+import { progressReporter } from "./progress.ts";
+
+/** Flags of `pagestream restore`. */
+export interface RestoreFlags {
+  readonly output?: string;
+  readonly txid?: string;
+  readonly timestamp?: string;
+  readonly integrityCheck: string;
+  readonly ifDbNotExists?: boolean;
+  readonly ifReplicaExists?: boolean;
+  readonly force?: boolean;
+  readonly dryRun?: boolean;
+  readonly explain?: boolean;
+  readonly json?: boolean;
+  readonly progress?: boolean;
+}
+
+/** Restores, or with `--dry-run` prints the plan. */
+export async function runRestore(text: string | undefined, flags: RestoreFlags): Promise<number> {
+  if (text === undefined) {
+    throw usageError(
+      "replica path or URL required",
+      "pagestream restore -o /path/to/db file:///path/to/replica",
+    );
+  }
+  const replica = openLocation(text);
+  const output = flags.output;
+  if (output === undefined || output === "") {
+    throw usageError(
+      "-o is required when restoring from a replica URL",
+      `pagestream restore -o /path/to/db ${shellQuote(text)}`,
+    );
+  }
+  const options = toOptions(flags);
+  try {
+    if (flags.dryRun === true || flags.explain === true) return await plan(replica, output, flags);
+    if (flags.ifDbNotExists === true && exists(output)) {
+      return skip(replica, { output, reason: "database already exists", json: flags.json });
+    }
+    const progress = progressReporter(flags);
+    const start = performance.now();
+    try {
+      const sink = fileSink(output, { force: flags.force });
+      const onProgress = progress?.update;
+      const result = await restore(replica.store, sink, { ...options, onProgress });
+      progress?.clear();
+      printSummary(result, { replica, output, flags, durationMs: performance.now() - start });
+    } finally {
+      progress?.clear();
+    }
+    return EXIT.ok;
+  } catch (error) {
+    if (flags.ifReplicaExists === true && isPagestreamError(error, "NO_BACKUP")) {
+      return skip(replica, { output, reason: "no backup found", json: flags.json });
+    }
+    throw helped(error, text, output);
+  }
+}
+
+function toOptions(flags: RestoreFlags): RestoreOptions {
+  const { txid, timestamp, integrityCheck } = flags;
+  if (txid !== undefined && !/^[0-9a-fA-F]{16}$/.test(txid)) {
+    throw usageError(
+      `invalid value ${JSON.stringify(txid)} for flag -txid: a TXID is exactly 16 hex digits`,
+      /^[0-9a-fA-F]{1,15}$/.test(txid)
+        ? `-txid ${txid.padStart(16, "0").toLowerCase()}`
+        : undefined,
+    );
+  }
+  if (txid !== undefined && timestamp !== undefined) {
+    throw usageError("-txid and -timestamp exclude each other");
+  }
+  if (integrityCheck !== "none" && integrityCheck !== "quick" && integrityCheck !== "full") {
+    throw usageError(
+      `invalid value ${JSON.stringify(integrityCheck)} for flag -integrity-check: none, quick or full`,
+    );
+  }
+  // Nobody goes on replicating from here in this process, so the digest of each page is not wanted.
+  return { txid, timestamp, integrityCheck, position: false };
+}
+
+/** Adds the command line that would help, where there is one. */
+function helped(error: unknown, replica: string, output: string): unknown {
+  const line = (flag: string): string =>
+    `pagestream restore ${flag} -o ${shellQuote(output)} ${shellQuote(replica)}`;
+  if (isPagestreamError(error, "TARGET_EXISTS")) return withHint(error, line("-force"));
+  const near = error as { readonly earlier?: bigint; readonly later?: bigint; reached?: bigint };
+  if (isPagestreamError(error, "TXID_NOT_AVAILABLE")) {
+    const txid = near.earlier ?? near.later;
+    return txid === undefined ? error : withHint(error, line(`-txid ${hex16(txid)}`));
+  }
+  if (isPagestreamError(error, "GAP") && near.reached) {
+    return withHint(error, line(`-txid ${hex16(near.reached)}`));
+  }
+  if (isPagestreamError(error, "INVALID_ARGUMENT") && error.object.startsWith("the time ")) {
+    return usageError(
+      "invalid -timestamp, must specify in ISO 8601 format (e.g. 2000-01-01T00:00:00Z)",
+    );
+  }
+  return error;
+}
+
+function skip(
+  replica: NamedReplica,
+  options: {
+    readonly output: string;
+    readonly reason: string;
+    readonly json?: boolean | undefined;
+  },
+): number {
+  if (options.json === true) {
+    const { type } = replica.store;
+    printJson({ db_path: resolve(options.output), replica: type, skipped: options.reason });
+  } else {
+    process.stderr.write(`Nothing restored to ${options.output}: ${options.reason}\n`);
+  }
+  return EXIT.ok;
+}
+
+interface Summary {
+  readonly replica: NamedReplica;
+  readonly output: string;
+  readonly flags: RestoreFlags;
+  readonly durationMs: number;
+}
+
+function printSummary(result: RestoreResult, summary: Summary): void {
+  const { replica, output, flags, durationMs } = summary;
+  const readBytes = result.files.reduce((sum, file) => sum + file.size, 0);
+  if (flags.json === true) {
+    printJson({
+      db_path: output,
+      replica: replica.store.type,
+      txid: hex16(result.txid),
+      duration_ms: Math.round(durationMs),
+      integrity_check: flags.integrityCheck,
+      time: formatTime(result.time),
+      bytes: result.size,
+      page_size: result.pageSize,
+      pages: result.commit,
+      files: result.files.length,
+      read_bytes: readBytes,
+      newest_txid: hex16(result.newestTxid),
+    });
+    return;
+  }
+  const newest =
+    result.txid === result.newestTxid ? "the newest" : `newest ${hex16(result.newestTxid)}`;
+  const rows = [
+    ["  txid", `${hex16(result.txid)} (${newest})`],
+    ["  time", formatTime(result.time)],
+    [
+      "  size",
+      `${formatBytes(result.size)} (${plural(result.commit, "page")} of ${formatCount(result.pageSize)} bytes)`,
+    ],
+    ["  read", `${formatBytes(readBytes)} from ${plural(result.files.length, "file")}`],
+    ["  took", formatDuration(durationMs)],
+  ];
+  if (flags.integrityCheck !== "none") rows.push(["  check", `${flags.integrityCheck}: ok`]);
+  const head = paint("bold", `Restored ${output}`, process.stdout);
+  process.stdout.write(`${head} from ${replica.text}\n${formatTable(rows)}`);
+}
+
+async function plan(replica: NamedReplica, output: string, flags: RestoreFlags): Promise<number> {
+  const options = { ...toOptions(flags), explain: true };
+  const { files, txid, time, size } = await restore(replica.store, fileSink(output), options);
+  const first = files[0]?.minTxid ?? 0n;
+  const { type } = replica.store;
+  if (flags.json === true) {
+    printJson({
+      source: replica.text,
+      target_path: output,
+      replica: type,
+      min_txid: hex16(first),
+      max_txid: hex16(txid),
+      files: files.map((file) => ({
+        level: file.level,
+        name: basename(file.key),
+        min_txid: hex16(file.minTxid),
+        max_txid: hex16(file.maxTxid),
+        size: file.size,
+        timestamp: formatTime(file.time),
+        ...(flags.explain === true ? { reason: file.reason } : {}),
+      })),
+      time: formatTime(time),
+      bytes: size,
+    });
+    return EXIT.ok;
+  }
+  const explain = flags.explain === true;
+  const rows = [["level", "file", "min_txid", "max_txid", "size", "timestamp"]];
+  if (explain) rows[0]?.push("reason");
+  for (const file of files) {
+    rows.push([
+      String(file.level),
+      basename(file.key),
+      hex16(file.minTxid),
+      hex16(file.maxTxid),
+      String(file.size),
+      formatTime(file.time),
+      ...(explain ? [file.reason] : []),
+    ]);
+  }
+  const total = files.reduce((sum, file) => sum + file.size, 0);
+  process.stdout.write(
+    `Restore plan:\n` +
+      `  source: ${replica.text}\n` +
+      `  target: ${output}\n` +
+      `  replica: ${type}\n` +
+      `  txid range: ${hex16(first)} - ${hex16(txid)}\n` +
+      `  time: ${formatTime(time)}\n` +
+      `  size: ${formatBytes(size)} from ${plural(files.length, "file")} of ${formatBytes(total)}\n\n` +
+      `Files to fetch:\n${formatTable(rows)}`,
+  );
+  return EXIT.ok;
+}
+
+function hex16(txid: bigint): string {
+  return txid.toString(16).padStart(16, "0");
+}
+
+function printJson(value: object): void {
+  process.stdout.write(`${JSON.stringify(value, undefined, 2)}\n`);
+}
