@@ -96,15 +96,44 @@ function checkCode(tree: Tree): string[] {
     if (!pure && !CONTRACT.includes(path)) continue;
     if (/^\/\/\/\s*<reference/m.test(text)) problems.push(`${path}: has a reference directive`);
     const syntax = parse(path, text);
+    const own = declaredNames(syntax.program);
     visit(syntax.program, (node, parents) => {
-      const found = forbidden(node, parents);
+      const found = forbidden(node, parents, own);
       if (found !== undefined) problems.push(`${path}:${syntax.line(node.start)} uses ${found}`);
     });
   }
   return problems;
 }
 
-function forbidden(node: SyntaxNode, parents: readonly SyntaxNode[]): string | undefined {
+/** The names that a file gives to its own variables and parameters; `window` may be one of a stream. */
+function declaredNames(program: SyntaxNode): ReadonlySet<string> {
+  const names = new Set<string>();
+  const bind = (pattern: unknown): void => {
+    const node = pattern as SyntaxNode | null | undefined;
+    if (node?.type === "Identifier") names.add(nameOf(node));
+    else if (node?.type === "ObjectPattern") {
+      for (const property of node["properties"] as SyntaxNode[]) {
+        bind(property["value"] ?? property["argument"]);
+      }
+    } else if (node?.type === "ArrayPattern") (node["elements"] as unknown[]).forEach(bind);
+    else if (node?.type === "AssignmentPattern") bind(node["left"]);
+    else if (node?.type === "RestElement") bind(node["argument"]);
+  };
+  visit(program, (node, parents) => {
+    if (node.type === "VariableDeclarator" && parents.at(-1)?.["declare"] !== true)
+      bind(node["id"]);
+    if (/^(FunctionDeclaration|FunctionExpression|ArrowFunctionExpression)$/.test(node.type)) {
+      (node["params"] as unknown[]).forEach(bind);
+    }
+  });
+  return names;
+}
+
+function forbidden(
+  node: SyntaxNode,
+  parents: readonly SyntaxNode[],
+  own: ReadonlySet<string>,
+): string | undefined {
   const parent = parents.at(-1);
   if (node["declare"] === true) return "a declaration of something that exists elsewhere";
   if (
@@ -123,7 +152,9 @@ function forbidden(node: SyntaxNode, parents: readonly SyntaxNode[]): string | u
   ) {
     if ((node["arguments"] as unknown[]).length === 0) return "the clock through Date";
   }
-  if (node.type !== "Identifier" || !FORBIDDEN.has(nameOf(node))) return undefined;
+  if (node.type !== "Identifier" || !FORBIDDEN.has(nameOf(node)) || own.has(nameOf(node))) {
+    return undefined;
+  }
   return parent !== undefined && isMereName(node, parent) ? undefined : nameOf(node);
 }
 

@@ -32,6 +32,8 @@ describe("checkPurity()", () => {
     "const x = { setTimeout: 1 };",
     "type Callback = Function;",
     "const half = Math.floor(1.5);",
+    "let window = 4; window += 1;",
+    "const f = ({ self, other: [module = 1] }: X) => self + module;",
     "// globalThis and process in a comment\nconst s = 'console';",
   ])("checkPurity() accepts %s", (text) => {
     expect(problemsOf({ "src/core/a.ts": text })).toEqual([]);
@@ -39,7 +41,8 @@ describe("checkPurity()", () => {
 
   test.each([
     ["globalThis.x = 1;", "globalThis"],
-    ["const { fetch } = globalThis;", "fetch"],
+    ["const { fetch } = globalThis;", "globalThis"],
+    ["declare const process: { env: object }; f(process.env);", "process"],
     ["const p = process.env;", "process"],
     ["const b = Buffer.from('');", "Buffer"],
     ["Deno.exit();", "Deno"],
