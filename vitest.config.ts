@@ -11,7 +11,7 @@ export default defineConfig({
     alias: [
       { find: /^pagestream$/, replacement: source("./src/api/index.ts") },
       { find: /^pagestream\/(ltx|vfs|testing)$/, replacement: source("./src/$1/index.ts") },
-      { find: /^pagestream\/transports\/(\w+)$/, replacement: source("./src/transports/$1.ts") },
+      { find: /^pagestream\/transports\/([\w-]+)$/, replacement: source("./src/transports/$1.ts") },
       { find: /^@pagestream\/node$/, replacement: source("./adapters/node/index.ts") },
     ],
   },

@@ -8,20 +8,20 @@ import * as fs from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { FileLock, RestoreSink, SyncFiles } from "pagestream";
-import { ClosedError } from "pagestream";
+import {
+  ClosedError,
+  type Recovery,
+  recoverFiles,
+  refuseTarget,
+  swapIn,
+  temporaryPath,
+} from "pagestream";
 import { ioError } from "./errors.ts";
 import { fullPath } from "./file-identity.ts";
 import { LOCK_SUFFIX, lockDatabase } from "./file-lock.ts";
 import { integrityCheck } from "./integrity-check.ts";
 import { RunWriter } from "./run-writer.ts";
 import { syncFiles } from "./sync-files.ts";
-import {
-  type Recovery,
-  recoverFiles,
-  refuseTarget,
-  swapIn,
-  temporaryPath,
-} from "./target-files.ts";
 
 /** Options of {@linkcode fileSink}. */
 export interface FileSinkOptions {

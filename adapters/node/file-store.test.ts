@@ -3,7 +3,7 @@ import * as fs from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { collect, failure, readBody, seededRandom, testObjectStore } from "pagestream/testing";
-import { formatTimestamp, parseTimestamp } from "pagestream/transports/memory";
+import { formatTimestamp, parseTimestamp } from "pagestream/transports/store-kit";
 import { afterAll, describe, expect, test } from "vitest";
 import { fileStore } from "./file-store.ts";
 

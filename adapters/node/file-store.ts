@@ -27,7 +27,7 @@ import {
   parseTimestamp,
   throwIfAborted,
   TIMESTAMP_METADATA,
-} from "pagestream/transports/memory";
+} from "pagestream/transports/store-kit";
 import { storeError } from "./errors.ts";
 import { isMissing, listTree, locate, objectInfo } from "./file-tree.ts";
 import { alreadyExists, Directories, writeObject } from "./file-write.ts";

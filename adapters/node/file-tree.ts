@@ -14,7 +14,7 @@ import {
   isKey,
   throwIfAborted,
   TIMESTAMP_METADATA,
-} from "pagestream/transports/memory";
+} from "pagestream/transports/store-kit";
 import { errnoOf, storeError } from "./errors.ts";
 
 /** Names of files that are being written; no key may look like one, and no listing shows one. */

@@ -8,7 +8,7 @@ import type { BigIntStats } from "node:fs";
 import { type FileHandle, link, mkdir, open, rename, unlink } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { PreconditionFailedError, StoreError } from "pagestream";
-import { bodyChunks, throwIfAborted } from "pagestream/transports/memory";
+import { bodyChunks, throwIfAborted } from "pagestream/transports/store-kit";
 import { errnoOf } from "./errors.ts";
 import { mtimeMs } from "./file-tree.ts";
 

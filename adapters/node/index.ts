@@ -9,4 +9,4 @@ export { type Closable, closeOnExit, type CloseOnExitOptions } from "./close-on-
 export { fileSink, type FileSinkOptions, recoverTarget } from "./file-sink.ts";
 export { fileStore, type FileStoreOptions } from "./file-store.ts";
 export { syncFiles, type SyncFilesOptions } from "./sync-files.ts";
-export type { Recovery } from "./target-files.ts";
+export type { Recovery } from "pagestream";

@@ -67,7 +67,13 @@ export type {
 export type { RestorePoint } from "../replica/restore-points.ts";
 export type { IntegrityCheck, RestoreSink, RestoreStart } from "../replica/restore-sink.ts";
 export { type SyncFileSinkOptions, syncFileSink } from "../replica/sync-file-sink.ts";
-export { recoverTarget, refuseTarget, swapTarget, temporaryPath } from "../replica/target-swap.ts";
+export {
+  type Recovery,
+  recoverFiles,
+  refuseTarget,
+  swapIn,
+  temporaryPath,
+} from "../replica/target-files.ts";
 export { NotFoundError, PreconditionFailedError, StoreError } from "../transports/errors.ts";
 export type {
   GetOptions,

@@ -11,7 +11,7 @@ import type { Replica } from "../replica/replica.ts";
 import type { ReplicateOptions, Replication } from "../replica/replication.ts";
 import type { RestoreResult } from "../replica/restore-options.ts";
 import { syncFileSink } from "../replica/sync-file-sink.ts";
-import { recoverTarget } from "../replica/target-swap.ts";
+import { recoverFiles } from "../replica/target-files.ts";
 import type { ObjectStore } from "../transports/object-store.ts";
 import { type CaptureVfs, installCaptureVfs } from "../vfs/capture-vfs.ts";
 import { installMemoryVfs, type MemoryVfs } from "../vfs/memory-vfs.ts";
@@ -19,6 +19,7 @@ import type { Sqlite3 } from "../vfs/sqlite3.ts";
 import { installSyncFileVfs } from "../vfs/sync-file-vfs.ts";
 import { replicate } from "./replicate.ts";
 import { restoreIfMissing } from "./restore-if-missing.ts";
+import { webPlatform } from "./web-platform.ts";
 
 /** SQLite's own default, and Litestream users' databases; sqlite-wasm alone would choose 8192. */
 const DEFAULT_PAGE_SIZE = 4096;
@@ -160,9 +161,14 @@ async function restoreMissing<S extends Sqlite3>(
   // Held until the database is opened, so that two processes do not restore over each other.
   const lock = files.lock(path);
   try {
-    recoverTarget(files, path);
+    recoverFiles(files, path);
     if ((files.identity(path)?.size ?? 0) > 0) return undefined;
-    const sink = syncFileSink(files, path, { force: true, journalHeader: "rollback" });
+    const sink = syncFileSink(files, path, {
+      platform: platform ?? webPlatform,
+      // The database is missing: what lies beside it belongs to nothing.
+      force: true,
+      journalHeader: "rollback",
+    });
     return await restoreIfMissing(replica, sink, { platform, signal });
   } finally {
     lock.release();

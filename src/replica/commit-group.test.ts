@@ -59,6 +59,13 @@ describe("CommitGroup", () => {
     expect(group).toMatchObject({ transactions: 0, bytes: 0, content: "images" });
   });
 
+  test("forgetUpTo() keeps the need for every page, which may have come after the commit", () => {
+    const group = new CommitGroup();
+    group.makeFull();
+    expect(group.forgetUpTo(9)).toBe(false);
+    expect(group.content).toBe("full");
+  });
+
   test("prepend() takes in an earlier group as numbers, or as the need for every page", () => {
     const earlier = new CommitGroup();
     earlier.add(commit(1, { 1: 1, 5: 1 }), 0);

@@ -120,9 +120,10 @@ export class CommitGroup {
 
   /**
    * Forgets the pages whose newest image is not after commit `sequence`: a file that covers that commit holds them.
-   * Returns true when nothing after it is left.
+   * Returns true when nothing after it is left. The need for every page stays: it may have arisen after that commit.
    */
   forgetUpTo(sequence: number): boolean {
+    if (this.#content === "full") return false;
     if (this.#lastSequence <= sequence) {
       this.pages.clear();
       this.numbers.clear();

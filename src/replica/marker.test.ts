@@ -21,7 +21,12 @@ function newLog(commit = 4) {
   const state = fileState(memorySyncFiles(), "/data/.app.db-pagestream");
   const table = new PageTable(commit);
   table.apply(changes(1, 2, 3, 4));
-  const base = { replica: "speicher://äöü", key: random.bytes(16), state: stateAt(1n, commit), table };
+  const base = {
+    replica: "speicher://äöü",
+    key: random.bytes(16),
+    state: stateAt(1n, commit),
+    table,
+  };
   return { state, base, log: new MarkerLog(state, base) };
 }
 

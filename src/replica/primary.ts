@@ -100,12 +100,19 @@ class Primary implements Replication, CommitListener {
   #replicated = 0n;
   /** Sequence of the last commit that the store has; -1 before the database is known to be there at all. */
   #replicatedSequence = -1;
+  /** How often the source doubted its continuity, and how many of those doubts a full file in the store has ended. */
+  #doubts = 0;
+  #settledDoubts = 0;
+  /** The full file that ends doubts once it is confirmed. */
+  #doubtsEnd: { readonly txid: bigint; readonly doubts: number } | undefined;
 
   #closed = false;
   #paused = false;
   #failure: PagestreamError | undefined;
   #closing: Promise<void> | undefined;
   #lastCut = Number.NEGATIVE_INFINITY;
+  /** After a failed cut: when to try again. */
+  #retryAt = Number.NEGATIVE_INFINITY;
   /** Whether somebody waits for a cut, whatever the cadence says. */
   #urgent = false;
   #cutQueued = false;
@@ -179,7 +186,10 @@ class Primary implements Replication, CommitListener {
 
   async durable(options: WaitOptions = {}): Promise<void> {
     const { sequence } = this.#source;
-    await this.#wait({ reached: () => this.#replicatedSequence >= sequence }, options);
+    const doubts = this.#doubts;
+    const reached = (): boolean =>
+      this.#replicatedSequence >= sequence && this.#settledDoubts >= doubts;
+    await this.#wait({ reached }, options);
   }
 
   pause(): void {
@@ -232,6 +242,8 @@ class Primary implements Replication, CommitListener {
   }
 
   needsFull(reason: string): void {
+    // What is in doubt may be a commit that was never counted: nothing is durable before the next full file is.
+    this.#doubts++;
     this.#group.makeFull();
     this.#emit({ type: "degraded", reason });
     this.#scheduleCut();
@@ -326,7 +338,10 @@ class Primary implements Replication, CommitListener {
     }
     if (!this.#mayCut() || this.#cutQueued) return;
     const { clock } = this.#platform;
-    const wait = this.#urgent ? 0 : this.#lastCut + this.#groupMs - clock.monotonic();
+    const due = this.#urgent
+      ? this.#retryAt
+      : Math.max(this.#retryAt, this.#lastCut + this.#groupMs);
+    const wait = due - clock.monotonic();
     if (wait > 0) {
       this.#cutLater(wait);
       return;
@@ -382,6 +397,7 @@ class Primary implements Replication, CommitListener {
   /** Cuts a file whose pages are read from the database: those of a group without images, or all. */
   async #cutImage(cutter: L0Cutter): Promise<void> {
     let imaging = this.#group;
+    const doubts = this.#doubts;
     this.#imaging = imaging;
     this.#group = new CommitGroup();
     try {
@@ -392,14 +408,17 @@ class Primary implements Replication, CommitListener {
         // Nothing to save: the first commit will bring every page.
         cutter.startFromEmpty();
         this.#replicatedSequence = image.sequence;
+        this.#settledDoubts = doubts;
         this.#group.forgetUpTo(image.sequence);
         return;
       }
       this.#forgetUpTo(image.sequence);
       const { content, since } = imaging;
-      const files = await cutter.cutImage(image, { full: content === "full", since });
+      const full = content === "full";
+      const files = await cutter.cutImage(image, { full, since });
       this.#throwIfStopped();
       this.#imaging = undefined;
+      if (full) this.#doubtsEnd = { txid: cutter.last.txid, doubts };
       this.#enqueue(files);
     } catch (error) {
       this.#group.prepend(imaging);
@@ -453,7 +472,8 @@ class Primary implements Replication, CommitListener {
     if (isPagestreamError(error, "LTX_ENCODE")) this.#group.makeFull();
     this.#emit({ type: "error", error: wrap(error, "cut", this.#source.name) });
     this.#waiters.reject(wrap(error, "cut", this.#source.name));
-    this.#cutLater(CUT_RETRY_MS);
+    this.#retryAt = this.#platform.clock.monotonic() + CUT_RETRY_MS;
+    this.#scheduleCut();
   }
 
   #enqueue(files: readonly StagedFile[]): void {
@@ -473,9 +493,17 @@ class Primary implements Replication, CommitListener {
     if (level === 0) {
       this.#replicated = header.maxTxid;
       this.#replicatedSequence = Math.max(this.#replicatedSequence, file.sequence);
+      if (this.#doubtsEnd !== undefined && header.maxTxid >= this.#doubtsEnd.txid) {
+        this.#settledDoubts = this.#doubtsEnd.doubts;
+      }
       this.#marker.confirm(file);
     }
-    this.#state.removeStaged(file.name);
+    try {
+      this.#state.removeStaged(file.name);
+    } catch (error) {
+      // It stays until the next start, which finds it confirmed.
+      this.#emit({ type: "error", error: wrap(error, "remove", file.name) });
+    }
     const type = level === 0 ? "uploaded" : "snapshot";
     this.#emit({ type, level, txid: header.maxTxid, size });
     this.#waiters.settle();

@@ -3,31 +3,30 @@
  *
  * @module
  */
+import type { Platform } from "../core/platform.ts";
 import type { SyncFile, SyncFiles } from "../core/sync-files.ts";
 import type { RestoreSink } from "./restore-sink.ts";
-import {
-  directoryOf,
-  recoverTarget,
-  refuseTarget,
-  swapTarget,
-  temporaryPath,
-} from "./target-swap.ts";
+import { dirname, recoverFiles, refuseTarget, swapIn, temporaryPath } from "./target-files.ts";
 
 /** Options of {@linkcode syncFileSink}. */
 export interface SyncFileSinkOptions {
+  readonly platform: Platform;
   /** Replace an existing database and its side files. @default false */
   readonly force?: boolean | undefined;
   /** @default "keep" */
   readonly journalHeader?: "keep" | "rollback" | undefined;
 }
 
-/** A sink that writes a database file beside its target and swaps it in when it is complete. */
+/**
+ * A sink that writes a database file beside its target and puts it in its place when it is complete. The caller holds
+ * the lock of the target.
+ */
 export function syncFileSink(
   files: SyncFiles,
   path: string,
-  options: SyncFileSinkOptions = {},
+  options: SyncFileSinkOptions,
 ): RestoreSink {
-  const temporary = temporaryPath(path);
+  const temporary = temporaryPath(path, options.platform.randomBytes(8));
   let file: SyncFile | undefined;
   const close = (): void => {
     file?.close();
@@ -41,9 +40,9 @@ export function syncFileSink(
     name: path,
     journalHeader: options.journalHeader ?? "keep",
     start() {
-      recoverTarget(files, path);
+      recoverFiles(files, path);
       if (options.force !== true) refuseTarget(files, path);
-      files.makeDirectory(directoryOf(path));
+      files.makeDirectory(dirname(path));
       opened();
     },
     write: (offset, bytes) => opened().write(bytes, offset),
@@ -51,7 +50,7 @@ export function syncFileSink(
     finish() {
       opened().sync();
       close();
-      swapTarget(files, path);
+      swapIn(files, path, { temporary, force: options.force });
     },
     abort() {
       close();

@@ -17,12 +17,6 @@ import type {
 } from "./object-store.ts";
 import { checkKey, checkPrefix } from "./path-rules.ts";
 
-// What the file stores of the runtimes share with this one.
-export { throwIfAborted } from "../core/errors.ts";
-export { bodyChunks, byteRange, checkPutOptions } from "./body.ts";
-export { checkKey, checkPrefix, isKey } from "./path-rules.ts";
-export { formatTimestamp, parseTimestamp, TIMESTAMP_METADATA } from "./timestamp.ts";
-
 /** Options of {@linkcode memoryStore}. */
 export interface MemoryStoreOptions {
   /** What messages call it. @default "memory" */

@@ -106,11 +106,18 @@ export interface ObjectStore {
   /** Reads an object or a part of it; a missing key is `NotFoundError`. */
   get(key: string, options?: GetOptions): Promise<GetResult>;
   /** Writes a whole object; nothing is visible before the last byte. Bytes are not kept after the promise settles. */
-  put(key: string, body: Uint8Array | AsyncIterable<Uint8Array>, options?: PutOptions): Promise<PutResult>;
+  put(
+    key: string,
+    body: Uint8Array | AsyncIterable<Uint8Array>,
+    options?: PutOptions,
+  ): Promise<PutResult>;
   /** What is known of an object; a missing key is `NotFoundError`. */
   head(key: string, options?: { readonly signal?: AbortSignal | undefined }): Promise<ObjectInfo>;
   /** Removes objects; missing ones are no error. A key that could not be removed is. */
-  delete(keys: readonly string[], options?: { readonly signal?: AbortSignal | undefined }): Promise<void>;
+  delete(
+    keys: readonly string[],
+    options?: { readonly signal?: AbortSignal | undefined },
+  ): Promise<void>;
   /** Removes one object, or only that version of it; missing is no error. */
   deleteOne(
     key: string,

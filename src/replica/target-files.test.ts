@@ -1,5 +1,5 @@
-import { type MemorySyncFiles, memorySyncFiles, seededRandom } from "pagestream/testing";
 import { describe, expect, test } from "vitest";
+import { type MemorySyncFiles, memorySyncFiles, seededRandom } from "../testing/index.ts";
 import { recoverFiles, refuseTarget, swapIn, temporaryPath } from "./target-files.ts";
 
 const PATH = "/data/app.db";

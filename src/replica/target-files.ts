@@ -15,8 +15,8 @@
  *
  * @module
  */
-import { basename, dirname, join } from "node:path";
-import { type SyncFiles, TargetExistsError } from "pagestream";
+import type { SyncFiles } from "../core/sync-files.ts";
+import { TargetExistsError } from "./errors.ts";
 
 /** What SQLite keeps beside a database and would replay into it. */
 const LOGS = ["-wal", "-journal"] as const;
@@ -128,9 +128,19 @@ function removeTemporaries(files: SyncFiles, path: string): void {
   const name = basename(path);
   for (const entry of files.list(directory)) {
     if (entry.startsWith(name) && TEMPORARY.test(entry.slice(name.length))) {
-      files.remove(join(directory, entry));
+      files.remove(`${directory}/${entry}`);
     }
   }
+}
+
+/** The directory part of a path; `.` where it has none. */
+export function dirname(path: string): string {
+  const cut = Math.max(path.lastIndexOf("/"), path.lastIndexOf("\\"));
+  return cut < 0 ? "." : path.slice(0, Math.max(1, cut));
+}
+
+function basename(path: string): string {
+  return path.slice(Math.max(path.lastIndexOf("/"), path.lastIndexOf("\\")) + 1);
 }
 
 function exists(files: SyncFiles, path: string): boolean {

@@ -1,0 +1,163 @@
+import sqlite3InitModule from "@sqlite.org/sqlite-wasm";
+import { describe, expect, test } from "vitest";
+import { bytesSink } from "../replica/bytes-sink.ts";
+import { type MemorySyncFiles, memorySyncFiles } from "../testing/memory-sync-files.ts";
+import { memoryStore } from "../transports/memory.ts";
+import type { ObjectStore } from "../transports/object-store.ts";
+import {
+  openReplicated,
+  type OpenReplicatedOptions,
+  type ReplicatedDatabase,
+} from "./open-replicated.ts";
+import { restore } from "./restore.ts";
+import { restoreIfMissing } from "./restore-if-missing.ts";
+
+type Sqlite3 = Awaited<ReturnType<typeof newSqlite3>>;
+
+/** A new wasm instance: what a new process has. */
+async function newSqlite3() {
+  const sqlite3 = await sqlite3InitModule();
+  sqlite3.config.warn = sqlite3.config.error = () => {};
+  return sqlite3;
+}
+
+const PATH = "/data/app.db";
+
+async function open(
+  options: Partial<OpenReplicatedOptions<Sqlite3>> & { readonly replica: ObjectStore },
+): Promise<ReplicatedDatabase<Sqlite3>> {
+  return await openReplicated({ sqlite3: await newSqlite3(), path: PATH, ...options });
+}
+
+async function restoredRows(store: ObjectStore): Promise<number> {
+  const app = await open({ replica: store });
+  const rows = app.db.selectValue("SELECT count(*) FROM note") as number;
+  expect(app.db.selectValue("PRAGMA integrity_check")).toBe("ok");
+  // Not closed: nothing may be written to the store by looking at it.
+  return rows;
+}
+
+async function bytesOf(store: ObjectStore): Promise<Uint8Array> {
+  const sink = bytesSink();
+  await restore(store, sink, { position: false });
+  return sink.bytes;
+}
+
+/** A file's bytes with the journal mode set to rollback, as a restore for sqlite-wasm has them. */
+function fileBytes(files: MemorySyncFiles): Uint8Array {
+  return files.bytes(PATH) as Uint8Array;
+}
+
+describe("openReplicated()", () => {
+  test("makes a new database with 4 KiB pages in its safe modes and replicates it", async () => {
+    const files = memorySyncFiles();
+    files.makeDirectory("/data");
+    const replica = memoryStore();
+    const app = await open({ files, replica });
+    expect(app.restored).toBeUndefined();
+    app.db.exec("CREATE TABLE note(body); INSERT INTO note VALUES ('hello')");
+    expect(app.db.selectValue("PRAGMA page_size")).toBe(4096);
+    expect(app.db.selectValue("PRAGMA journal_mode")).toBe("truncate");
+    expect(app.db.selectValue("PRAGMA synchronous")).toBe(2);
+    await app.replication.durable();
+    expect(await bytesOf(replica)).toEqual(fileBytes(files));
+    await app.close();
+    await app.close();
+  });
+
+  test("restores a missing database and continues it without a full file", async () => {
+    const replica = memoryStore();
+    const files = memorySyncFiles();
+    files.makeDirectory("/data");
+    const app = await open({ files, replica });
+    app.db.exec("CREATE TABLE note(body); INSERT INTO note VALUES ('hello')");
+    await app.close();
+
+    const fresh = memorySyncFiles();
+    fresh.makeDirectory("/data");
+    const again = await open({ files: fresh, replica });
+    expect(again.restored?.txid).toBe(1n);
+    expect(again.db.selectValue("SELECT body FROM note")).toBe("hello");
+    expect(again.replication.position).toEqual({ local: 1n, staged: 1n, replicated: 1n });
+    again.db.exec("INSERT INTO note VALUES ('again')");
+    await again.close();
+    expect(again.replication.stats.pages).toBeLessThanOrEqual(2);
+    expect(await bytesOf(replica)).toEqual(fileBytes(fresh));
+  });
+
+  test("reopens a database without a full file, and notices what was done without it", async () => {
+    const replica = memoryStore();
+    const files = memorySyncFiles();
+    files.makeDirectory("/data");
+    const first = await open({ files, replica });
+    first.db.exec("CREATE TABLE note(body); INSERT INTO note VALUES ('hello')");
+    await first.close();
+
+    const second = await open({ files, replica });
+    await second.replication.flush();
+    expect(second.replication.stats.files).toBe(0);
+    await second.close();
+
+    const bytes = fileBytes(files).slice();
+    bytes[bytes.length - 1] = 0x21;
+    files.place(PATH, bytes);
+    const third = await open({ files, replica });
+    await third.close();
+    expect(third.replication.position.replicated).toBe(2n);
+    expect(await bytesOf(replica)).toEqual(bytes);
+  });
+
+  test("keeps a database in memory where no files are given", async () => {
+    const replica = memoryStore();
+    const app = await open({ replica, pageSize: 1024 });
+    app.db.exec("CREATE TABLE note(body); INSERT INTO note VALUES ('hello')");
+    expect(app.db.selectValue("PRAGMA page_size")).toBe(1024);
+    await app.close();
+    expect(await restoredRows(replica)).toBe(1);
+  });
+
+  test("refuses a page size that SQLite does not have", async () => {
+    await expect(open({ replica: memoryStore(), pageSize: 1000 })).rejects.toMatchObject({
+      code: "INVALID_ARGUMENT",
+    });
+  });
+
+  test("refuses a database that another process holds, and says so", async () => {
+    const files = memorySyncFiles();
+    files.makeDirectory("/data");
+    const lock = files.lock(PATH);
+    await expect(open({ files, replica: memoryStore() })).rejects.toMatchObject({
+      code: "DATABASE_LOCKED",
+    });
+    lock.release();
+    await (await open({ files, replica: memoryStore() })).close();
+  });
+
+  test("leaves nothing open behind when the replica cannot be read", async () => {
+    const files = memorySyncFiles();
+    files.makeDirectory("/data");
+    const good = memoryStore();
+    await (await open({ files, replica: good })).close();
+    const bad: ObjectStore = {
+      ...good,
+      list: () => ({
+        [Symbol.asyncIterator]: () => ({ next: () => Promise.reject(new Error("no such bucket")) }),
+      }),
+    };
+    await expect(open({ files, replica: bad })).rejects.toThrow("no such bucket");
+    await (await open({ files, replica: good })).close();
+  });
+});
+
+describe("restoreIfMissing()", () => {
+  test("does nothing without a backup, or with a target that is there", async () => {
+    const files = memorySyncFiles();
+    const replica = memoryStore();
+    expect(await restoreIfMissing(replica, bytesSink())).toBeUndefined();
+    files.makeDirectory("/data");
+    const app = await open({ files, replica });
+    app.db.exec("CREATE TABLE note(body)");
+    await app.close();
+    expect((await restoreIfMissing(replica, bytesSink()))?.txid).toBe(1n);
+  });
+});
