@@ -8,7 +8,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync }
 import { createRequire } from "node:module";
 import { constants, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { setImmediate, setTimeout } from "node:timers/promises";
+import { setImmediate } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
 import type * as Sqlite from "node:sqlite";
 import { fileSink } from "../file-sink.ts";
@@ -43,10 +43,13 @@ const TRANSACTIONS = 3000;
 const WRITING_MS = 8000;
 
 /** Fewer than this and some kind of transaction would not occur. */
-const TRANSACTIONS_MIN = 600;
+const TRANSACTIONS_MIN = 550;
 
-/** Past this lag the writer pauses a little, as no real one writes without end; on a busy machine it shows. */
-const LAG_MS = 200;
+/** Past this lag the writer waits for the uploads: a slow disk must not pile them up for the end. */
+const LAG_MS = 500;
+
+/** Few enough files for a slow disk, enough of them to show that commits share a TXID. */
+const GROUP_MS = 20;
 
 /** Where everything lies. */
 interface Places {
@@ -227,6 +230,7 @@ async function write(places: Places, screen: DemoScreen, signal: AbortSignal): P
     files: syncFiles(),
     path: places.database,
     replica: fileStore(places.replica),
+    groupMs: GROUP_MS,
   });
   const { db, replication } = app;
   let isClosed = false;
@@ -244,7 +248,7 @@ async function write(places: Places, screen: DemoScreen, signal: AbortSignal): P
       }
       writeTransaction(db, done++, random);
       // An application waits for its users most of the time; uploads happen in between.
-      await (replication.stats.lagMs > LAG_MS ? setTimeout(2) : setImmediate());
+      await (replication.stats.lagMs > LAG_MS ? replication.durable({ signal }) : setImmediate());
       signal.throwIfAborted();
       screen.live(replication, done);
     }

@@ -15,7 +15,7 @@
  *
  * @module
  */
-import { type ErrorCode, isPagestreamError } from "pagestream";
+import type { ErrorCode, PagestreamError } from "pagestream";
 
 /** Exit codes of the command. */
 export const EXIT = {
@@ -116,10 +116,15 @@ function describe(error: unknown): Failure {
     const { message, code, exitCode, hint } = error;
     return { message, code, exitCode, hint };
   }
-  if (isPagestreamError(error)) {
+  if (isLibraryError(error)) {
     const exitCode = EXIT_OF[error.code] ?? EXIT.failure;
     return { message: error.message, code: error.code, exitCode, hint: undefined };
   }
   const message = error instanceof Error ? error.message : String(error);
   return { message, code: "FAILURE", exitCode: EXIT.failure, hint: undefined };
+}
+
+/** As the library's own guard tells, but without loading the library for the help of a command. */
+function isLibraryError(error: unknown): error is PagestreamError {
+  return typeof error === "object" && error !== null && Symbol.for("pagestream.error") in error;
 }

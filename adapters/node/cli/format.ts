@@ -37,9 +37,9 @@ export function plural(count: number, noun: string): string {
   return `${formatCount(count)} ${noun}${count === 1 ? "" : "s"}`;
 }
 
-/** `12,345`. */
+/** `12,345`. Not by `toLocaleString`, whose first call takes longer than many a restore. */
 export function formatCount(count: number): string {
-  return count.toLocaleString("en-US");
+  return String(count).replace(/\B(?=(?:\d{3})+$)/g, ",");
 }
 
 /** Rows in aligned columns, two spaces apart, one line each. */

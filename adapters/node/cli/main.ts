@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { CommanderError } from "commander";
+import { type Command, CommanderError } from "commander";
 import { normaliseArguments } from "./arguments.ts";
 import { EXIT, reportFailure, usageError } from "./failure.ts";
 import { createProgram } from "./program.ts";
@@ -19,8 +19,7 @@ export async function main(argv: readonly string[]): Promise<number> {
   for (const command of withSubcommands(program)) {
     command.exitOverride().configureOutput({ outputError: () => {} });
   }
-  const args = normaliseArguments(argv, program);
-  if (args[0] === "--version") args[0] = "version";
+  const args = toCommandLine(normaliseArguments(argv, program), program);
   try {
     if (args.length === 0) {
       process.stdout.write(program.helpInformation());
@@ -37,8 +36,19 @@ export async function main(argv: readonly string[]): Promise<number> {
   return args.includes("--compat-exit") && exitCode !== EXIT.ok ? EXIT.failure : exitCode;
 }
 
-function withSubcommands(command: ReturnType<typeof createProgram>): (typeof command)[] {
-  return [command, ...command.commands.flatMap((c) => withSubcommands(c as typeof command))];
+/** `help X` is `X --help`, `--version` is `version`, and nothing is read behind a command that does not exist. */
+function toCommandLine(args: string[], program: Command): string[] {
+  const [first, ...rest] = args;
+  if (first === "--version") return ["version", ...rest];
+  if (first === "help" && rest[0]?.startsWith("-") === false) {
+    return toCommandLine([...rest, "--help"], program);
+  }
+  const isKnown = program.commands.some((command) => command.name() === first) || first === "help";
+  return first === undefined || isKnown || first.startsWith("-") ? args : [first];
+}
+
+function withSubcommands(command: Command): Command[] {
+  return [command, ...command.commands.flatMap(withSubcommands)];
 }
 
 /** What the parser says, in the words of all other messages. */
