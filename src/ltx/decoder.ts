@@ -3,8 +3,6 @@
  *
  * @module
  */
-import { viewOf } from "../core/bytes.ts";
-import type { PageImage } from "../core/commit-source.ts";
 import { InvalidArgumentError } from "../core/errors.ts";
 import { lockPage } from "../core/lock-page.ts";
 import { DatabaseChecksum, flaggedChecksum } from "./checksum.ts";
@@ -23,7 +21,7 @@ import {
 import { lz4CompressBound, lz4Decompress } from "./lz4-block.ts";
 import { decodeLz4Frame, Lz4FrameWalk } from "./lz4-frame.ts";
 import { BLOCK_HEADER_SIZE, blockProblem, PAGE_BLOCK, PAGE_HEADER_SIZE } from "./page-frame.ts";
-import { decodePageIndex, INDEX_LENGTH_SIZE, type PageIndex } from "./page-index.ts";
+import { INDEX_LENGTH_SIZE } from "./page-index.ts";
 import { decodeTrailer, LTX_TRAILER_SIZE, type LtxTrailer } from "./trailer.ts";
 
 /** What {@linkcode LtxDecoder.next} came to: a page, the need for more bytes, or the verified end of the file. */
@@ -418,29 +416,4 @@ function readU32(bytes: Uint8Array, at: number): number {
   return (
     ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0
   );
-}
-
-/** A whole file, decoded and verified. */
-export interface DecodedLtx {
-  readonly header: LtxHeader;
-  /** The pages in the file's order, each in memory of its own. */
-  readonly pages: PageImage[];
-  readonly trailer: LtxTrailer;
-  readonly index: PageIndex;
-}
-
-/**
- * Decodes and verifies a file in memory. Keeps nothing of `bytes`. Errors as {@linkcode LtxDecoder.next}.
- */
-export function decodeLtx(bytes: Uint8Array, options: { readonly name?: string } = {}): DecodedLtx {
-  const decoder = new LtxDecoder(options);
-  decoder.push(bytes);
-  decoder.end();
-  const pages: PageImage[] = [];
-  while (decoder.next() === "page") pages.push({ pgno: decoder.pgno, data: decoder.data.slice() });
-  const end = bytes.length - LTX_TRAILER_SIZE;
-  const length = Number(viewOf(bytes).getBigUint64(end - INDEX_LENGTH_SIZE));
-  const offset = end - INDEX_LENGTH_SIZE - length;
-  const index = decodePageIndex(bytes.subarray(offset, end), { ...options, offset });
-  return { header: decoder.header, pages, trailer: decoder.trailer, index };
 }

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { concatBytes } from "../core/bytes.ts";
 import { lockPage } from "../core/lock-page.ts";
 import { databaseChecksum, pageChecksum } from "./checksum.ts";
-import { decodeLtx } from "./decoder.ts";
+import { decodeLtx } from "./decode-ltx.ts";
 import { encodeLtx, LtxEncoder, type LtxEncoderOptions, type LtxSummary } from "./encoder.ts";
 import { LtxEncodeError, LtxFormatError } from "./errors.ts";
 import { type LtxHeader, replicaHeader } from "./header.ts";

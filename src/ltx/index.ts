@@ -6,6 +6,7 @@
 export { isPagestreamError } from "../core/errors.ts";
 export * from "./checksum.ts";
 export * from "./crc64.ts";
+export * from "./decode-ltx.ts";
 export * from "./decoder.ts";
 export * from "./encoder.ts";
 export * from "./errors.ts";

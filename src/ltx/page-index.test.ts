@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { concatBytes, fromHex, toHex } from "../core/bytes.ts";
-import { decodeLtx } from "./decoder.ts";
+import { decodeLtx } from "./decode-ltx.ts";
 import { encodeLtx } from "./encoder.ts";
 import { LtxFormatError } from "./errors.ts";
 import { replicaHeader } from "./header.ts";

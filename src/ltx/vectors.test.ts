@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { concatBytes, fromHex, toHex } from "../core/bytes.ts";
 import type { PageImage } from "../core/commit-source.ts";
 import { pageChecksum } from "./checksum.ts";
-import { decodeLtx } from "./decoder.ts";
+import { decodeLtx } from "./decode-ltx.ts";
 import { LtxEncoder } from "./encoder.ts";
 import { LTX_NO_CHECKSUM, type LtxHeader } from "./header.ts";
 import { lz4Decompress } from "./lz4-block.ts";
