@@ -90,12 +90,25 @@ export class LtxMerge {
   async open(): Promise<LtxHeader> {
     if (this.#header !== undefined) return this.#header;
     const waiting = this.#sources.values();
+    let failed = false;
     const worker = async (): Promise<void> => {
       for (const source of waiting) {
-        while (!source.decoder.readHeader()) feed(source, await source.input.read());
+        try {
+          while (!source.decoder.readHeader()) {
+            if (failed) return;
+            feed(source, await source.input.read());
+          }
+        } catch (error) {
+          failed = true;
+          throw error;
+        }
       }
     };
-    await Promise.all(Array.from({ length: Math.min(OPEN_AT_ONCE, this.#sources.length) }, worker));
+    const workers = Array.from({ length: Math.min(OPEN_AT_ONCE, this.#sources.length) }, worker);
+    // Not before the last read has ended: the caller's next step is to close the inputs.
+    for (const result of await Promise.allSettled(workers)) {
+      if (result.status === "rejected") throw result.reason;
+    }
     this.#checkChain();
     const first = this.#sources[0]!.decoder.header;
     const last = this.#sources.at(-1)!.decoder.header;
@@ -237,7 +250,7 @@ export class LtxMerge {
         return undefined;
       }
       const chunk = input.read();
-      if (chunk instanceof Promise) return chunk;
+      if (isPromise(chunk)) return chunk;
       feed(source, chunk);
     }
   }
@@ -314,6 +327,11 @@ function feed(source: Source, chunk: Uint8Array | undefined): void {
   else source.decoder.push(chunk);
 }
 
+/** Also true for promises of another realm. */
+function isPromise<T>(value: T | Promise<T>): value is Promise<T> {
+  return typeof value === "object" && value !== null && "then" in value;
+}
+
 function misuse(what: string): InvalidArgumentError {
   return new InvalidArgumentError({ operation: "merge", object: "LTX files", what });
 }
@@ -341,7 +359,7 @@ export async function mergeLtx(
         // Two chunks without a wait between them (index and trailer) must still arrive one after the other.
         const accept = (): void | Promise<void> => output(chunk);
         const accepted = pending === undefined ? accept() : pending.then(accept);
-        pending = accepted instanceof Promise ? accepted : undefined;
+        pending = isPromise(accepted) ? accepted : undefined;
       },
       { chunkSize: options.chunkSize },
     );
