@@ -10,6 +10,9 @@ import { formatTxid } from "pagestream/ltx";
 const LIVE_MS = 100;
 const LINES_MS = 2000;
 
+/** Columns that the live line needs with all digits of its TXIDs. */
+const WIDE = 120;
+
 /** Steps, their results, and a line about replication that is rewritten ten times a second on a terminal. */
 export class DemoScreen {
   readonly #out: NodeJS.WriteStream;
@@ -51,16 +54,18 @@ export class DemoScreen {
     if (now - this.#shownAt < (isTerminal ? LIVE_MS : LINES_MS)) return;
     this.#shownAt = now;
     const { position, stats } = replication;
+    const columns = isTerminal ? this.#out.columns || 80 : WIDE;
+    const txid = columns < WIDE ? (value: bigint) => value.toString(16) : formatTxid;
     const text =
-      `  ${formatCount(transactions)} transactions  txid ${formatTxid(position.local)}  ` +
-      `replicated ${formatTxid(position.replicated)}  lag ${formatDuration(stats.lagMs)}  ` +
+      `  ${formatCount(transactions)} transactions  txid ${txid(position.local)}  ` +
+      `replicated ${txid(position.replicated)}  lag ${formatDuration(stats.lagMs)}  ` +
       `${formatCount(stats.pages)} pages  ${formatBytes(stats.bytes)}`;
     if (!isTerminal) {
       this.#out.write(`${text}\n`);
       return;
     }
     // A line that wraps could not be rewritten.
-    this.#out.write(`\r\u001b[K${text.slice(0, (this.#out.columns || 80) - 1)}`);
+    this.#out.write(`\r\u001b[K${text.slice(0, columns - 1)}`);
     this.#isLineOpen = true;
   }
 

@@ -112,7 +112,11 @@ async function verifyReplica(text: string, report: Report): Promise<void> {
     report.newest.push({ replica: text, txid: formatTxid(txid), time: time.toISOString() });
   } catch (error) {
     const key = (error as { readonly file?: unknown }).file;
-    report.problems.push(toProblem(error, typeof key === "string" ? join(path, key) : path));
+    const file = typeof key === "string" ? join(path, key) : path;
+    const problem = toProblem(error, file);
+    const isKnown = report.problems.some((known) => known.file === file);
+    const message = "the newest state cannot be restored: it needs this file";
+    report.problems.push(isKnown ? { ...problem, message } : problem);
   }
 }
 
