@@ -1,9 +1,9 @@
-/* oxlint-disable max-params -- guards have the arity of the C functions they stand for. */
 /**
  * Access to wasm memory, and installation of JavaScript functions that SQLite calls.
  *
  * @module
  */
+/* oxlint-disable max-params -- guards have the arity of the C functions they stand for. */
 import { VfsError } from "./errors.ts";
 import type { Sqlite3, Sqlite3Wasm, WasmPointer } from "./sqlite3.ts";
 

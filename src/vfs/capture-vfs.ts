@@ -1,4 +1,3 @@
-/* oxlint-disable max-params -- the methods have the parameters that SQLite passes. */
 /**
  * A VFS over another VFS that sees every committed transaction of the databases opened through it.
  *
@@ -9,6 +8,7 @@
  *
  * @module
  */
+/* oxlint-disable max-params -- the methods have the parameters that SQLite passes. */
 import type { CommitSource } from "../core/commit-source.ts";
 import {
   guard,

@@ -31,7 +31,6 @@ export const SQLITE_OPEN_CREATE = 0x4;
 export const SQLITE_OPEN_DELETEONCLOSE = 0x8;
 export const SQLITE_OPEN_EXCLUSIVE = 0x10;
 export const SQLITE_OPEN_MAIN_DB = 0x100;
-export const SQLITE_OPEN_MAIN_JOURNAL = 0x800;
 export const SQLITE_OPEN_WAL = 0x80000;
 
 /** Lock levels. */

@@ -1,3 +1,8 @@
+/**
+ * VFSes for sqlite-wasm: two that store files, and one over any VFS that captures commits.
+ *
+ * @module
+ */
 export {
   type CaptureVfs,
   type CaptureVfsOptions,

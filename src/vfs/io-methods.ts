@@ -1,9 +1,9 @@
-/* oxlint-disable max-params -- the methods have the parameters that SQLite passes. */
 /**
  * Turns a file system written in terms of bytes and paths into a VFS that SQLite can call.
  *
  * @module
  */
+/* oxlint-disable max-params -- the methods have the parameters that SQLite passes. */
 import { isPagestreamError } from "../core/errors.ts";
 import {
   type ErrorReport,

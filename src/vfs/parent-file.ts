@@ -1,10 +1,10 @@
-/* oxlint-disable max-params -- the methods have the parameters that SQLite passes. */
 /**
  * Files of the VFS under a capture VFS: calls to the parent's own methods, and a copy of its method table in which
  * a few entries are ours.
  *
  * @module
  */
+/* oxlint-disable max-params -- the methods have the parameters that SQLite passes. */
 import { IO_METHODS, IO_METHODS_V1_SIZE, type WasmMemory } from "./bind.ts";
 import { SQLITE_OK } from "./constants.ts";
 import { VfsError } from "./errors.ts";

@@ -48,7 +48,7 @@ export async function fuzzCapture(
   try {
     await run.start();
     for (let step = 0; step < options.steps && run.problem === undefined; step++) await run.step();
-    await run.finish();
+    await Promise.race([run.finish(), stuck(run)]);
   } catch (error) {
     run.fail(error instanceof Error ? (error.stack ?? error.message) : String(error));
   } finally {
@@ -57,8 +57,16 @@ export async function fuzzCapture(
   return run.result();
 }
 
+/** Fails a run whose images do not end, so that the seed is named instead of a test that timed out. */
+async function stuck(run: FuzzRun): Promise<void> {
+  // What is left to do takes no timer: it is done before this one fires, however busy the machine is.
+  await new Promise((resolve) => setTimeout(resolve, 1000).unref());
+  if (!run.finished) run.fail("an image neither ended nor failed");
+}
+
 class FuzzRun {
   problem: string | undefined;
+  finished = false;
   readonly #sqlite3: Sqlite3Static;
   readonly #base: FuzzBase;
   readonly #random: SeededRandom;
@@ -119,8 +127,11 @@ class FuzzRun {
     this.#other = undefined;
     // A last commit carries what rolled-back transactions left behind in free pages.
     this.#exec("pragma user_version=1000000");
+    // An image may begin only now, at the ROLLBACK above: it must not go to sleep after the last waking.
+    this.#steps = Infinity;
     this.#wake(Infinity);
     await Promise.all(this.#images);
+    this.finished = true;
     this.#replica.compare("end");
     this.problem ??= this.#replica.problem;
     if (this.problem === undefined) this.#checkIntegrity();
@@ -336,7 +347,9 @@ class FuzzRun {
   ): Promise<void> {
     const bytes = new Uint8Array(image.commit * image.pageSize).fill(0xee);
     const until = this.#steps + this.#random.int(30);
-    await new Promise<void>((wake) => this.#sleeping.push({ until, wake }));
+    if (until !== Infinity) {
+      await new Promise<void>((wake) => this.#sleeping.push({ until, wake }));
+    }
     for await (const run of image.runs) {
       for (const { pgno, data } of run) bytes.set(data, (pgno - 1) * image.pageSize);
     }
