@@ -86,7 +86,10 @@ export interface DatabaseHeader {
  */
 export function decodeDatabaseHeader(bytes: Uint8Array, name = "database header"): DatabaseHeader {
   if (bytes.length < DATABASE_HEADER_SIZE) {
-    throw invalid(name, `${bytes.length} bytes are too few for a database header of ${DATABASE_HEADER_SIZE}`);
+    throw invalid(
+      name,
+      `${bytes.length} bytes are too few for a database header of ${DATABASE_HEADER_SIZE}`,
+    );
   }
   for (let i = 0; i < DATABASE_MAGIC.length; i++) {
     if (bytes[i] !== DATABASE_MAGIC.charCodeAt(i)) {
@@ -97,7 +100,10 @@ export function decodeDatabaseHeader(bytes: Uint8Array, name = "database header"
   const stored = view.getUint16(PAGE_SIZE_OFFSET);
   const pageSize = stored === 1 ? 65536 : stored;
   if (!isValidPageSize(pageSize)) {
-    throw invalid(name, `page size ${stored} at offset ${PAGE_SIZE_OFFSET} is no power of two from 512 to 65536`);
+    throw invalid(
+      name,
+      `page size ${stored} at offset ${PAGE_SIZE_OFFSET} is no power of two from 512 to 65536`,
+    );
   }
   return {
     pageSize,
