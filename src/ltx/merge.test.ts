@@ -1,9 +1,10 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { concatBytes } from "../core/bytes.ts";
+import { concatBytes, fromHex } from "../core/bytes.ts";
 import { isPagestreamError } from "../core/errors.ts";
 import { lockPage } from "../core/lock-page.ts";
-import { databaseChecksum } from "./checksum.ts";
+import { databaseChecksum, flaggedChecksum } from "./checksum.ts";
+import { Crc64 } from "./crc64.ts";
 import { decodeLtx } from "./decode-ltx.ts";
 import { encodeLtx, LtxEncoder } from "./encoder.ts";
 import { LtxChecksumError, LtxFormatError } from "./errors.ts";
@@ -207,6 +208,19 @@ describe("mergeLtx()", () => {
     encoder.finish();
     const { bytes } = await compact([input("block", concatBytes(chunks), { chunkSize: 5 })]);
     expect(bytes.subarray(110, 122)).toEqual(block);
+    // The same page as an LZ4 frame.
+    const frame = concatBytes([
+      bytes.subarray(0, 100),
+      fromHex("00000001000004224d186440a70c0000001f120100ffe85012121212120000000052aa7298"),
+      fromHex("0000000000000164250000000000000000040000000000000000"),
+    ]);
+    const crc = new Crc64();
+    for (const part of [frame.subarray(0, 106), fill(0x12), frame.subarray(-26)]) crc.update(part);
+    const sum = new Uint8Array(8);
+    new DataView(sum.buffer).setBigUint64(0, flaggedChecksum(crc));
+    const fromFrame = await compact([input("frame", concatBytes([frame, sum]), { chunkSize: 5 })]);
+    expect(fromFrame.pages).toEqual([{ pgno: 1, data: fill(0x12) }]);
+    expect([...fromFrame.bytes.subarray(104, 106)]).toEqual([0, 1]);
   });
 
   test("mergeLtx() turns files with checksums into one without", async () => {
