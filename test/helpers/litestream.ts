@@ -193,15 +193,16 @@ process.on("exit", () => {
   for (const child of running) child.kill("SIGKILL");
 });
 
-/** Starts `litestream replicate`; resolves when its control socket answers. */
-export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
-  const directory = mkdtempSync(join(tmpdir(), "pagestream-lsd-"));
-  const config = writeConfig(directory, options);
-  const socket = join(directory, "s");
-  const child = spawn(BINARY, ["replicate", "-config", config], {
-    env: environment(),
-    stdio: ["ignore", "pipe", "pipe"],
-  });
+/** A running `litestream`. */
+interface Process {
+  readonly log: string;
+  /** Whether it has ended by itself. */
+  readonly ended: boolean;
+  stop(): Promise<void>;
+}
+
+function start(...args: readonly string[]): Process {
+  const child = spawn(BINARY, args, { env: environment(), stdio: ["ignore", "pipe", "pipe"] });
   running.add(child);
   let log = "";
   for (const stream of [child.stdout, child.stderr]) {
@@ -213,16 +214,35 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       resolve();
     });
   });
+  return {
+    get log() {
+      return log;
+    },
+    get ended() {
+      return child.exitCode !== null || child.signalCode !== null;
+    },
+    async stop() {
+      child.kill("SIGTERM");
+      const timer = setTimeout(() => child.kill("SIGKILL"), STOP_MS);
+      await ended;
+      clearTimeout(timer);
+    },
+  };
+}
+
+/** Starts `litestream replicate`; resolves when its control socket answers. */
+export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
+  const directory = mkdtempSync(join(tmpdir(), "pagestream-lsd-"));
+  const config = writeConfig(directory, options);
+  const socket = join(directory, "s");
+  const daemon = start("replicate", "-config", config);
   const stop = async (): Promise<void> => {
-    child.kill("SIGTERM");
-    const timer = setTimeout(() => child.kill("SIGKILL"), STOP_MS);
-    await ended;
-    clearTimeout(timer);
+    await daemon.stop();
     rmSync(directory, { recursive: true, force: true });
   };
   try {
     await waitFor("the control socket of litestream", () => {
-      if (child.exitCode !== null) throw new Error(`litestream replicate ended: ${log}`);
+      if (daemon.ended) throw new Error(`litestream replicate ended: ${daemon.log}`);
       return existsSync(socket);
     });
   } catch (error) {
@@ -233,14 +253,35 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     async sync(database) {
       const flags = ["-wait", "-json", "-timeout", "20", "-socket", socket];
       const result = await litestream("sync", ...flags, database);
-      if (result.code !== 0) throw new Error(`litestream sync: ${result.stderr}${log}`);
+      if (result.code !== 0) throw new Error(`litestream sync: ${result.stderr}${daemon.log}`);
       return BigInt((JSON.parse(result.stdout) as { replica_txid: number }).replica_txid);
     },
     get log() {
-      return log;
+      return daemon.log;
     },
     stop,
     [Symbol.asyncDispose]: stop,
+  };
+}
+
+/** A running `litestream restore -f`. */
+export interface Follower extends AsyncDisposable {
+  /** Resolves when the database is at least at this TXID. */
+  reached(txid: bigint): Promise<void>;
+}
+
+/** Lets Litestream restore a replica directory into a new file and apply every later file to it. */
+export function startFollower(replica: string, output: string): Follower {
+  const url = `file://${replica}`;
+  const follower = start("restore", "-f", "-follow-interval", "50ms", "-o", output, url);
+  return {
+    reached: (txid) =>
+      waitFor(`txid ${txid} at the follower`, () => {
+        if (follower.ended) throw new Error(`litestream restore -f ended: ${follower.log}`);
+        const side = `${output}-txid`;
+        return existsSync(side) && BigInt(`0x${readFileSync(side, "utf8").trim()}`) >= txid;
+      }),
+    [Symbol.asyncDispose]: follower.stop,
   };
 }
 

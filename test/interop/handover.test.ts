@@ -11,6 +11,7 @@ import { bytesSink, type PositionToken, replicate, restore } from "pagestream";
 import { installCaptureVfs, installSyncFileVfs } from "pagestream/vfs";
 import { afterEach, expect, test } from "vitest";
 import {
+  type Daemon,
   type DaemonOptions,
   describeWithLitestream,
   litestreamRestore,
@@ -80,7 +81,7 @@ interface Turn {
   readonly statements: readonly string[];
   readonly daemon?: Omit<DaemonOptions, "databases">;
   /** Waited for before Litestream is stopped. */
-  readonly until?: () => boolean;
+  readonly until?: (daemon: Daemon) => boolean;
 }
 
 /** Lets Litestream write; returns the database file as it was after its last sync, and the TXIDs of the syncs. */
@@ -100,7 +101,7 @@ async function litestreamTurn(turn: Turn): Promise<{ bytes: Uint8Array; txids: b
       db.exec(sql);
       txids.push(await daemon.sync(path));
     }
-    if (until !== undefined) await waitFor("the files of Litestream", until);
+    if (until !== undefined) await waitFor("the files of Litestream", () => until(daemon));
   } finally {
     // Litestream keeps the log when it ends: with nobody else there, closing brings it into the file.
     db.exec("PRAGMA wal_checkpoint(TRUNCATE)");
@@ -288,6 +289,67 @@ describeWithLitestream("hand-over between us and Litestream", () => {
       expect(writers(await newestState(replica))).toBe(expected);
     }
     expect(writers(await stateOf(replica, before))).toBe("theirs");
+  });
+
+  test("who finds a file of Litestream's under its next name stops, and takes over when told", async () => {
+    const directory = temporaryDirectory();
+    const replica = join(directory, "replica");
+    const ours = await openOurs({ path: join(directory, "app.db"), replica });
+    await ours.commit(SCHEMA);
+    await litestreamTurn({ replica, statements: [row("theirs")] });
+    const newest = newestTxid(replica);
+
+    ours.db.exec(row("ours"));
+    const { replication } = ours.opened;
+    await expect(replication.flush()).rejects.toMatchObject({ code: "CONFLICT" });
+    expect(newestTxid(replica)).toBe(newest);
+    expect(writers(await newestState(replica))).toBe("theirs");
+
+    await replication.takeOver();
+    const txid = await ours.flush();
+    await ours.close();
+    expect(txid).toBe(newest + 1n);
+    expect(isFull(readL0(replica, txid))).toBe(true);
+    expectSame(await newestState(replica), ours.copies.get(txid), "our file");
+    expect(writers(await stateOf(replica, newest))).toBe("theirs");
+  });
+
+  test.fails("a file that Litestream's writes have left behind catches up before it is written", async () => {
+    const directory = temporaryDirectory();
+    const [path, replica] = [join(directory, "app.db"), join(directory, "replica")];
+    const first = await openOurs({ path, replica });
+    await first.commit(SCHEMA);
+    await first.close();
+    await litestreamTurn({ replica, statements: [row("theirs")] });
+
+    const second = await openOurs({ path, replica });
+    await second.commit(row("ours"));
+    await second.close();
+    expect(writers(await newestState(replica))).toBe("theirs ours");
+  });
+
+  test.fails("Litestream compacts a replica whose page size we have changed", async () => {
+    const directory = temporaryDirectory();
+    const replica = join(directory, "replica");
+    const ours = await openOurs({ path: join(directory, "app.db"), replica });
+    await ours.commit(SCHEMA);
+    await ours.commit(row("ours"));
+    await ours.commit("PRAGMA page_size=8192; VACUUM");
+    await ours.close();
+
+    let log = "";
+    await litestreamTurn({
+      replica,
+      statements: [row("theirs")],
+      daemon: { levels: ["1s"] },
+      until: (daemon) => {
+        log = daemon.log;
+        return /compaction (complete|failed)/u.test(log);
+      },
+    });
+    expect(log).toMatch(/compaction/u);
+    expect(writers(await newestState(replica))).toBe("ours theirs");
+    expect(log).not.toMatch(/compaction failed/u);
   });
 });
 

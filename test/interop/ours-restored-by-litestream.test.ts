@@ -4,7 +4,7 @@
  * @module
  */
 import { createHash } from "node:crypto";
-import { createReadStream, mkdirSync, statSync } from "node:fs";
+import { createReadStream, mkdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { listRestorePoints } from "pagestream";
@@ -16,6 +16,7 @@ import {
   litestreamRestore,
   litestreamRestoreTo,
   removeTemporary,
+  startFollower,
   temporaryDirectory,
 } from "../helpers/litestream.ts";
 import {
@@ -200,16 +201,33 @@ describeWithLitestream("replicas written here, restored by Litestream", () => {
     }
   });
 
-  test.runIf(nightly)(
-    "a database that grows and shrinks over the lock page",
-    { timeout: 600_000 },
-    async () => {
+  test("a follower of Litestream's applies each of our files as it comes", async () => {
+    const ours = await newDatabase(4096);
+    await ours.commit(SCHEMA);
+    const output = join(temporaryDirectory(), "followed.db");
+    await using follower = startFollower(ours.replica, output);
+    for (const sql of [
+      insertRows(40, 5000),
+      "UPDATE t SET b = chance(100) WHERE a % 3 = 0",
+      "DELETE FROM t WHERE a > 10; VACUUM",
+      insertRows(30, 5000),
+      "INSERT INTO f(body) VALUES ('found')",
+    ]) {
+      const txid = await ours.commit(sql);
+      await follower.reached(txid);
+      expectSame(withoutCounter(readFileSync(output)), withoutCounter(ours.copies.get(txid)), sql);
+    }
+    await ours.close();
+  });
+
+  if (nightly) {
+    test("a database that grows and shrinks over the lock page", { timeout: 600_000 }, async () => {
       const directory = temporaryDirectory();
       const [path, replica] = [join(directory, "app.db"), join(directory, "replica")];
       mkdirSync(replica);
       const ours = await openOurs({ path, replica, pageSize: 65_536 });
       const { replication } = ours.opened;
-      const states: string[] = [];
+      const states = new Map<bigint, string>();
       const steps = [
         "CREATE TABLE t(a INTEGER PRIMARY KEY, b); INSERT INTO t(b) VALUES (zeroblob(900000000))",
         "INSERT INTO t(b) VALUES (zeroblob(300000000))",
@@ -220,20 +238,26 @@ describeWithLitestream("replicas written here, restored by Litestream", () => {
       for (const [i, sql] of steps.entries()) {
         ours.db.exec(sql);
         await replication.flush();
-        expect(replication.position.replicated).toBe(BigInt(i + 1));
-        states.push(await digest(path));
+        // A transaction too large for a group goes into a file of its own, behind what was waiting.
+        states.set(replication.position.replicated, await digest(path));
         expect(statSync(path).size > 2 ** 30).toBe(i !== 0 && i !== 3);
       }
       await ours.close();
-      for (const [i, state] of states.entries()) {
-        const output = join(directory, `restored-${i + 1}.db`);
-        const result = await litestreamRestoreTo(replica, output, { txid: BigInt(i + 1) });
+      expect(states.size).toBe(steps.length);
+      for (const [txid, state] of states) {
+        const output = join(directory, `restored-${txid}.db`);
+        const result = await litestreamRestoreTo(replica, output, { txid });
         expect(result.stderr).toBe("");
         expect(await digest(output)).toBe(state);
       }
-    },
-  );
+    });
+  }
 });
+
+/** Litestream's follower puts a random number into the change counter, so that readers drop their caches. */
+function withoutCounter(bytes: Uint8Array | undefined): Uint8Array | undefined {
+  return bytes?.slice().fill(0, 24, 28);
+}
 
 async function digest(path: string): Promise<string> {
   const hash = createHash("sha256");
