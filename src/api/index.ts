@@ -35,7 +35,7 @@ export type {
   SyncFile,
   SyncFiles,
 } from "../core/sync-files.ts";
-export { type BytesSink, bytesSink } from "../replica/bytes-sink.ts";
+export { type BytesSink, type BytesSinkOptions, bytesSink } from "../replica/bytes-sink.ts";
 export {
   ConflictError,
   DamagedFileError,
@@ -54,7 +54,15 @@ export {
 } from "../replica/local-state.ts";
 export type { PlannedFile } from "../replica/plan.ts";
 export type { PositionToken } from "../replica/position-token.ts";
-export type { LtxFileInfo, Replica } from "../replica/replica.ts";
+export type {
+  ByteRange,
+  FilesOptions,
+  LtxFileInfo,
+  NewLtxFile,
+  Replica,
+  ReplicaPosition,
+  UploadBody,
+} from "../replica/replica.ts";
 export type {
   CloseOptions,
   Position,
@@ -64,6 +72,7 @@ export type {
   ReplicationStats,
   WaitOptions,
 } from "../replica/replication.ts";
+export type { TimeInput } from "../replica/timestamps.ts";
 export type { RestorePoint } from "../replica/restore-points.ts";
 export type { IntegrityCheck, RestoreSink, RestoreStart } from "../replica/restore-sink.ts";
 export { type SyncFileSinkOptions, syncFileSink } from "../replica/sync-file-sink.ts";
@@ -86,13 +95,14 @@ export type {
   PutResult,
   StoreCapabilities,
 } from "../transports/object-store.ts";
-export { deleteReplica, type DeleteReplicaOptions } from "./delete-replica.ts";
-export { listRestorePoints } from "./list-restore-points.ts";
+export { type DeletedReplica, deleteReplica, type DeleteReplicaOptions } from "./delete-replica.ts";
+export { listRestorePoints, type ListRestorePointsOptions } from "./list-restore-points.ts";
 export {
   openReplicated,
   type OpenReplicatedOptions,
   type ReplicatedDatabase,
 } from "./open-replicated.ts";
+export { openReplica, type OpenReplicaOptions } from "./open-replica.ts";
 export { replicate } from "./replicate.ts";
 export {
   restore,
