@@ -19,7 +19,8 @@ export async function main(argv: readonly string[]): Promise<number> {
   for (const command of withSubcommands(program)) {
     command.exitOverride().configureOutput({ outputError: () => {} });
   }
-  const args = toCommandLine(normaliseArguments(argv, program), program);
+  const flags = normaliseArguments(argv, program);
+  const args = toCommandLine(flags, program);
   try {
     if (args.length === 0) {
       process.stdout.write(program.helpInformation());
@@ -31,9 +32,9 @@ export async function main(argv: readonly string[]): Promise<number> {
     exitCode =
       error instanceof CommanderError && error.exitCode === 0
         ? EXIT.ok
-        : reportFailure(explainParsing(error, args), { json: args.includes("--json") });
+        : reportFailure(explainParsing(error, args), { json: flags.includes("--json") });
   }
-  return args.includes("--compat-exit") && exitCode !== EXIT.ok ? EXIT.failure : exitCode;
+  return flags.includes("--compat-exit") && exitCode !== EXIT.ok ? EXIT.failure : exitCode;
 }
 
 /** `help X` is `X --help`, `--version` is `version`, and nothing is read behind a command that does not exist. */

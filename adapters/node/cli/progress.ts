@@ -57,6 +57,7 @@ function describe(progress: RestoreProgress): string {
   return `${String(percent).padStart(3)} %  ${formatBytes(bytes)} of ${formatBytes(totalBytes)}  page ${pages} of ${totalPages}`;
 }
 
-function shareOf({ bytes, totalBytes }: RestoreProgress): number {
-  return totalBytes === 0 ? 1 : bytes / totalBytes;
+/** Of the pages: bytes are counted when they are read, ahead of what is done with them. */
+function shareOf({ pages, totalPages }: RestoreProgress): number {
+  return totalPages === 0 ? 1 : pages / totalPages;
 }
