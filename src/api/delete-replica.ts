@@ -17,6 +17,7 @@ export interface DeleteReplicaOptions {
   readonly confirm: string;
   /** Time and chance. @default the runtime's own */
   readonly platform?: Platform | undefined;
+  /** Ends listing and removing with `AbortedError`; files already removed stay so. */
   readonly signal?: AbortSignal | undefined;
 }
 

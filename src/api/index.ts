@@ -46,6 +46,7 @@ export {
   TimestampNotAvailableError,
   TxidNotAvailableError,
 } from "../replica/errors.ts";
+export type { FileSpan, Layout } from "../replica/layout.ts";
 export {
   fileState,
   type LocalState,
@@ -61,6 +62,7 @@ export type {
   NewLtxFile,
   Replica,
   ReplicaPosition,
+  RetriedCall,
   UploadBody,
 } from "../replica/replica.ts";
 export type {
@@ -108,6 +110,7 @@ export {
   restore,
   type RestoreOptions,
   type RestoreProgress,
+  type RestoreRequest,
   type RestoreResult,
 } from "./restore.ts";
 export { restoreIfMissing } from "./restore-if-missing.ts";

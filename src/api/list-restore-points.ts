@@ -15,6 +15,7 @@ export type { RestorePoint } from "../replica/restore-points.ts";
 export interface ListRestorePointsOptions {
   /** Time and chance. @default the runtime's own */
   readonly platform?: Platform | undefined;
+  /** Ends the listing with `AbortedError`. */
   readonly signal?: AbortSignal | undefined;
 }
 

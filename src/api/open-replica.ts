@@ -13,7 +13,7 @@ import { webPlatform } from "./web-platform.ts";
 export interface OpenReplicaOptions {
   /** Time and chance. @default the runtime's own */
   readonly platform?: Platform | undefined;
-  /** @default ten tries within two minutes per request */
+  /** How often and how long each request is tried. @default ten tries within two minutes per request */
   readonly retry?: RetryPolicy | undefined;
 }
 

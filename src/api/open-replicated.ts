@@ -45,6 +45,7 @@ export interface OpenReplicatedOptions<S extends Sqlite3> extends Omit<
 export interface ReplicatedDatabase<S extends Sqlite3> extends AsyncDisposable {
   /** sqlite-wasm's own database object. */
   readonly db: InstanceType<S["oo1"]["DB"]>;
+  /** For `durable()`, events and lag; `close()` of the database closes it too. */
   readonly replication: Replication;
   /** What was restored, when the database was missing and the replica had it. */
   readonly restored: RestoreResult | undefined;

@@ -6,19 +6,19 @@
 import type { Platform } from "../core/platform.ts";
 import type { RetryPolicy } from "../core/retry.ts";
 import type { Replica } from "../replica/replica.ts";
-import type { RestoreOptions as Options, RestoreResult } from "../replica/restore-options.ts";
+import type { RestoreRequest, RestoreResult } from "../replica/restore-options.ts";
 import type { RestoreSink } from "../replica/restore-sink.ts";
 import { restoreReplica } from "../replica/restore.ts";
 import type { ObjectStore } from "../transports/object-store.ts";
 import { webPlatform } from "./web-platform.ts";
 
-export type { RestoreProgress, RestoreResult } from "../replica/restore-options.ts";
+export type { RestoreProgress, RestoreRequest, RestoreResult } from "../replica/restore-options.ts";
 
 /** Options of {@linkcode restore}. */
-export interface RestoreOptions extends Options {
+export interface RestoreOptions extends RestoreRequest {
   /** Time and chance. @default the runtime's own */
   readonly platform?: Platform | undefined;
-  /** @default ten tries within two minutes per request */
+  /** How often and how long each request is tried. @default ten tries within two minutes per request */
   readonly retry?: RetryPolicy | undefined;
 }
 

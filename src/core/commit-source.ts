@@ -6,7 +6,9 @@
 
 /** One page image. `pgno` counts from 1; `data` has the length of the page size. */
 export interface PageImage {
+  /** Page number in SQLite's counting: the first page is 1. */
   readonly pgno: number;
+  /** The bytes, one page size long. Whoever hands out the image says how long they stay valid. */
   readonly data: Uint8Array;
 }
 
@@ -49,6 +51,7 @@ export interface CommitListener {
 export interface ImageOptions {
   /** Page numbers in ascending order; all pages of the database when left out. Numbers past the size are skipped. */
   readonly pages?: Uint32Array | undefined;
+  /** Ends the wait for a commit boundary, and the reading between two runs, with `AbortedError`. */
   readonly signal?: AbortSignal | undefined;
 }
 

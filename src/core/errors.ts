@@ -69,6 +69,7 @@ export class PagestreamError extends Error {
   /** What to do next, where there is something to do. */
   readonly nextStep: string | undefined;
 
+  /** Makes the message from the details; every subclass has a code of its own. */
   constructor(code: ErrorCode, details: ErrorDetails) {
     const next = details.next === undefined ? "" : `. ${details.next}`;
     super(
@@ -111,6 +112,7 @@ export function isPagestreamError(error: unknown, code?: ErrorCode): error is Pa
 
 /** An argument or option that can never work. */
 export class InvalidArgumentError extends PagestreamError {
+  /** Makes the error from what its reader is told. */
   constructor(details: ErrorDetails) {
     super("INVALID_ARGUMENT", details);
   }
@@ -118,6 +120,7 @@ export class InvalidArgumentError extends PagestreamError {
 
 /** The caller's signal was aborted; `cause` is its reason. */
 export class AbortedError extends PagestreamError {
+  /** Makes the error from what its reader is told. */
   constructor(details: ErrorDetails) {
     super("ABORTED", details);
   }
@@ -125,6 +128,7 @@ export class AbortedError extends PagestreamError {
 
 /** A deadline passed before the operation ended. */
 export class TimeoutError extends PagestreamError {
+  /** Makes the error from what its reader is told. */
   constructor(details: ErrorDetails) {
     super("TIMEOUT", details);
   }
@@ -132,6 +136,7 @@ export class TimeoutError extends PagestreamError {
 
 /** The object was closed before or during the call. */
 export class ClosedError extends PagestreamError {
+  /** Makes the error from what its reader is told. */
   constructor(details: ErrorDetails) {
     super("CLOSED", details);
   }
@@ -139,6 +144,7 @@ export class ClosedError extends PagestreamError {
 
 /** A local file operation failed; `cause` is the runtime's error. */
 export class IoError extends PagestreamError {
+  /** Makes the error from what its reader is told. */
   constructor(details: ErrorDetails) {
     super("IO", details);
   }
@@ -146,6 +152,7 @@ export class IoError extends PagestreamError {
 
 /** The database cannot be served in the way it is set up. */
 export class UnsupportedError extends PagestreamError {
+  /** Makes the error from what its reader is told. */
   constructor(details: ErrorDetails) {
     super("UNSUPPORTED", details);
   }
@@ -153,6 +160,7 @@ export class UnsupportedError extends PagestreamError {
 
 /** Bytes that should be a SQLite database are not, or contradict themselves. */
 export class InvalidDatabaseError extends PagestreamError {
+  /** Makes the error from what its reader is told. */
   constructor(details: ErrorDetails) {
     super("INVALID_DATABASE", details);
   }

@@ -16,12 +16,15 @@ export interface Clock {
 
 /** A signal and the means to abort it, as the web's AbortController. */
 export interface Aborter {
+  /** What is handed to the calls that may have to end early. */
   readonly signal: AbortSignal;
+  /** Aborts the signal, with `reason` as its reason; a second call changes nothing. */
   abort(reason?: unknown): void;
 }
 
 /** What a runtime gives the engine. */
 export interface Platform {
+  /** Dates files, measures lag and times every pause. */
   readonly clock: Clock;
   /** `length` unpredictable bytes, for keys and names. */
   readonly randomBytes: (length: number) => Uint8Array<ArrayBuffer>;

@@ -6,7 +6,9 @@
 
 /** Which file a path or a handle refers to, whatever its name. */
 export interface FileIdentity {
+  /** The file system; an inode number means something only within one. */
   readonly device: bigint;
+  /** The file within its file system, whatever it is called: a rename keeps it. */
   readonly inode: bigint;
   /** Number of directory entries that name the file; 0 once it is deleted. */
   readonly links: number;
@@ -28,6 +30,7 @@ export interface SyncFile {
   size(): number;
   /** The identity of the open file itself. */
   identity(): FileIdentity;
+  /** Gives the handle back; unsynced bytes stay with the operating system. The last call on a handle. */
   close(): void;
 }
 
@@ -39,6 +42,7 @@ export interface OpenOptions {
 
 /** A held lock; it also ends with the process. */
 export interface FileLock {
+  /** Lets the next one lock; a second call does nothing. */
   release(): void;
 }
 
@@ -46,6 +50,7 @@ export interface FileLock {
 export interface SyncFiles {
   /** The absolute form of a path, symbolic links of existing parts resolved. */
   fullPath(path: string): string;
+  /** Opens a file of an existing directory; each call gives a handle of its own. */
   open(path: string, options: OpenOptions): SyncFile;
   /** The identity behind a path, or `undefined` where there is no such file. */
   identity(path: string): FileIdentity | undefined;

@@ -7,6 +7,7 @@ import { type ErrorDetails, PagestreamError } from "../core/errors.ts";
 
 /** The store holds no file of a replica at all; a replica that is merely damaged is never reported like this. */
 export class NoBackupError extends PagestreamError {
+  /** Makes the error from what its reader is told. */
   constructor(details: ErrorDetails) {
     super("NO_BACKUP", details);
   }
@@ -19,6 +20,7 @@ export class GapError extends PagestreamError {
   /** Name of the first file that lies beyond the break. */
   readonly nextFile: string;
 
+  /** Makes the error from what its reader is told. */
   constructor(
     details: ErrorDetails,
     context: { readonly reached: bigint; readonly nextFile: string },
@@ -34,6 +36,7 @@ export class DamagedFileError extends PagestreamError {
   /** Key of the file inside the store. */
   readonly file: string;
 
+  /** Makes the error from what its reader is told. */
   constructor(details: ErrorDetails, context: { readonly file: string }) {
     super("DAMAGED_FILE", details);
     this.file = context.file;
@@ -42,12 +45,14 @@ export class DamagedFileError extends PagestreamError {
 
 /** No set of files ends exactly at the wanted TXID. */
 export class TxidNotAvailableError extends PagestreamError {
+  /** The TXID asked for. */
   readonly txid: bigint;
   /** Nearest restorable TXID before the wanted one, where there is one. */
   readonly earlier: bigint | undefined;
   /** Nearest restorable TXID after the wanted one, where there is one. */
   readonly later: bigint | undefined;
 
+  /** Makes the error from what its reader is told. */
   constructor(
     details: ErrorDetails,
     context: {
@@ -65,10 +70,12 @@ export class TxidNotAvailableError extends PagestreamError {
 
 /** The wanted time lies before the oldest state that can still be restored. */
 export class TimestampNotAvailableError extends PagestreamError {
+  /** The time asked for. */
   readonly timestamp: Date;
   /** Time of the oldest restorable state. */
   readonly oldest: Date;
 
+  /** Makes the error from what its reader is told. */
   constructor(details: ErrorDetails, context: { readonly timestamp: Date; readonly oldest: Date }) {
     super("TIMESTAMP_NOT_AVAILABLE", details);
     this.timestamp = context.timestamp;
@@ -81,6 +88,7 @@ export class IntegrityError extends PagestreamError {
   /** First row of the check's answer. */
   readonly result: string;
 
+  /** Makes the error from what its reader is told. */
   constructor(details: ErrorDetails, context: { readonly result: string }) {
     super("INTEGRITY", details);
     this.result = context.result;
@@ -89,6 +97,7 @@ export class IntegrityError extends PagestreamError {
 
 /** A database or one of its side files is already where the restored one should go. */
 export class TargetExistsError extends PagestreamError {
+  /** Makes the error from what its reader is told. */
   constructor(details: ErrorDetails) {
     super("TARGET_EXISTS", details);
   }
@@ -96,6 +105,7 @@ export class TargetExistsError extends PagestreamError {
 
 /** Another writer uses the replica: an object of our next name exists with other content. */
 export class ConflictError extends PagestreamError {
+  /** Makes the error from what its reader is told. */
   constructor(details: ErrorDetails) {
     super("CONFLICT", details);
   }

@@ -22,8 +22,11 @@ export type Layout = NonNullable<ObjectStore["layout"]>;
 
 /** First TXID, last TXID and level: what a key says of a file. */
 export interface FileSpan {
+  /** From 0, one commit group per file, to 9, snapshots. */
   readonly level: number;
+  /** TXID of the first commit group in the file; 1 for a snapshot. */
   readonly minTxid: bigint;
+  /** TXID of the last: the state that applying the file leads to. */
   readonly maxTxid: bigint;
 }
 

@@ -14,6 +14,7 @@ import type { SyncFile, SyncFiles } from "../core/sync-files.ts";
 export interface StagedWriter {
   /** Appends bytes, which are not kept. */
   write(chunk: Uint8Array): void;
+  /** Lists the file under its name. Need not sync: a file torn by a crash is found and dropped at the next start. */
   finish(): void;
   /** Removes what was written. */
   abort(): void;
@@ -27,15 +28,19 @@ export interface LocalState {
   replaceMarker(bytes: Uint8Array): void;
   /** Appends to the marker; durable only after {@linkcode syncMarker}. */
   appendMarker(bytes: Uint8Array): void;
+  /** Returns when everything appended is on stable storage. */
   syncMarker(): void;
+  /** Forgets what was proven of the database: the next start uploads every page. Missing is no error. */
   removeMarker(): void;
   /** Names of the finished staged files: `<level>/<min>-<max>.ltx`. */
   staged(): string[];
+  /** Begins a file, `<level>/<min>-<max>.ltx`; a finished one of the same name is replaced. */
   stage(name: string): StagedWriter;
   /** Size in bytes of a staged file. */
   stagedSize(name: string): number;
   /** Bytes of a staged file, fewer than asked only at its end. */
   readStaged(name: string, offset: number, length: number): Uint8Array<ArrayBuffer>;
+  /** Drops a file that the store has confirmed, or that nothing can use. Missing is no error. */
   removeStaged(name: string): void;
   /** Releases open files. */
   close(): void;

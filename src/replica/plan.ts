@@ -31,6 +31,7 @@ export interface RestoreTarget {
 
 /** A file of a plan and why it is there. */
 export interface PlannedFile extends LtxFileInfo {
+  /** Why this file and no other, in words for a person; not stable. */
   readonly reason: string;
 }
 

@@ -12,6 +12,7 @@ export interface PositionToken {
   readonly replica: string;
   /** TXID of the state, 16 hex digits. */
   readonly txid: string;
+  /** Page size in bytes. */
   readonly pageSize: number;
   /** Database size in pages. */
   readonly commit: number;
@@ -23,16 +24,6 @@ export interface PositionToken {
   readonly key: string;
   /** Digest over all page digests of the state, in hex: equal only while the file is what was restored. */
   readonly digest: string;
-}
-
-/** Hex text of bytes. */
-export function toHex(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-}
-
-/** Bytes of a hex text. */
-export function fromHex(text: string): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from(text.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
 }
 
 /** One digest over a whole table, in hex. */

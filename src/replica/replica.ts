@@ -59,6 +59,7 @@ export type UploadBody = Uint8Array | AsyncIterable<Uint8Array> | (() => AsyncIt
 
 /** Options of {@linkcode openReplica}. */
 export interface ReplicaOptions {
+  /** Clock and chance of the pauses between tries. */
   readonly platform: Platform;
   /** @default DEFAULT_RETRY */
   readonly retry?: RetryPolicy | undefined;
@@ -72,22 +73,27 @@ export interface FilesOptions {
   readonly from?: bigint | undefined;
   /** Ask for the exact creation time of each file where the listing does not tell it. @default false */
   readonly exactTimes?: boolean | undefined;
+  /** Ends the requests under way with `AbortedError`. */
   readonly signal?: AbortSignal | undefined;
 }
 
 /** A part of a file. */
 export interface ByteRange {
-  /** @default 0 */
+  /** Offset of the first byte. @default 0 */
   readonly offset?: number | undefined;
   /** To the end when left out. */
   readonly length?: number | undefined;
+  /** Ends the reading with `AbortedError`. */
   readonly signal?: AbortSignal | undefined;
 }
 
 /** What a retried call is doing, for messages, and what ends it. */
 export interface RetriedCall {
+  /** Verb phrase that completes "Cannot …" in an error. */
   readonly operation: string;
+  /** A key, a prefix or a count of files, as errors name it. */
   readonly object: string;
+  /** Ends the tries and the pauses between them with `AbortedError`. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -96,11 +102,15 @@ const HEAD_CONCURRENCY = 16;
 
 /** LTX files of one database in one store. Every call retries what the store calls retryable. */
 export class Replica {
+  /** The store underneath, for requests that are not about LTX files. */
   readonly store: ObjectStore;
+  /** What the replica was opened with; restores from it use the same. */
   readonly platform: Platform;
+  /** How keys are built: the store's own choice, `directory` where it makes none. */
   readonly layout: Layout;
   readonly #options: ReplicaOptions;
 
+  /** Asks the store nothing yet. `openReplica` also takes a replica for a store. */
   constructor(store: ObjectStore, options: ReplicaOptions) {
     this.store = store;
     this.platform = options.platform;

@@ -50,6 +50,7 @@ export type ReplicationEvent = { readonly position: Position } & (
 
 /** Counters since the start, and the lag now. */
 export interface ReplicationStats {
+  /** Transactions that SQLite committed; many may share a file. */
   readonly commits: number;
   /** Pages written into files. */
   readonly pages: number;
@@ -63,6 +64,7 @@ export interface ReplicationStats {
 
 /** Options of every wait. */
 export interface WaitOptions {
+  /** Ends the wait with `AbortedError`; uploading goes on. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -74,7 +76,9 @@ export interface CloseOptions {
 
 /** Replication of one database into one replica. */
 export interface Replication extends AsyncDisposable {
+  /** As of this moment; a new object at each read. */
   readonly position: Position;
+  /** As of this moment; a new object at each read. */
   readonly stats: ReplicationStats;
   /** Events from the moment a loop begins. */
   readonly events: AsyncIterable<ReplicationEvent>;
@@ -89,6 +93,7 @@ export interface Replication extends AsyncDisposable {
   durable(options?: WaitOptions): Promise<void>;
   /** Begins no further upload until {@linkcode resume}; commits go on and are kept. */
   pause(): void;
+  /** Uploads again, beginning with all that was kept meanwhile. */
   resume(): void;
   /**
    * After a conflict, explicitly: continues behind the other writer's last file with a file that holds every page.
@@ -119,7 +124,8 @@ export interface ReplicateOptions {
   readonly position?: PositionToken | undefined;
   /** Durability of a commit; more modes need more of the VFS. @default "async" */
   readonly durability?: "async" | undefined;
+  /** Ends the start with `AbortedError`; a running replication is ended by `close`. */
   readonly signal?: AbortSignal | undefined;
-  /** @default the runtime's clock and random numbers */
+  /** Dates files and times every pause. @default the runtime's clock and random numbers */
   readonly platform?: Platform | undefined;
 }

@@ -27,8 +27,8 @@ export interface RestoreProgress {
   readonly files: number;
 }
 
-/** Options of a restore, but for those of the replica it reads. */
-export interface RestoreOptions {
+/** Which state to restore and how, whatever replica it is read from. */
+export interface RestoreRequest {
   /** Restore exactly this state: a TXID or its 16 hex digits. */
   readonly txid?: bigint | string | undefined;
   /** Restore the state of this time, inclusive; the newest where it lies after that. Excludes `txid`. */
@@ -54,7 +54,7 @@ export interface RestoreOptions {
 }
 
 /** Options of `restoreReplica`. */
-export interface RestoreReplicaOptions extends RestoreOptions, ReplicaOptions {}
+export interface RestoreReplicaOptions extends RestoreRequest, ReplicaOptions {}
 
 /** What was restored, or with `explain` would be. */
 export interface RestoreResult {
@@ -62,6 +62,7 @@ export interface RestoreResult {
   readonly txid: bigint;
   /** When that state came to be. */
   readonly time: Date;
+  /** Page size in bytes. */
   readonly pageSize: number;
   /** Database size in pages. */
   readonly commit: number;
@@ -76,7 +77,7 @@ export interface RestoreResult {
 }
 
 /** The state that the options ask for; `now` in milliseconds since the Unix epoch. */
-export function resolveTarget(options: RestoreOptions, now: number): RestoreTarget {
+export function resolveTarget(options: RestoreRequest, now: number): RestoreTarget {
   const { txid, timestamp } = options;
   if (txid === undefined) {
     return timestamp === undefined ? {} : { timestamp: resolveTime(timestamp, now) };
@@ -95,7 +96,7 @@ export function resolveTarget(options: RestoreOptions, now: number): RestoreTarg
 
 /** The check that the options ask for, refused where nobody can run it. */
 export function resolveCheck(
-  options: RestoreOptions,
+  options: RestoreRequest,
   sink: RestoreSink,
 ): (() => Promise<string>) | undefined {
   const kind = options.integrityCheck ?? "none";

@@ -8,6 +8,7 @@ import type { LtxFileInfo, Replica } from "./replica.ts";
 
 /** A state that can be restored exactly. */
 export interface RestorePoint {
+  /** What to give `restore` as its `txid`. */
   readonly txid: bigint;
   /** When the state came to be: the earliest creation time of a usable file that ends with it. */
   readonly time: Date;

@@ -6,6 +6,7 @@
 
 /** What a restore tells its sink before the first byte. */
 export interface RestoreStart {
+  /** Page size in bytes; writes begin and end on page boundaries. */
   readonly pageSize: number;
   /** Size of the finished database in bytes. */
   readonly size: number;

@@ -14,7 +14,7 @@ import { bytesSink } from "./bytes-sink.ts";
 import type { DamagedFileError, IntegrityError } from "./errors.ts";
 import { fileKey } from "./layout.ts";
 import { Replica } from "./replica.ts";
-import type { RestoreOptions, RestoreProgress } from "./restore-options.ts";
+import type { RestoreRequest, RestoreProgress } from "./restore-options.ts";
 import type { RestoreSink, RestoreStart } from "./restore-sink.ts";
 import { restoreReplica } from "./restore.ts";
 
@@ -60,7 +60,7 @@ async function storeOf(...specs: LtxSpec[]): Promise<FaultyStore> {
 
 async function restored(
   store: ObjectStore,
-  options: RestoreOptions = {},
+  options: RestoreRequest = {},
 ): Promise<Uint8Array<ArrayBuffer>> {
   const sink = bytesSink({ journalHeader: "keep" });
   await restoreReplica(store, sink, { platform: instantPlatform(), ...options });
@@ -68,7 +68,7 @@ async function restored(
 }
 
 /** The error of a restore, after making sure that the sink was aborted and never finished. */
-async function refusal(store: ObjectStore, options: RestoreOptions = {}): Promise<unknown> {
+async function refusal(store: ObjectStore, options: RestoreRequest = {}): Promise<unknown> {
   const sink = recordingSink();
   const error = await restoreReplica(store, sink, { platform: instantPlatform(), ...options }).then(
     () => undefined,
@@ -218,7 +218,7 @@ describe("restoreReplica()", () => {
     const store = await storeOf({ pages: { 1: page } });
     const platform = instantPlatform();
     const journal = async (
-      options: Partial<RestoreOptions>,
+      options: Partial<RestoreRequest>,
       sink = bytesSink(),
     ): Promise<number[]> => {
       await restoreReplica(store, sink, { platform, ...options });

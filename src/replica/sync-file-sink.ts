@@ -10,10 +10,11 @@ import { dirname, recoverFiles, refuseTarget, swapIn, temporaryPath } from "./ta
 
 /** Options of {@linkcode syncFileSink}. */
 export interface SyncFileSinkOptions {
+  /** Draws the name of the temporary file. */
   readonly platform: Platform;
   /** Replace an existing database and its side files. @default false */
   readonly force?: boolean | undefined;
-  /** @default "keep" */
+  /** Whether a file marked WAL stays so, or opens with a rollback journal. @default "keep" */
   readonly journalHeader?: "keep" | "rollback" | undefined;
 }
 

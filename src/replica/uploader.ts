@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { equalBytes } from "../core/bytes.ts";
 import { isPagestreamError, PagestreamError } from "../core/errors.ts";
 import type { Aborter, Platform } from "../core/platform.ts";
 import { sleep } from "../core/retry.ts";
@@ -194,10 +195,6 @@ export async function sameObject(
     equalBytes(head, state.readStaged(file.name, 0, LTX_HEADER_SIZE)) &&
     equalBytes(end, state.readStaged(file.name, tail, TRAILER_SIZE))
   );
-}
-
-function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }
 
 function asPagestreamError(error: unknown, file: StagedFile): PagestreamError {

@@ -12,9 +12,9 @@ export type PageSpec = Uint8Array | number | { readonly seed: number };
 
 /** A whole LTX file in a few words. */
 export interface LtxSpec {
-  /** @default 1n */
+  /** First TXID; a file that begins at 1 is a snapshot. @default 1n */
   readonly minTxid?: bigint | undefined;
-  /** @default minTxid */
+  /** Last TXID. @default minTxid */
   readonly maxTxid?: bigint | undefined;
   /** Pages by number. */
   readonly pages: Readonly<Record<number, PageSpec>>;
@@ -30,13 +30,19 @@ export interface LtxSpec {
 
 /** A built file and what a test wants to know of it. */
 export interface BuiltLtx {
+  /** The encoded file. */
   readonly bytes: Uint8Array<ArrayBuffer>;
   /** `0000000000000001-0000000000000001.ltx` */
   readonly name: string;
+  /** First TXID of the header. */
   readonly minTxid: bigint;
+  /** Last TXID of the header. */
   readonly maxTxid: bigint;
+  /** Database size in pages after the file. */
   readonly commit: number;
+  /** Page size in bytes. */
   readonly pageSize: number;
+  /** Header time in milliseconds since the Unix epoch. */
   readonly timestamp: number;
   /** The images by page number. */
   readonly pages: ReadonlyMap<number, Uint8Array>;

@@ -9,6 +9,7 @@ import { type SeededRandom, seededRandom } from "./seeded-random.ts";
 
 /** A {@linkcode Platform} that does the same thing every time. */
 export interface FakePlatform extends Platform {
+  /** Stands still until the test advances it. */
   readonly clock: FakeClock;
   /** The generator behind `randomBytes`. */
   readonly random: SeededRandom;

@@ -12,6 +12,7 @@ export type StoreOperation = "get" | "put" | "head" | "delete" | "deleteOne" | "
 
 /** One call, as the plan sees it and the log keeps it. */
 export interface StoreRequest {
+  /** Which method was called. */
   readonly operation: StoreOperation;
   /** The key; of `delete` the first one, of `list` the prefix. */
   readonly key: string;
@@ -23,6 +24,7 @@ export interface StoreRequest {
   readonly sequence: number;
   /** Range of a `get`. */
   readonly offset?: number | undefined;
+  /** Bytes asked for by a `get`; to the end when undefined. */
   readonly length?: number | undefined;
 }
 

@@ -16,6 +16,7 @@ import { type SeededRandom, seededRandom } from "./seeded-random.ts";
 
 /** A file call, as {@linkcode MemorySyncFilesOptions.onOperation} sees it before it has any effect. */
 export interface FileOperation {
+  /** Name of the method, of the file system or of an open file. */
   readonly type: keyof Omit<SyncFiles, "fullPath"> | keyof Omit<SyncFile, "identity">;
   /** Absolute path; of a rename the old one. */
   readonly path: string;
@@ -64,6 +65,7 @@ export class MemoryFileError extends Error {
   /** `ENOENT`, `EEXIST`, … */
   readonly code: string;
 
+  /** Makes an error with the code and the words that Node gives the same failure. */
   constructor(code: string, operation: string, path: string) {
     super(`${code}: ${operation} '${path}'`);
     this.name = "MemoryFileError";

@@ -17,6 +17,7 @@ export interface CommitSourceTestOptions extends TestKit {
 
 /** One database and its source. */
 export interface CommitSourceCase {
+  /** The source under test, made after the database was opened. */
   readonly source: CommitSource;
   /** Runs SQL on the database; done when the source has delivered what it committed. */
   write(sql: string): void | Promise<void>;

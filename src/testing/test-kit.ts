@@ -8,14 +8,19 @@ import { isPagestreamError } from "../core/errors.ts";
 
 /** The matchers that the suites use. */
 export interface Expectation {
+  /** Fails unless both are the same value, by `Object.is`. */
   toBe(expected: unknown): unknown;
+  /** Fails unless both have the same structure and content. */
   toEqual(expected: unknown): unknown;
 }
 
 /** The functions of a test runner that a suite is written with. */
 export interface TestKit {
+  /** Groups the tests that `body` registers under a title. */
   readonly describe: (name: string, body: () => void) => unknown;
+  /** Registers one test; it fails when `body` throws or its promise rejects. */
   readonly test: (name: string, body: () => void | Promise<void>) => unknown;
+  /** Holds a value for a matcher, which throws on failure. */
   readonly expect: (actual: unknown) => Expectation;
 }
 

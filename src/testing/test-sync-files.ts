@@ -16,6 +16,7 @@ export interface SyncFilesTestOptions extends TestKit {
 
 /** What one test works with. */
 export interface SyncFilesCase {
+  /** The calls under test; one set may serve all tests. */
   readonly files: SyncFiles;
   /** An empty directory of the test's own. */
   readonly directory: string;

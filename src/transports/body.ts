@@ -8,8 +8,11 @@ import type { GetOptions, PutOptions } from "./object-store.ts";
 
 /** Who walks a body, for messages, and what may stop the walk. */
 export interface BodyContext {
+  /** Verb phrase that completes "Cannot …" in an error. */
   readonly operation: string;
+  /** The key, as errors name it. */
   readonly object: string;
+  /** Ends the walk with `AbortedError`, also while the source is silent. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -105,7 +108,9 @@ export async function collectBody(
 
 /** A half-open range of bytes. */
 export interface ByteRange {
+  /** Offset of the first byte. */
   readonly start: number;
+  /** Offset behind the last byte; equal to `start` where the range is empty. */
   readonly end: number;
 }
 

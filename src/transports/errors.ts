@@ -7,6 +7,7 @@ import { type ErrorDetails, PagestreamError } from "../core/errors.ts";
 
 /** The object does not exist. */
 export class NotFoundError extends PagestreamError {
+  /** Makes the error from what its reader is told. */
   constructor(details: ErrorDetails) {
     super("NOT_FOUND", details);
   }
@@ -14,6 +15,7 @@ export class NotFoundError extends PagestreamError {
 
 /** A condition (`ifNoneMatch`, `ifMatch`) did not hold; nothing was written or read. */
 export class PreconditionFailedError extends PagestreamError {
+  /** Makes the error from what its reader is told. */
   constructor(details: ErrorDetails) {
     super("PRECONDITION_FAILED", details);
   }
@@ -26,6 +28,7 @@ export class StoreError extends PagestreamError {
   /** Milliseconds the store asked to wait, where it did. */
   readonly retryAfterMs: number | undefined;
 
+  /** Makes the error; without `retryable` the request is given up at the first failure. */
   constructor(
     details: ErrorDetails,
     options: { readonly retryable?: boolean; readonly retryAfterMs?: number | undefined } = {},

@@ -30,11 +30,13 @@ export type ObjectMetadata = Readonly<Record<string, string>>;
 
 /** What is known of an object without reading it. */
 export interface ObjectInfo {
+  /** Where it lies, relative to the path the store was made for. */
   readonly key: string;
   /** Size in bytes. */
   readonly size: number;
   /** Opaque version tag; empty where the store has none. */
   readonly etag: string;
+  /** When the store received it, by the store's clock. */
   readonly lastModified: Date;
   /** Present where known: always from `head` and `get`, from `list` only with `metadataInList`. */
   readonly metadata?: ObjectMetadata | undefined;
@@ -48,6 +50,7 @@ export interface GetOptions {
   readonly length?: number | undefined;
   /** Read only this version, else `PreconditionFailedError`. */
   readonly ifMatch?: string | undefined;
+  /** Ends the request, or the body under way, with `AbortedError`. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -57,8 +60,11 @@ export interface GetResult {
   readonly body: ReadableStream<Uint8Array>;
   /** Size of the whole object in bytes, whatever range was asked for. */
   readonly size: number;
+  /** Version tag of the object the bytes are of; empty where the store has none. */
   readonly etag: string;
+  /** When the store received the object, by the store's clock. */
   readonly lastModified: Date;
+  /** All that was put with the object; empty where nothing was. */
   readonly metadata: ObjectMetadata;
 }
 
@@ -68,15 +74,19 @@ export interface PutOptions {
   readonly ifNoneMatch?: "*" | undefined;
   /** Replace only this version, else `PreconditionFailedError`. */
   readonly ifMatch?: string | undefined;
+  /** Kept with the object; a later `put` replaces all of it. */
   readonly metadata?: ObjectMetadata | undefined;
   /** Upper bound in bytes of a streamed body, for stores that must know the length first. */
   readonly sizeBound?: number | undefined;
+  /** Ends the upload with `AbortedError`; the key keeps what it had. */
   readonly signal?: AbortSignal | undefined;
 }
 
 /** What a store tells of an object it has written. */
 export interface PutResult {
+  /** Version tag for `ifMatch`; empty where the store has none. */
   readonly etag: string;
+  /** When the store received it, by the store's clock. */
   readonly lastModified: Date;
 }
 
@@ -86,6 +96,7 @@ export interface ListOptions {
   readonly prefix?: string | undefined;
   /** Only keys that sort after this one. */
   readonly startAfter?: string | undefined;
+  /** Ends the iteration with `AbortedError`. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -95,6 +106,7 @@ export interface ObjectStore {
   readonly type: string;
   /** Where this is, for messages and logs: never a secret. */
   readonly description: string;
+  /** The same for the life of the store: the engine asks once and plans with it. */
   readonly capabilities: StoreCapabilities;
   /**
    * How Litestream lays out keys on this kind of store: `ltx/<level decimal>/<name>`, or `<level %04x>/<name>` on

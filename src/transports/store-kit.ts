@@ -4,7 +4,14 @@
  * @module
  */
 export { throwIfAborted } from "../core/errors.ts";
-export { bodyChunks, byteRange, checkPutOptions, collectBody } from "./body.ts";
+export {
+  type BodyContext,
+  bodyChunks,
+  type ByteRange,
+  byteRange,
+  checkPutOptions,
+  collectBody,
+} from "./body.ts";
 export * from "./errors.ts";
 export type * from "./object-store.ts";
 export { checkKey, checkPrefix, isKey } from "./path-rules.ts";
