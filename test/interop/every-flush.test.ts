@@ -30,7 +30,7 @@ const replay = process.env["PAGESTREAM_SEED"];
 const FIRST_SEED = 20_261_122;
 const seeds =
   replay === undefined
-    ? Array.from({ length: nightly ? 40 : 4 }, (_, i) => FIRST_SEED + i)
+    ? Array.from({ length: nightly ? 12 : 4 }, (_, i) => FIRST_SEED + i)
     : [Number(replay)];
 const FLUSHES = nightly ? 120 : 24;
 

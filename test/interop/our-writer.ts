@@ -14,7 +14,8 @@ import { litestreamList, litestreamRestore } from "../helpers/litestream.ts";
 
 export const sqlite3: Sqlite3Static = await sqlite3InitModule();
 // Its reports of refused statements are noise here: whoever runs one sees the error.
-(sqlite3 as unknown as { config: { error: () => void } }).config.error = () => {};
+const { config } = sqlite3 as unknown as { config: { warn: () => void; error: () => void } };
+config.warn = config.error = () => {};
 
 export const files: SyncFiles = syncFiles();
 
