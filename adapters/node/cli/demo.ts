@@ -3,20 +3,16 @@
  *
  * @module
  */
-import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { createRequire } from "node:module";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { constants, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
-import type * as Sqlite from "node:sqlite";
 import { fileSink } from "../file-sink.ts";
 import { fileStore } from "../file-store.ts";
 import { syncFiles } from "../sync-files.ts";
 import type { Database, Sqlite3Static } from "@sqlite.org/sqlite-wasm";
 import {
-  type ReplicatedDatabase,
   type ReplicationStats,
   type RestorePoint,
   listRestorePoints,
@@ -26,7 +22,8 @@ import {
 } from "pagestream";
 import { formatTxid } from "pagestream/ltx";
 import { DemoScreen } from "./demo-screen.ts";
-import { CONTENT_SQL, createTables, randomNumbers, writeTransaction } from "./demo-workload.ts";
+import { type State, compare, mismatch, stateJson, takeState } from "./demo-state.ts";
+import { createTables, randomNumbers, writeTransaction } from "./demo-workload.ts";
 import { CommandError, EXIT, usageError } from "./failure.ts";
 import { formatBytes, formatDuration, formatTime, plural, shellQuote } from "./format.ts";
 
@@ -57,16 +54,6 @@ interface Places {
   readonly database: string;
   readonly earlier: string;
   readonly replica: string;
-}
-
-/** What a state of the database was, taken while it was there. */
-interface State {
-  readonly txid: bigint;
-  /** Of the file's bytes. */
-  readonly sha256: string;
-  readonly rows: number;
-  /** Of the rows' content, read by SQLite. */
-  readonly content: string;
 }
 
 /** What was written. */
@@ -274,59 +261,6 @@ function insertLast(db: Database): void {
   db.exec("INSERT INTO note (title, body) VALUES ('last', 'the last transaction')");
 }
 
-/** Waits until everything is replicated and notes what the database is now. */
-async function takeState(app: ReplicatedDatabase<Sqlite3Static>, path: string): Promise<State> {
-  await app.replication.durable();
-  const content = createHash("sha256");
-  let rows = 0;
-  app.db.exec({
-    sql: CONTENT_SQL,
-    rowMode: "array",
-    callback: ([row]) => {
-      content.update(`${String(row)}\n`);
-      rows++;
-    },
-  });
-  const txid = app.replication.position.replicated;
-  return { txid, sha256: hashFile(path), rows, content: content.digest("hex") };
-}
-
-/** Compares a restored file with what was noted: its bytes, and its rows as another SQLite, Node's own, reads them. */
-async function compare(path: string, state: State, screen: DemoScreen): Promise<void> {
-  const sha256 = hashFile(path);
-  if (sha256 !== state.sha256) {
-    throw mismatch(`the SHA-256 of ${path} is ${sha256}, it was ${state.sha256}`);
-  }
-  screen.done(`byte for byte the same: SHA-256 ${sha256.slice(0, 16)}…`);
-  const { DatabaseSync } = createRequire(import.meta.url)("node:sqlite") as typeof Sqlite;
-  const database = new DatabaseSync(path, { readOnly: true });
-  try {
-    const content = createHash("sha256");
-    let rows = 0;
-    for (const { row } of database.prepare(CONTENT_SQL).iterate()) {
-      content.update(`${String(row)}\n`);
-      rows++;
-    }
-    if (rows !== state.rows || content.digest("hex") !== state.content) {
-      throw mismatch(`${path} has ${rows} rows of other content, there were ${state.rows}`);
-    }
-    screen.done(`${plural(rows, "row")} with the same content, read by Node's own SQLite`);
-  } finally {
-    database.close();
-  }
-}
-
-function mismatch(what: string): CommandError {
-  return new CommandError(`The demonstration failed: ${what}`, {
-    code: "INTEGRITY",
-    exitCode: EXIT.integrity,
-  });
-}
-
-function hashFile(path: string): string {
-  return createHash("sha256").update(readFileSync(path)).digest("hex");
-}
-
 /** Removes a database and all that belongs to it. */
 function removeDatabase(path: string): void {
   const suffixes = ["", "-journal", "-wal", "-shm", ".pagestream-lock"];
@@ -342,16 +276,6 @@ function someOf(points: readonly RestorePoint[]): RestorePoint[] {
     const at = wanted === 1 ? 0 : Math.round((i * (points.length - 1)) / (wanted - 1));
     return points[at] as RestorePoint;
   });
-}
-
-function stateJson(state: State, time: Date): object {
-  return {
-    txid: formatTxid(state.txid),
-    time: formatTime(time),
-    sha256: state.sha256,
-    rows: state.rows,
-    content_sha256: state.content,
-  };
 }
 
 /** How this command is called from where the user is. */
