@@ -12,10 +12,13 @@ import { LTX_TRAILER_SIZE, type LtxTrailer } from "./trailer.ts";
 
 /** A whole file, decoded and verified. */
 export interface DecodedLtx {
+  /** Sizes, range and time, validated. */
   readonly header: LtxHeader;
   /** The pages in the file's order, each in memory of its own. */
   readonly pages: PageImage[];
+  /** The two checksums the file was verified against. */
   readonly trailer: LtxTrailer;
+  /** Where the frame of each page lies, verified against the frames. */
   readonly index: PageIndex;
 }
 

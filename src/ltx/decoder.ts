@@ -71,7 +71,11 @@ export class LtxDecoder {
   #entry: [number, number, number] = [0, 0, 0];
   #field = 0;
 
-  /** @param options.name what to call the file in errors. @default "LTX file" */
+  /**
+   * Waits for the first {@linkcode push}.
+   *
+   * @param options.name what to call the file in errors. @default "LTX file"
+   */
   constructor(options: { readonly name?: string } = {}) {
     this.#name = options.name ?? "LTX file";
   }

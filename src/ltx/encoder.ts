@@ -30,6 +30,7 @@ export interface LtxEncoderOptions {
 
 /** What was written. */
 export interface LtxSummary {
+  /** The header as it was written. */
   readonly header: LtxHeader;
   /** Length of the file in bytes. */
   readonly size: number;

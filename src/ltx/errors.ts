@@ -26,6 +26,7 @@ export class LtxFormatError extends PagestreamError {
   /** Where it is, in bytes from the start. */
   readonly offset: number;
 
+  /** Makes the error; its message names field and offset. */
   constructor(details: LtxErrorDetails) {
     const { name, field, offset, what, next } = details;
     super("INVALID_LTX", {
@@ -50,6 +51,7 @@ export class LtxChecksumError extends PagestreamError {
   /** The value of the bytes read. */
   readonly actual: bigint;
 
+  /** Makes the error; its message gives both values in hex. */
   constructor(
     details: Omit<LtxErrorDetails, "what"> & { readonly expected: bigint; readonly actual: bigint },
   ) {
@@ -74,6 +76,7 @@ export class LtxUnsupportedError extends PagestreamError {
   /** Where it is, in bytes from the start. */
   readonly offset: number;
 
+  /** Makes the error; its message names field and offset. */
   constructor(details: LtxErrorDetails) {
     const { name, field, offset, what, next } = details;
     super("LTX_UNSUPPORTED", {
@@ -89,6 +92,7 @@ export class LtxUnsupportedError extends PagestreamError {
 
 /** What was to be written would be no valid LTX file; nothing of the refused call was written. */
 export class LtxEncodeError extends PagestreamError {
+  /** Makes the error from what its reader is told. */
   constructor(details: {
     readonly name: string;
     readonly what: string;

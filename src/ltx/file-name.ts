@@ -45,7 +45,9 @@ export function checksumFromJson(value: unknown): bigint {
 
 /** A state of a database: its last transaction and its checksum there, 0 where none is kept. */
 export interface LtxPosition {
+  /** TXID of the last transaction applied; 0 for no database yet. */
   readonly txid: bigint;
+  /** Checksum over all pages of that state. */
   readonly checksum: bigint;
 }
 

@@ -75,10 +75,15 @@ export function hasNoChecksum(header: Pick<LtxHeader, "flags">): boolean {
 
 /** What {@linkcode replicaHeader} needs to know. */
 export interface ReplicaHeaderFields {
+  /** Page size in bytes: a power of two from 512 to 65536. */
   readonly pageSize: number;
+  /** Database size in pages after the file. */
   readonly commit: number;
+  /** First TXID; 1 makes the file a snapshot. */
   readonly minTxid: bigint;
+  /** Last TXID, at least `minTxid`. */
   readonly maxTxid: bigint;
+  /** Milliseconds since the Unix epoch. */
   readonly timestamp: bigint;
   /** True for the output of a compaction, whose WAL fields are all zero. @default false */
   readonly compacted?: boolean;

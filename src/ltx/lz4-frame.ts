@@ -46,7 +46,11 @@ export class Lz4FrameWalk {
   #problem = "";
   #flags = 0;
 
-  /** @param pageSize bytes that the frame must decode to. */
+  /**
+   * Begins before the first byte of a frame.
+   *
+   * @param pageSize bytes that the frame must decode to.
+   */
   constructor(pageSize: number) {
     this.#pageSize = pageSize;
   }

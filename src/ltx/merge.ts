@@ -68,7 +68,11 @@ export class LtxMerge {
   #required = Infinity;
   #closed = false;
 
-  /** @throws {InvalidArgumentError} without inputs. */
+  /**
+   * Takes the inputs oldest first, and reads none of them before {@linkcode open}.
+   *
+   * @throws {InvalidArgumentError} without inputs.
+   */
   constructor(inputs: readonly LtxInput[], options: LtxMergeOptions = {}) {
     if (inputs.length === 0) throw misuse("there is no file to merge");
     this.#allowNonContiguous = options.allowNonContiguous ?? false;

@@ -50,6 +50,7 @@ export interface RestoreRequest {
    * and before the files have been verified to their end. `data` is a view, valid during the call.
    */
   readonly onPage?: ((pgno: number, data: Uint8Array) => void) | undefined;
+  /** Ends the restore with `AbortedError`; the sink is told to abort and its target stays as it was. */
   readonly signal?: AbortSignal | undefined;
 }
 

@@ -65,6 +65,7 @@ export type DatabaseHandle = WasmPointer | { readonly pointer?: WasmPointer | un
 
 /** An installed capture VFS. */
 export interface CaptureVfs {
+  /** What to give SQLite as VFS: `new DB(path, flags, name)`, or `?vfs=` of a URI. */
   readonly name: string;
   /**
    * Why the last open or PRAGMA was refused. SQLite itself only says "unable to open database file" when a database

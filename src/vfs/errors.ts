@@ -7,6 +7,7 @@ import { type ErrorDetails, PagestreamError } from "../core/errors.ts";
 
 /** A VFS could not be installed or could not serve a call. */
 export class VfsError extends PagestreamError {
+  /** Makes the error from what its reader is told. */
   constructor(details: ErrorDetails) {
     super("VFS", details);
   }
@@ -14,6 +15,7 @@ export class VfsError extends PagestreamError {
 
 /** Somebody else moved, deleted or linked a file that SQLite has open here; the COMMIT was refused. */
 export class ForeignAccessError extends PagestreamError {
+  /** Makes the error from what its reader is told. */
   constructor(details: ErrorDetails) {
     super("FOREIGN_ACCESS", details);
   }
@@ -21,6 +23,7 @@ export class ForeignAccessError extends PagestreamError {
 
 /** The database is not open through the capture VFS, or no longer. */
 export class NotCapturedError extends PagestreamError {
+  /** Makes the error from what its reader is told. */
   constructor(details: ErrorDetails) {
     super("NOT_CAPTURED", details);
   }
@@ -28,6 +31,7 @@ export class NotCapturedError extends PagestreamError {
 
 /** The journal mode cannot be captured; code `UNSUPPORTED`. */
 export class UnsupportedJournalModeError extends PagestreamError {
+  /** Makes the error from what its reader is told. */
   constructor(details: ErrorDetails) {
     super("UNSUPPORTED", details);
   }
@@ -35,6 +39,7 @@ export class UnsupportedJournalModeError extends PagestreamError {
 
 /** Another process, or another VFS of this one, holds the database file. Thrown by implementations of `SyncFiles`. */
 export class DatabaseLockedError extends PagestreamError {
+  /** Makes the error from what its reader is told. */
   constructor(details: ErrorDetails) {
     super("DATABASE_LOCKED", details);
   }

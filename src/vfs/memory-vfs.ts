@@ -24,6 +24,7 @@ export interface MemoryVfsOptions {
 
 /** An installed memory VFS and its files. A path is any string, taken as it is. */
 export interface MemoryVfs {
+  /** What to give SQLite as VFS: `new DB(path, flags, name)`, or `?vfs=` of a URI. */
   readonly name: string;
   /** The last error that SQLite was told of as a bare result code. */
   readonly lastError: unknown;

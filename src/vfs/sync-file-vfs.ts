@@ -42,6 +42,7 @@ export interface SyncFileVfsOptions {
 
 /** An installed sync-file VFS. */
 export interface SyncFileVfs {
+  /** What to give SQLite as VFS: `new DB(path, flags, name)`, or `?vfs=` of a URI. */
   readonly name: string;
   /**
    * The last error that SQLite was told of as a bare result code: `DatabaseLockedError` behind "database is locked"
