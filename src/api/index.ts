@@ -35,7 +35,6 @@ export type {
   SyncFile,
   SyncFiles,
 } from "../core/sync-files.ts";
-export { type BytesSink, type BytesSinkOptions, bytesSink } from "../replica/bytes-sink.ts";
 export {
   ConflictError,
   DamagedFileError,
@@ -97,6 +96,7 @@ export type {
   PutResult,
   StoreCapabilities,
 } from "../transports/object-store.ts";
+export { type BytesSink, bytesSink, type BytesSinkOptions } from "./bytes-sink.ts";
 export { type DeletedReplica, deleteReplica, type DeleteReplicaOptions } from "./delete-replica.ts";
 export { listRestorePoints, type ListRestorePointsOptions } from "./list-restore-points.ts";
 export {

@@ -29,7 +29,6 @@ export const ERROR_CODES = [
   "NOT_FOUND",
   "NO_BACKUP",
   "PRECONDITION_FAILED",
-  "STAGING_FULL",
   "STORE",
   "TARGET_EXISTS",
   "TIMEOUT",

@@ -18,6 +18,8 @@ export interface BytesSinkOptions {
    * @default "rollback"
    */
   readonly journalHeader?: "keep" | "rollback" | undefined;
+  /** Runs SQLite's check on the bytes; without it `integrityCheck` is refused for this sink. */
+  readonly check?: ((bytes: Uint8Array, kind: "quick" | "full") => string) | undefined;
 }
 
 const FIRST_CAPACITY = 1024 * 1024;
@@ -46,7 +48,11 @@ export function bytesSink(options: BytesSinkOptions = {}): BytesSink {
     grown.set(bytes.subarray(0, length));
     bytes = grown;
   };
+  const { check } = options;
+  const checking: Pick<RestoreSink, "check"> =
+    check === undefined ? {} : { check: async (kind) => check(bytes.subarray(0, length), kind) };
   return {
+    ...checking,
     name: "memory",
     journalHeader: options.journalHeader ?? "rollback",
     get bytes() {

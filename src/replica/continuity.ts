@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { fromHex } from "../core/bytes.ts";
 import type { CommitSource, DatabaseImage } from "../core/commit-source.ts";
 import type { Platform } from "../core/platform.ts";
 import { formatFileName } from "../ltx/file-name.ts";
@@ -16,7 +17,7 @@ import type { LocalState } from "./local-state.ts";
 import { type Marker, readMarker } from "./marker.ts";
 import { DIGEST_KEY_LENGTH, PageDigest } from "./page-digest.ts";
 import { PageTable } from "./page-table.ts";
-import { fromHex, type PositionToken, tableDigest } from "./position-token.ts";
+import { type PositionToken, tableDigest } from "./position-token.ts";
 import type { LtxFileInfo, Replica } from "./replica.ts";
 import { readStaged, type StagedFile } from "./staged-file.ts";
 import { sameObject } from "./uploader.ts";

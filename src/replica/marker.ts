@@ -18,6 +18,7 @@
  * @module
  */
 import { asciiBytes, asciiJson, asciiText } from "../core/ascii.ts";
+import { fromHex, toHex } from "../core/bytes.ts";
 import { Crc64 } from "../ltx/crc64.ts";
 import { formatTxid, parseTxid } from "../ltx/file-name.ts";
 import type { LocalState } from "./local-state.ts";
@@ -116,7 +117,7 @@ export class MarkerLog {
     const text = stateText(this.#current, {
       version: 1,
       replica: this.#replica,
-      key: [...this.#key].map((byte) => byte.toString(16).padStart(2, "0")).join(""),
+      key: toHex(this.#key),
     });
     const base = encodeRecord(BASE, text, this.#table.values, this.#table.size);
     this.#state.replaceMarker(base);
@@ -151,8 +152,7 @@ export function readMarker(bytes: Uint8Array | undefined): Marker | undefined {
     current = next;
     at = step.end;
   }
-  const keyBytes = Uint8Array.from(key.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
-  return { replica, key: keyBytes, state: current, table };
+  return { replica, key: fromHex(key), state: current, table };
 }
 
 function stateText(state: MarkerState, more: Record<string, unknown> = {}): string {

@@ -3,10 +3,11 @@
  *
  * @module
  */
+import { toHex } from "../core/bytes.ts";
 import type { Platform } from "../core/platform.ts";
 import { DIGEST_KEY_LENGTH, PageDigest } from "./page-digest.ts";
 import { PageTable } from "./page-table.ts";
-import { type PositionToken, tableDigest, toHex } from "./position-token.ts";
+import { type PositionToken, tableDigest } from "./position-token.ts";
 
 /** What a token says beside the digests. */
 export type RestoredState = Omit<PositionToken, "key" | "digest">;

@@ -15,6 +15,7 @@
  *
  * @module
  */
+import { toHex } from "../core/bytes.ts";
 import type { SyncFiles } from "../core/sync-files.ts";
 import { TargetExistsError } from "./errors.ts";
 
@@ -30,8 +31,7 @@ export type Recovery = "clean" | "undone" | "completed";
 
 /** Where a restore writes; `random` makes the name its own. */
 export function temporaryPath(path: string, random: Uint8Array): string {
-  const hex = [...random.subarray(0, 8)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-  return `${path}.restore-${hex}.tmp`;
+  return `${path}.restore-${toHex(random.subarray(0, 8))}.tmp`;
 }
 
 /** Refuses a target that holds a database, or files that would be replayed into one. */
