@@ -36,11 +36,14 @@ export interface DemoFlags {
 
 const TRANSACTIONS = 3000;
 
-/** On a slow disk fewer transactions are written, so that the whole ends soon. */
+/** On a slow disk fewer transactions are written, so that the whole ends soon … */
 const WRITING_MS = 8000;
 
-/** Fewer than this and some kind of transaction would not occur. */
-const TRANSACTIONS_MIN = 550;
+/** … but not fewer than this … */
+const TRANSACTIONS_MIN = 2000;
+
+/** … unless the disk is so slow that half a minute would pass in all. */
+const WRITING_MS_MAX = 18_000;
 
 /** Past this lag the writer waits for the uploads: a slow disk must not pile them up for the end. */
 const LAG_MS = 500;
@@ -229,7 +232,7 @@ async function write(places: Places, screen: DemoScreen, signal: AbortSignal): P
     let done = 0;
     while (done < TRANSACTIONS) {
       const elapsed = performance.now() - start;
-      if (elapsed > WRITING_MS && done >= TRANSACTIONS_MIN) break;
+      if (elapsed > (done < TRANSACTIONS_MIN ? WRITING_MS_MAX : WRITING_MS)) break;
       if (earlier === undefined && (done >= TRANSACTIONS / 2 || elapsed > WRITING_MS / 2)) {
         earlier = await takeState(app, places.database);
       }
