@@ -24,12 +24,11 @@ export interface BytesSinkOptions {
  * A sink that keeps the restored database in memory.
  *
  * @example
- * ```ts
+ * ```ts ignore
  * import { bytesSink, restore } from "pagestream";
- * import { memoryStore } from "pagestream/transports/memory";
  *
  * const sink = bytesSink();
- * await restore(memoryStore(), sink);
+ * await restore(store, sink);
  * console.log(sink.bytes.length);
  * ```
  */

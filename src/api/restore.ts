@@ -29,7 +29,7 @@ export interface RestoreOptions extends RestoreRequest {
  * given exactly is an error that names the nearest ones, never other data.
  *
  * @example
- * ```ts
+ * ```ts ignore
  * import { bytesSink, restore } from "pagestream";
  *
  * const sink = bytesSink();

@@ -90,13 +90,14 @@ export class PagestreamError extends Error {
  *
  * @example
  * ```ts
- * import { isPagestreamError } from "pagestream";
+ * import { bytesSink, isPagestreamError, restore } from "pagestream";
+ * import { memoryStore } from "pagestream/transports/memory";
  *
  * try {
- *   await replication.flush();
- * } catch (e) {
- *   if (isPagestreamError(e, "CONFLICT")) await replication.close();
- *   else throw e;
+ *   await restore(memoryStore(), bytesSink());
+ * } catch (error) {
+ *   if (!isPagestreamError(error, "NO_BACKUP")) throw error;
+ *   console.log("nothing to restore yet");
  * }
  * ```
  */

@@ -18,11 +18,12 @@ import {
   type LtxHeader,
   UNSUPPORTED_NEXT,
 } from "./header.ts";
-import { lz4CompressBound, lz4Decompress } from "./lz4-block.ts";
+import { lz4CompressBound } from "./lz4-block.ts";
 import { decodeLz4Frame, Lz4FrameWalk } from "./lz4-frame.ts";
 import { BLOCK_HEADER_SIZE, blockProblem, PAGE_BLOCK, PAGE_HEADER_SIZE } from "./page-frame.ts";
 import { INDEX_LENGTH_SIZE } from "./page-index.ts";
 import { decodeTrailer, LTX_TRAILER_SIZE, type LtxTrailer } from "./trailer.ts";
+import { pageKernel, type PageKernel } from "./wasm-kernel.ts";
 
 /** What {@linkcode LtxDecoder.next} came to: a page, the need for more bytes, or the verified end of the file. */
 export type LtxStep = "page" | "more" | "done";
@@ -40,10 +41,14 @@ const VARINT_MAX = 10;
  *
  * @example
  * ```ts
- * const decoder = new LtxDecoder({ name: key });
- * for await (const chunk of body) {
- *   decoder.push(chunk);
- *   while (decoder.next() === "page") use(decoder.pgno, decoder.data);
+ * import { LtxDecoder } from "pagestream/ltx";
+ * import { buildLtx } from "pagestream/testing";
+ *
+ * const { name, bytes } = buildLtx({ pages: { 1: 0xaa, 2: { seed: 7 } } });
+ * const decoder = new LtxDecoder({ name });
+ * for (let at = 0; at < bytes.length; at += 1000) {
+ *   decoder.push(bytes.subarray(at, at + 1000)); // as a store's body brings it
+ *   while (decoder.next() === "page") console.log(decoder.pgno, decoder.data.length);
  * }
  * decoder.end();
  * decoder.next(); // "done", or an exception
@@ -53,6 +58,7 @@ export class LtxDecoder {
   readonly #name: string;
   readonly #input = new ChunkQueue();
   readonly #crc = new Crc64();
+  readonly #kernel: PageKernel = pageKernel();
   readonly #frames = new FrameDigest();
   readonly #entries = new FrameDigest();
   #part: "header" | "pages" | "index" | "length" | "trailer" | "end" = "header";
@@ -232,7 +238,6 @@ export class LtxDecoder {
     if (!whole) return "more";
     const size = input.offset - this.#frameOffset;
     this.#frames.add(pgno, this.#frameOffset, size);
-    this.#crc.update(this.#page);
     if (this.#database !== undefined && pgno !== this.#lock)
       this.#database.toggle(pgno, this.#page);
     this.#pgno = pgno;
@@ -251,15 +256,15 @@ export class LtxDecoder {
     const start = input.at + BLOCK_HEADER_SIZE;
     const payload = input.bytes.subarray(start, start + length);
     const page = this.#page;
-    const written = lz4Decompress(payload, page);
-    if (written !== page.length) {
-      const what = `the LZ4 block of page ${pgno} ${blockProblem(written, page.length)}`;
-      this.#fail("payload", input.offset + BLOCK_HEADER_SIZE, what);
-    }
     const crc = this.#crc;
     crc.updateU32(pgno);
     crc.updateU16(PAGE_BLOCK);
     crc.updateU32(length);
+    const written = this.#kernel.decodePage(payload, page, crc);
+    if (written !== page.length) {
+      const what = `the LZ4 block of page ${pgno} ${blockProblem(written, page.length)}`;
+      this.#fail("payload", input.offset + BLOCK_HEADER_SIZE, what);
+    }
     this.#payload = payload;
     input.skip(BLOCK_HEADER_SIZE + length);
     return true;
@@ -284,6 +289,7 @@ export class LtxDecoder {
     walk.reset();
     this.#crc.updateU32(pgno);
     this.#crc.updateU16(0);
+    this.#crc.update(this.#page);
     input.skip(PAGE_HEADER_SIZE + length);
     return true;
   }

@@ -24,16 +24,7 @@ export interface BytesSinkOptions {
 
 const FIRST_CAPACITY = 1024 * 1024;
 
-/**
- * A sink that keeps the database in memory.
- *
- * @example
- * ```ts
- * const sink = bytesSink();
- * await restore(store, sink);
- * console.log(sink.bytes.length);
- * ```
- */
+/** A sink that keeps the database in memory, in an array that grows with what arrives. */
 export function bytesSink(options: BytesSinkOptions = {}): BytesSink {
   const none = new Uint8Array(0);
   let limit = 0;

@@ -59,7 +59,7 @@ function rows(count: number, expression: string): string {
  *   return {
  *     source: capture.source(db),
  *     write: (sql) => void db.exec(sql),
- *     file: () => memory.read(`${count}.db`),
+ *     file: () => memory.read(`${count}.db`) ?? new Uint8Array(0),
  *     close: () => db.close(),
  *   };
  * }, { describe, test, expect });

@@ -91,6 +91,10 @@ export interface CaptureVfs {
  *
  * @example
  * ```ts
+ * import sqlite3InitModule from "@sqlite.org/sqlite-wasm";
+ * import { installCaptureVfs, installMemoryVfs } from "pagestream/vfs";
+ *
+ * const sqlite3 = await sqlite3InitModule();
  * const memory = installMemoryVfs(sqlite3);
  * const vfs = installCaptureVfs(sqlite3, { parent: memory.name });
  * const db = new sqlite3.oo1.DB(`file:app.db?vfs=${vfs.name}`, "c");

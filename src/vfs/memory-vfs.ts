@@ -51,10 +51,14 @@ interface MemoryFile {
  *
  * @example
  * ```ts
+ * import sqlite3InitModule from "@sqlite.org/sqlite-wasm";
+ * import { installMemoryVfs } from "pagestream/vfs";
+ *
+ * const sqlite3 = await sqlite3InitModule();
  * const memory = installMemoryVfs(sqlite3);
  * const db = new sqlite3.oo1.DB(`file:app.db?vfs=${memory.name}`, "c");
  * db.exec("PRAGMA journal_mode=MEMORY; CREATE TABLE note(body)");
- * const bytes = memory.read("app.db");
+ * const bytes = memory.read("app.db"); // the whole file, as it stands
  * ```
  */
 export function installMemoryVfs(sqlite3: Sqlite3, options: MemoryVfsOptions = {}): MemoryVfs {

@@ -55,7 +55,12 @@ export interface SyncFileVfs {
  * Installs a VFS over real files. One process may have a database open at a time, through one VFS.
  *
  * @example
- * ```ts
+ * ```ts ignore
+ * import { syncFiles } from "@pagestream/node";
+ * import sqlite3InitModule from "@sqlite.org/sqlite-wasm";
+ * import { installSyncFileVfs } from "pagestream/vfs";
+ *
+ * const sqlite3 = await sqlite3InitModule();
  * const vfs = installSyncFileVfs(sqlite3, { files: syncFiles() });
  * const db = new sqlite3.oo1.DB(`file:app.db?vfs=${vfs.name}`, "c");
  * db.exec("PRAGMA journal_mode=TRUNCATE; PRAGMA synchronous=FULL");
