@@ -152,11 +152,14 @@ export class Replica {
     return files.sort(compareSpans);
   }
 
-  /** The files of all levels, 0 to 9, listed in parallel. */
-  levels(options: FilesOptions = {}): Promise<LtxFileInfo[][]> {
-    return Promise.all(
-      Array.from({ length: LEVEL_COUNT }, (_, level) => this.files(level, options)),
-    );
+  /**
+   * The files of all levels, 0 to 9. Level 0 first: a file that moves up meanwhile is written above before it is removed
+   * below, so in the other order it could be missed at both places.
+   */
+  async levels(options: FilesOptions = {}): Promise<LtxFileInfo[][]> {
+    const lowest = await this.files(0, options);
+    const above = Array.from({ length: LEVEL_COUNT - 1 }, (_, i) => this.files(i + 1, options));
+    return [lowest, ...(await Promise.all(above))];
   }
 
   /** Begins to read a file, or a part of it. A body cut on the way is the caller's to resume; `read` does so itself. */
