@@ -1,3 +1,8 @@
+/**
+ * The contracts and helpers that every other room builds on; no entry point of its own.
+ *
+ * @module
+ */
 export * from "./bytes.ts";
 export * from "./commit-source.ts";
 export * from "./database-header.ts";
