@@ -26,7 +26,6 @@ import {
 import { RestoreOutput } from "./restore-output.ts";
 import { PositionRecorder } from "./restore-position.ts";
 import type { RestoreSink } from "./restore-sink.ts";
-import { isDecodingError } from "./verify-file.ts";
 
 export type { RestoreReplicaOptions, RestoreResult } from "./restore-options.ts";
 
@@ -320,5 +319,14 @@ function damage(
       cause,
     },
     { file },
+  );
+}
+
+/** Tells whether an error says that the bytes of an LTX file are wrong. */
+function isDecodingError(error: unknown): error is PagestreamError {
+  return (
+    isPagestreamError(error, "INVALID_LTX") ||
+    isPagestreamError(error, "LTX_CHECKSUM") ||
+    isPagestreamError(error, "LTX_UNSUPPORTED")
   );
 }

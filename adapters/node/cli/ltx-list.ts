@@ -3,11 +3,11 @@
  *
  * @module
  */
+import { type LtxFileInfo, openReplica } from "pagestream";
 import { formatTxid } from "pagestream/ltx";
 import { EXIT, usageError } from "./failure.ts";
 import { formatTable, formatTime } from "./format.ts";
 import { exists, openLocation } from "./location.ts";
-import { LEVELS, type ReplicaFile, listLevel } from "./replica-files.ts";
 
 /** Flags of `pagestream ltx list`. */
 export interface ListFlags {
@@ -21,9 +21,10 @@ export async function runList(text: string | undefined, flags: ListFlags): Promi
     throw usageError("replica path or URL required", "pagestream ltx file:///path/to/replica");
   }
   const levels = toLevels(flags.level);
-  const replica = openLocation(text);
-  const files: ReplicaFile[] = [];
-  for (const level of levels) files.push(...(await listLevel(replica.store, level)));
+  const { store, path } = openLocation(text);
+  const replica = openReplica(store);
+  const files: LtxFileInfo[] = [];
+  for (const level of levels) files.push(...(await replica.files(level, { exactTimes: true })));
   if (flags.json === true) {
     const rows = files.map((file) => ({
       level: file.level,
@@ -47,14 +48,14 @@ export async function runList(text: string | undefined, flags: ListFlags): Promi
   }
   process.stdout.write(formatTable(rows));
   if (files.length === 0) {
-    const why = exists(replica.path) ? "" : ": there is no such directory";
+    const why = exists(path) ? "" : ": there is no such directory";
     process.stderr.write(`No LTX files at level ${flags.level} of ${text}${why}\n`);
   }
   return EXIT.ok;
 }
 
 function toLevels(text: string): readonly number[] {
-  if (text === "all") return Array.from({ length: LEVELS }, (_, level) => level);
+  if (text === "all") return [0, 1, 2, 3, 4, 5, 6, 7, 8, 9];
   if (/^\d$/.test(text)) return [Number(text)];
   throw usageError(
     `invalid value ${JSON.stringify(text)} for flag -level: level must be between 0 and 9, or all`,

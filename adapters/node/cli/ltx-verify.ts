@@ -6,10 +6,12 @@
 import { createReadStream, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import {
-  type ObjectStore,
+  type LtxFileInfo,
+  type Replica,
   type RestoreResult,
   type RestoreSink,
   isPagestreamError,
+  openReplica,
   restore,
 } from "pagestream";
 import {
@@ -22,7 +24,6 @@ import {
 import { CommandError, EXIT, usageError } from "./failure.ts";
 import { formatBytes, paint, plural } from "./format.ts";
 import { exists, openLocation, toPath } from "./location.ts";
-import { LEVELS, type ReplicaFile, listLevel } from "./replica-files.ts";
 
 /** Flags of `pagestream ltx verify`. */
 export interface VerifyFlags {
@@ -94,21 +95,21 @@ export async function runVerify(targets: readonly string[], flags: VerifyFlags):
 
 async function verifyReplica(text: string, report: Report): Promise<void> {
   const { store, path } = openLocation(text);
-  let count = 0;
-  for (let level = 0; level < LEVELS; level++) {
-    const files = await listLevel(store, level);
-    count += files.length;
+  const replica = openReplica(store);
+  const levels = await replica.levels();
+  for (const [level, files] of levels.entries()) {
     for (const file of files) await verifyFile(join(path, file.key), report);
-    if (level < LEVELS - 1) checkContiguous(files, path, report);
+    // Snapshots all begin at TXID 1; they do not follow each other.
+    if (level < levels.length - 1) checkContiguous(files, path, report);
   }
-  if (count === 0) {
+  if (levels.every((files) => files.length === 0)) {
     throw new CommandError(`Cannot verify ${text}: it holds no LTX files`, {
       code: "NO_BACKUP",
       exitCode: EXIT.noBackup,
     });
   }
   try {
-    const { txid, time } = await restoreNowhere(store);
+    const { txid, time } = await restoreNowhere(replica);
     report.newest.push({ replica: text, txid: formatTxid(txid), time: time.toISOString() });
   } catch (error) {
     const key = (error as { readonly file?: unknown }).file;
@@ -121,7 +122,7 @@ async function verifyReplica(text: string, report: Report): Promise<void> {
 }
 
 /** Within a level each file goes on where the one before ends; old ones may have been removed from the front. */
-function checkContiguous(files: readonly ReplicaFile[], path: string, report: Report): void {
+function checkContiguous(files: readonly LtxFileInfo[], path: string, report: Report): void {
   let reached: bigint | undefined;
   for (const file of files) {
     if (reached !== undefined && file.minTxid > reached + 1n) {
@@ -160,7 +161,7 @@ async function verifyFile(path: string, report: Report): Promise<void> {
 }
 
 /** Restores the newest state, and keeps nothing of it. */
-function restoreNowhere(store: ObjectStore): Promise<RestoreResult> {
+function restoreNowhere(replica: Replica): Promise<RestoreResult> {
   const sink: RestoreSink = {
     name: "nowhere",
     journalHeader: "keep",
@@ -170,7 +171,7 @@ function restoreNowhere(store: ObjectStore): Promise<RestoreResult> {
     finish() {},
     abort() {},
   };
-  return restore(store, sink, { position: false });
+  return restore(replica, sink, { position: false });
 }
 
 function checkName(path: string, header: LtxHeader, report: Report): void {
