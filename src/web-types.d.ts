@@ -19,3 +19,8 @@ interface ReadableStreamDefaultReader<R = unknown> {
   cancel(reason?: unknown): Promise<void>;
   releaseLock(): void;
 }
+
+declare namespace WebAssembly {
+  const Module: new (bytes: Uint8Array<ArrayBuffer>) => object;
+  const Instance: new (module: object) => { readonly exports: Readonly<Record<string, unknown>> };
+}

@@ -39,6 +39,12 @@ export class Crc64 {
     this.#lo = 0;
   }
 
+  /** Goes on from the checksum of other bytes, given as its two halves. */
+  set(hi: number, lo: number): void {
+    this.#hi = hi;
+    this.#lo = lo;
+  }
+
   /** Adds bytes. */
   update(bytes: Uint8Array): void {
     const length = bytes.length;

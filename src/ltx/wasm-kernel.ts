@@ -1,0 +1,84 @@
+/**
+ * The hot step of a decode, LZ4 block to page to file checksum, in WebAssembly where the runtime compiles it.
+ *
+ * The module is a kilobyte of code with a fixed memory of 192 KiB, one for all decoders: each call copies a block in and
+ * the page out, and nothing stays there between two calls. Where a runtime refuses to compile code (workerd), lacks
+ * WebAssembly or its vectors, or is big-endian, the same step runs in TypeScript, with the same result for every input.
+ *
+ * @module
+ */
+import { fromHex } from "../core/bytes.ts";
+import type { Crc64 } from "./crc64.ts";
+import { LZ4_BLOCK_MAX, lz4CompressBound, lz4Decompress } from "./lz4-block.ts";
+import { WASM_KERNEL } from "./wasm-kernel-bytes.ts";
+
+/** One step of a decode. */
+export interface PageKernel {
+  readonly name: "wasm" | "plain";
+  /**
+   * Decompresses the LZ4 block of a page and adds the page to a checksum. `page.length` is a page size. Returns the bytes
+   * written, or -1 on bad input as `lz4Decompress` does; unless that is the whole page, `page` is scratch and the
+   * checksum has not gone on. Keeps nothing.
+   */
+  decodePage(block: Uint8Array, page: Uint8Array, crc: Crc64): number;
+}
+
+/** The kernel in TypeScript. */
+export const PLAIN_KERNEL: PageKernel = {
+  name: "plain",
+  decodePage(block, page, crc) {
+    const written = lz4Decompress(block, page);
+    if (written === page.length) crc.update(page);
+    return written;
+  },
+};
+
+// Where the module has its parts; the source says more.
+const BLOCK_AT = 1024;
+const PAGE_AT = 69632;
+const BLOCK_ROOM = lz4CompressBound(LZ4_BLOCK_MAX);
+
+/** Makes a kernel in WebAssembly; `undefined` where that cannot be. */
+export function wasmKernel(): PageKernel | undefined {
+  if (new Uint8Array(Uint16Array.of(1).buffer)[0] !== 1) return undefined;
+  let exports: Readonly<Record<string, unknown>>;
+  try {
+    exports = new WebAssembly.Instance(new WebAssembly.Module(fromHex(WASM_KERNEL))).exports;
+  } catch {
+    return undefined;
+  }
+  const { buffer } = exports["memory"] as { readonly buffer: ArrayBuffer };
+  const decode = exports["decode"] as (length: number, size: number) => number;
+  const state = new Int32Array(buffer, 0, 2);
+  const input = new Uint8Array(buffer, BLOCK_AT, BLOCK_ROOM);
+  let output = new Uint8Array(buffer, PAGE_AT, 4096);
+  return {
+    name: "wasm",
+    decodePage(block, page, crc) {
+      const size = page.length;
+      if (block.length > BLOCK_ROOM) return -1;
+      if (output.length !== size) output = new Uint8Array(buffer, PAGE_AT, size);
+      input.set(block);
+      state[0] = crc.lo;
+      state[1] = crc.hi;
+      const written = decode(block.length, size);
+      if (written === size) {
+        page.set(output);
+        crc.set(state[1]!, state[0]!);
+      }
+      return written;
+    },
+  };
+}
+
+let kernel: PageKernel | undefined;
+
+/** The fastest kernel of this runtime, made at the first call. */
+export function pageKernel(): PageKernel {
+  return (kernel ??= wasmKernel() ?? PLAIN_KERNEL);
+}
+
+/** Lets every decoder made from now on use this kernel: so that tests can hold one against the other. */
+export function usePageKernel(chosen: PageKernel): void {
+  kernel = chosen;
+}
