@@ -2,6 +2,9 @@ import { defineConfig } from "vitest/config";
 
 const source = (path: string): string => new URL(path, import.meta.url).pathname;
 
+/** Tests that take more time or memory than a change may cost. */
+const nightly = process.env["PAGESTREAM_NIGHTLY"] === "1" ? [] : ["**/*.nightly.test.ts"];
+
 /** Suites that run by themselves under `npm test`; each is a folder below `test`. */
 const folders = ["checks", "command", "fuzz", "interop"];
 
@@ -16,7 +19,7 @@ export default defineConfig({
     ],
   },
   test: {
-    exclude: ["**/node_modules/**", "**/dist/**"],
+    exclude: ["**/node_modules/**", "**/dist/**", ...nightly],
     testTimeout: 60_000,
     maxWorkers: 2,
     projects: [

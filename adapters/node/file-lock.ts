@@ -54,11 +54,6 @@ export function lockDatabase(path: string): FileLock {
   };
 }
 
-/** Tells whether this thread holds the lock of a database file. */
-export function isLockedHere(path: string): boolean {
-  return held.has(fullPath(path));
-}
-
 function refuseHeldHere(full: string): void {
   const own = identity(full);
   for (const [path, then] of held) {

@@ -201,7 +201,7 @@ async function settleStaged(found: {
       (f) => f.level === file.level && f.minTxid === minTxid && f.maxTxid === maxTxid,
     );
     if (there !== undefined) {
-      const ours = await sameObject(replica, there, file, state, signal);
+      const ours = await sameObject(replica, there, { file, state, signal });
       if (file.level === 0)
         marker = ours ? moveMarker(replica, marker, file, found.key) : undefined;
       state.removeStaged(file.name);

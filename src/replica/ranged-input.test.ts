@@ -7,7 +7,8 @@ import { type FaultPlan, faultyStore, storeFault } from "../testing/faulty-store
 import { seededRandom } from "../testing/seeded-random.ts";
 import { memoryStore } from "../transports/memory.ts";
 import type { ObjectStore } from "../transports/object-store.ts";
-import { type RangedInput, ReadPool, readRange, shareOut } from "./ranged-input.ts";
+import { readRange } from "./range-reader.ts";
+import { type RangedInput, ReadPool, shareOut } from "./ranged-input.ts";
 import { type LtxFileInfo, Replica } from "./replica.ts";
 
 const base = fakePlatform(1);

@@ -8,13 +8,12 @@
  *
  * @module
  */
-import { PagestreamError, isPagestreamError, throwIfAborted } from "../core/errors.ts";
 import type { Aborter } from "../core/platform.ts";
 import type { LtxInput } from "../ltx/merge.ts";
 import { formatFileName } from "../ltx/file-name.ts";
 import { LTX_HEADER_SIZE, decodeHeader } from "../ltx/header.ts";
-import { StoreError } from "../transports/errors.ts";
 import { DamagedFileError } from "./errors.ts";
+import { readRange } from "./range-reader.ts";
 import type { LtxFileInfo, Replica } from "./replica.ts";
 
 /** Upper bound in bytes of one request. */
@@ -25,93 +24,6 @@ const MIN_AHEAD = 128 * 1024;
 
 /** Windows of one file that may be fetched or held at once: one request's latency hides behind the next. */
 const MAX_AHEAD = 4;
-
-/** Options of {@linkcode readRange}. */
-export interface ReadRangeOptions {
-  readonly offset: number;
-  /** Must lie inside the file. */
-  readonly length: number;
-  /** Gets every chunk in order; it belongs to the callee from then on. */
-  readonly onChunk: (chunk: Uint8Array) => void;
-  readonly signal?: AbortSignal | undefined;
-}
-
-/**
- * Reads a range of a file to its last byte. A transport that fails on the way is resumed at the byte where it
- * stopped, so that no chunk is given twice. A file that is no longer the one listed is a `DamagedFileError`.
- */
-export async function readRange(
-  replica: Replica,
-  file: LtxFileInfo,
-  options: ReadRangeOptions,
-): Promise<void> {
-  const { signal, length } = options;
-  const what = { operation: "read", object: file.key };
-  let done = 0;
-  const attempt = async (): Promise<void> => {
-    if (done === length) return;
-    const result = await replica.store.get(file.key, {
-      offset: options.offset + done,
-      length: length - done,
-      ifMatch: file.etag === "" ? undefined : file.etag,
-      signal,
-    });
-    const reader = result.body.getReader();
-    const cancel = (): void => void reader.cancel().catch(() => undefined);
-    signal?.addEventListener("abort", cancel, { once: true });
-    try {
-      if (result.size !== file.size) throw replaced(file, `it has ${result.size} bytes`);
-      for (;;) {
-        const next = await reader.read();
-        throwIfAborted(signal, what.operation, what.object);
-        if (next.done) break;
-        if (next.value.length === 0) continue;
-        if (next.value.length > length - done) {
-          throw new StoreError({
-            ...what,
-            what: `the store sent more than the ${length} bytes asked for`,
-          });
-        }
-        done += next.value.length;
-        options.onChunk(next.value);
-      }
-    } catch (error) {
-      cancel();
-      throw error instanceof PagestreamError || isPagestreamError(error) ? error : cut(file, done);
-    } finally {
-      signal?.removeEventListener("abort", cancel);
-    }
-    if (done < length) throw cut(file, done);
-  };
-  try {
-    await replica.retry({ ...what, signal }, attempt);
-  } catch (error) {
-    if (isPagestreamError(error, "PRECONDITION_FAILED"))
-      throw replaced(file, "its version tag changed", error);
-    throw error;
-  }
-}
-
-/** A connection that broke. Its own error is left out: it may carry a signed URL. */
-function cut(file: LtxFileInfo, done: number): StoreError {
-  return new StoreError(
-    { operation: "read", object: file.key, what: `the transfer broke off after ${done} bytes` },
-    { retryable: true },
-  );
-}
-
-function replaced(file: LtxFileInfo, what: string, cause?: unknown): DamagedFileError {
-  return new DamagedFileError(
-    {
-      operation: "read",
-      object: file.key,
-      what: `it was replaced after it was listed with ${file.size} bytes: ${what}`,
-      next: "Find out what else writes to this replica, then try again",
-      cause,
-    },
-    { file: file.key },
-  );
-}
 
 /** A part of a file that is fetched by one request. */
 class Segment {

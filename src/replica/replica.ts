@@ -24,7 +24,7 @@ import {
   levelPrefix,
   parseFileKey,
 } from "./layout.ts";
-import { readRange } from "./ranged-input.ts";
+import { readRange } from "./range-reader.ts";
 
 /** An LTX file of a replica, as a listing knows it. */
 export interface LtxFileInfo extends FileSpan {

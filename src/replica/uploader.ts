@@ -8,6 +8,7 @@ import { isPagestreamError, PagestreamError } from "../core/errors.ts";
 import type { Aborter, Platform } from "../core/platform.ts";
 import { sleep } from "../core/retry.ts";
 import { LTX_HEADER_SIZE } from "../ltx/header.ts";
+import { LTX_TRAILER_SIZE } from "../ltx/trailer.ts";
 import { ConflictError } from "./errors.ts";
 import type { LocalState } from "./local-state.ts";
 import type { LtxFileInfo, Replica } from "./replica.ts";
@@ -17,7 +18,6 @@ import { type StagedFile, stagedBody } from "./staged-file.ts";
 const FIRST_PAUSE_MS = 1_000;
 /** Longest pause between two attempts on a dead store. */
 const LONGEST_PAUSE_MS = 60_000;
-const TRAILER_SIZE = 16;
 
 /** Who is told of an uploader's outcomes. */
 export interface UploaderEvents {
@@ -156,7 +156,8 @@ export class Uploader {
   }
 
   async #confirmOurs(there: LtxFileInfo, file: StagedFile, signal: AbortSignal): Promise<void> {
-    if (await sameObject(this.#options.replica, there, file, this.#options.state, signal)) return;
+    const { replica, state } = this.#options;
+    if (await sameObject(replica, there, { file, state, signal })) return;
     throw new ConflictError({
       operation: "upload",
       object: there.key,
@@ -181,19 +182,22 @@ export class Uploader {
 export async function sameObject(
   replica: Replica,
   there: LtxFileInfo,
-  file: StagedFile,
-  state: LocalState,
-  signal?: AbortSignal,
+  staged: {
+    readonly file: StagedFile;
+    readonly state: LocalState;
+    readonly signal?: AbortSignal | undefined;
+  },
 ): Promise<boolean> {
+  const { file, state, signal } = staged;
   if (there.size !== file.size) return false;
-  const tail = file.size - TRAILER_SIZE;
+  const tail = file.size - LTX_TRAILER_SIZE;
   const [head, end] = await Promise.all([
     replica.read(there, { offset: 0, length: LTX_HEADER_SIZE, signal }),
-    replica.read(there, { offset: tail, length: TRAILER_SIZE, signal }),
+    replica.read(there, { offset: tail, length: LTX_TRAILER_SIZE, signal }),
   ]);
   return (
     equalBytes(head, state.readStaged(file.name, 0, LTX_HEADER_SIZE)) &&
-    equalBytes(end, state.readStaged(file.name, tail, TRAILER_SIZE))
+    equalBytes(end, state.readStaged(file.name, tail, LTX_TRAILER_SIZE))
   );
 }
 
