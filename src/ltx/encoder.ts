@@ -41,12 +41,31 @@ export interface LtxSummary {
 }
 
 const CHUNK_SIZE = 256 * 1024;
-/** Small files are the rule, so the first chunk starts small. */
-const FIRST_CHUNK_SIZE = 16 * 1024;
+/** Enough for the files that are the rule, and for any one page. */
+const SCRATCH_SIZE = 96 * 1024;
+const SCRATCH_INDEX_SIZE = 1024;
+/** Encoders that work at the same time; more than these allocate their own. */
+const SPARE_MAX = 2;
 /** Entries of the index are kept encoded, in pieces of this many bytes. */
 const INDEX_CHUNK_SIZE = 64 * 1024;
 /** The longest entry of three minimal varints: 32, 53 and 32 bits. */
 const INDEX_ENTRY_MAX = 18;
+
+/** Memory of small files, used again and again: to allocate it would cost more than to compress a page. */
+interface Scratch {
+  readonly chunk: Uint8Array<ArrayBuffer>;
+  readonly view: DataView;
+  readonly index: Uint8Array<ArrayBuffer>;
+}
+
+const spare: Scratch[] = [];
+
+function borrowScratch(): Scratch {
+  const used = spare.pop();
+  if (used !== undefined) return used;
+  const chunk = new Uint8Array(SCRATCH_SIZE);
+  return { chunk, view: viewOf(chunk), index: new Uint8Array(SCRATCH_INDEX_SIZE) };
+}
 
 /**
  * An LTX file in the making. `output` gets the bytes in order, in chunks that the receiver owns; the encoder never
@@ -55,7 +74,6 @@ const INDEX_ENTRY_MAX = 18;
  */
 export class LtxEncoder {
   readonly #header: LtxHeader;
-  readonly #name: string;
   readonly #output: (chunk: Uint8Array<ArrayBuffer>) => void;
   readonly #chunkSize: number;
   readonly #lock: number;
@@ -64,10 +82,12 @@ export class LtxEncoder {
   /** The checksum of a snapshot that carries one; it costs a second pass over each page. */
   readonly #database: DatabaseChecksum | undefined;
   readonly #indexChunks: Uint8Array[] = [];
-  #index = new Uint8Array(256);
+  /** Given back at the end; lost where the end never comes. */
+  readonly #scratch: Scratch = borrowScratch();
+  #index: Uint8Array<ArrayBuffer> = this.#scratch.index;
   #indexAt = 0;
-  #chunk: Uint8Array<ArrayBuffer>;
-  #view: DataView;
+  #chunk: Uint8Array<ArrayBuffer> = this.#scratch.chunk;
+  #view: DataView = this.#scratch.view;
   #at = 0;
   /** Bytes handed out before the current chunk. */
   #handedOut = 0;
@@ -91,7 +111,6 @@ export class LtxEncoder {
   ) {
     const head = encodeHeader(header);
     this.#header = header;
-    this.#name = formatFileName(header.minTxid, header.maxTxid);
     this.#output = output;
     this.#chunkSize = options.chunkSize ?? CHUNK_SIZE;
     this.#lock = lockPage(header.pageSize);
@@ -105,8 +124,6 @@ export class LtxEncoder {
     const snapshot = isSnapshot(header);
     this.#database = snapshot && !hasNoChecksum(header) ? new DatabaseChecksum() : undefined;
     this.#required = snapshot ? 1 : this.#after(options.previousCommit ?? Infinity);
-    this.#chunk = new Uint8Array(Math.max(FIRST_CHUNK_SIZE, this.#frameMax));
-    this.#view = viewOf(this.#chunk);
     this.#chunk.set(head);
     this.#at = head.length;
     this.#crc.update(head);
@@ -157,22 +174,23 @@ export class LtxEncoder {
     const postApply = this.#postApply(options.postApplyChecksum);
     const indexLength =
       this.#indexChunks.reduce((sum, chunk) => sum + chunk.length, this.#indexAt) + 1;
-    this.#copy(new Uint8Array(PAGE_HEADER_SIZE));
+    this.#copy(END_MARKER);
     for (const chunk of this.#indexChunks) this.#copy(chunk);
     this.#copy(this.#index.subarray(0, this.#indexAt));
-    const tail = new Uint8Array(1 + INDEX_LENGTH_SIZE + LTX_TRAILER_SIZE);
-    const view = viewOf(tail);
-    view.setBigUint64(1, BigInt(indexLength));
-    view.setBigUint64(1 + INDEX_LENGTH_SIZE, postApply);
+    this.#makeRoom(TAIL_SIZE);
+    const tail = this.#chunk.subarray(this.#at, this.#at + TAIL_SIZE);
+    tail[0] = 0;
+    this.#view.setUint32(this.#at + 1, Math.floor(indexLength / 0x1_0000_0000));
+    this.#view.setUint32(this.#at + 5, indexLength >>> 0);
+    this.#view.setBigUint64(this.#at + 1 + INDEX_LENGTH_SIZE, postApply);
     this.#crc.update(tail.subarray(0, -8));
     const fileChecksum = flaggedChecksum(this.#crc);
-    view.setBigUint64(tail.length - 8, fileChecksum);
-    this.#makeRoom(tail.length);
-    this.#chunk.set(tail, this.#at);
-    this.#at += tail.length;
+    this.#view.setBigUint64(this.#at + TAIL_SIZE - 8, fileChecksum);
+    this.#at += TAIL_SIZE;
     const size = this.#handedOut + this.#at;
     this.#handOut();
     this.#summary = { header: this.#header, size, pageCount: this.#pageCount, fileChecksum };
+    if (spare.length < SPARE_MAX) spare.push(this.#scratch);
     return this.#summary;
   }
 
@@ -227,7 +245,7 @@ export class LtxEncoder {
   }
 
   #growIndex(): void {
-    this.#indexChunks.push(this.#index.subarray(0, this.#indexAt));
+    this.#indexChunks.push(this.#index.slice(0, this.#indexAt));
     this.#index = new Uint8Array(Math.min(INDEX_CHUNK_SIZE, this.#index.length * 4));
     this.#indexAt = 0;
   }
@@ -265,9 +283,7 @@ export class LtxEncoder {
     if (this.#at + length <= this.#chunk.length) return;
     if (this.#at > 0 && this.#at + length > this.#chunkSize) this.#handOut();
     if (this.#at + length <= this.#chunk.length) return;
-    // The first chunk grows by doubling, since most files are small; later ones have their full size at once.
-    const size = this.#handedOut === 0 ? this.#chunk.length * 2 : this.#chunkSize;
-    const larger = new Uint8Array(Math.max(Math.min(size, this.#chunkSize), this.#at + length));
+    const larger = new Uint8Array(Math.max(this.#chunkSize, this.#at + length));
     larger.set(this.#chunk.subarray(0, this.#at));
     this.#chunk = larger;
     this.#view = viewOf(larger);
@@ -281,9 +297,10 @@ export class LtxEncoder {
     this.#at = 0;
     this.#chunk = EMPTY;
     this.#view = viewOf(EMPTY);
-    // A view would keep the whole buffer alive: worth it only where most of it is used.
+    // The scratch is used again, and a view would keep a whole buffer alive: worth it only where most of it is used.
+    const isMostlyUsed = chunk !== this.#scratch.chunk && length * 2 > chunk.length;
     this.#broken = true;
-    this.#output(length * 2 > chunk.length ? chunk.subarray(0, length) : chunk.slice(0, length));
+    this.#output(isMostlyUsed ? chunk.subarray(0, length) : chunk.slice(0, length));
     this.#broken = false;
   }
 
@@ -297,11 +314,15 @@ export class LtxEncoder {
   }
 
   #refusal(what: string, next?: string): LtxEncodeError {
-    return new LtxEncodeError({ name: this.#name, what, next });
+    const { minTxid, maxTxid } = this.#header;
+    return new LtxEncodeError({ name: formatFileName(minTxid, maxTxid), what, next });
   }
 }
 
 const EMPTY = new Uint8Array(0);
+const END_MARKER = new Uint8Array(PAGE_HEADER_SIZE);
+/** The index's terminator and length, and the trailer. */
+const TAIL_SIZE = 1 + INDEX_LENGTH_SIZE + LTX_TRAILER_SIZE;
 
 /**
  * Encodes a whole file in memory.
