@@ -11,6 +11,12 @@ interface AbortSignal {
 interface ReadableStream<R = unknown> {
   readonly locked: boolean;
   getReader(): ReadableStreamDefaultReader<R>;
+  getReader(options: { mode: "byob" }): {
+    read(
+      view: Uint8Array<ArrayBuffer>,
+    ): Promise<{ done: boolean; value?: Uint8Array<ArrayBuffer> | undefined }>;
+    cancel(reason?: unknown): Promise<void>;
+  };
   cancel(reason?: unknown): Promise<void>;
 }
 

@@ -218,50 +218,48 @@ interface BodyRange {
   readonly signal: AbortSignal | undefined;
 }
 
-/** Reads on demand and closes the handle at the end, on cancellation and on failure. */
+/**
+ * Reads on demand and closes the handle at the end, on cancellation and on failure. A stream of bytes: who brings memory
+ * of his own gets it filled.
+ */
 function bodyOf(handle: FileHandle, range: BodyRange): ReadableStream<Uint8Array> {
   const { end, key, signal } = range;
   let offset = range.start;
-  return new ReadableStream<Uint8Array>(
-    {
-      async pull(controller) {
-        try {
-          throwIfAborted(signal, "read", key);
-          if (offset < end) {
-            const chunk = await readExactly(
-              handle,
-              offset,
-              Math.min(CHUNK_SIZE, end - offset),
-              key,
-            );
-            offset += chunk.length;
-            controller.enqueue(chunk);
-          }
-          if (offset === end) {
-            await handle.close();
-            controller.close();
-          }
-        } catch (error) {
-          await handle.close().catch(() => undefined);
-          throw storeError(error, "read", key);
-        }
-      },
-      cancel: () => handle.close(),
+  return new ReadableStream({
+    type: "bytes",
+    async start(controller) {
+      if (offset === end) controller.close();
     },
-    // Nothing is read before it is asked for.
-    { highWaterMark: 0 },
-  );
+    async pull(controller) {
+      try {
+        throwIfAborted(signal, "read", key);
+        const request = controller.byobRequest;
+        const view = request?.view as Uint8Array<ArrayBuffer> | null | undefined;
+        const room = Math.min(view?.length ?? CHUNK_SIZE, end - offset);
+        const bytes = view?.subarray(0, room) ?? new Uint8Array(room);
+        await readExactly(handle, bytes, { offset, key });
+        offset += room;
+        if (offset === end) await handle.close();
+        if (request === null) controller.enqueue(bytes);
+        else request.respond(room);
+        if (offset === end) controller.close();
+      } catch (error) {
+        await handle.close().catch(() => undefined);
+        throw storeError(error, "read", key);
+      }
+    },
+    cancel: () => handle.close(),
+  });
 }
 
 async function readExactly(
   handle: FileHandle,
-  offset: number,
-  length: number,
-  key: string,
-): Promise<Uint8Array<ArrayBuffer>> {
-  const bytes = new Uint8Array(length);
-  for (let done = 0; done < length;) {
-    const { bytesRead } = await handle.read(bytes, done, length - done, offset + done);
+  bytes: Uint8Array,
+  from: { readonly offset: number; readonly key: string },
+): Promise<void> {
+  const { offset, key } = from;
+  for (let done = 0; done < bytes.length;) {
+    const { bytesRead } = await handle.read(bytes, done, bytes.length - done, offset + done);
     if (bytesRead === 0) {
       throw new StoreError({
         operation: "read",
@@ -272,5 +270,4 @@ async function readExactly(
     }
     done += bytesRead;
   }
-  return bytes;
 }

@@ -6,6 +6,7 @@
 import { PagestreamError, isPagestreamError, throwIfAborted } from "../core/errors.ts";
 import { StoreError } from "../transports/errors.ts";
 import type { ObjectInfo, ObjectStore } from "../transports/object-store.ts";
+import { type Buffers, chunkReader } from "./chunk-reader.ts";
 import { DamagedFileError } from "./errors.ts";
 
 /** A file as a listing told of it. */
@@ -29,8 +30,10 @@ export interface ReadRangeOptions {
   readonly offset: number;
   /** Must lie inside the file. */
   readonly length: number;
-  /** Gets every chunk in order; it belongs to the callee from then on. */
-  readonly onChunk: (chunk: Uint8Array) => void;
+  /** Gets every chunk in order; it belongs to the callee from then on. `isBuffer` says that it is one of `buffers`. */
+  readonly onChunk: (chunk: Uint8Array, isBuffer: boolean) => void;
+  /** Memory to read into, where the store's bodies take it. */
+  readonly buffers?: Buffers | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -43,7 +46,7 @@ export async function readRange(
   file: ListedFile,
   options: ReadRangeOptions,
 ): Promise<void> {
-  const { signal, length } = options;
+  const { signal, length, buffers } = options;
   const what = { operation: "read", object: file.key };
   let done = 0;
   const attempt = async (): Promise<void> => {
@@ -54,24 +57,24 @@ export async function readRange(
       ifMatch: file.etag === "" ? undefined : file.etag,
       signal,
     });
-    const reader = result.body.getReader();
+    const reader = chunkReader(result.body, buffers);
     const cancel = (): void => void reader.cancel().catch(() => undefined);
     signal?.addEventListener("abort", cancel, { once: true });
     try {
       if (result.size !== file.size) throw replaced(file, `it has ${result.size} bytes`);
       for (;;) {
-        const next = await reader.read();
+        const chunk = await reader.read(length - done);
         throwIfAborted(signal, what.operation, what.object);
-        if (next.done) break;
-        if (next.value.length === 0) continue;
-        if (next.value.length > length - done) {
+        if (chunk === undefined) break;
+        if (chunk.length === 0) continue;
+        if (chunk.length > length - done) {
           throw new StoreError({
             ...what,
             what: `the store sent more than the ${length} bytes asked for`,
           });
         }
-        done += next.value.length;
-        options.onChunk(next.value);
+        done += chunk.length;
+        options.onChunk(chunk, reader.fillsBuffers && chunk.length === buffers?.size);
       }
     } catch (error) {
       cancel();

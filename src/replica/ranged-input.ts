@@ -12,6 +12,7 @@ import type { Aborter } from "../core/platform.ts";
 import type { LtxInput } from "../ltx/merge.ts";
 import { formatFileName } from "../ltx/file-name.ts";
 import { LTX_HEADER_SIZE, decodeHeader } from "../ltx/header.ts";
+import type { Buffers } from "./chunk-reader.ts";
 import { DamagedFileError } from "./errors.ts";
 import { readRange } from "./range-reader.ts";
 import type { LtxFileInfo, Replica } from "./replica.ts";
@@ -25,11 +26,16 @@ const MIN_AHEAD = 128 * 1024;
 /** Windows of one file that may be fetched or held at once: one request's latency hides behind the next. */
 const MAX_AHEAD = 4;
 
+/** Bytes of a buffer that is used again and again. */
+const BUFFER_SIZE = 1024 * 1024;
+
 /** A part of a file that is fetched by one request. */
 class Segment {
   readonly offset: number;
   readonly length: number;
   readonly chunks: Uint8Array[] = [];
+  /** Those of the chunks that go back to the pool. */
+  readonly buffers: Set<Uint8Array> = new Set();
   started = false;
   done = false;
   error: unknown;
@@ -58,6 +64,8 @@ export class RangedInput implements LtxInput {
   #planned = 0;
   #next = 0;
   #segments: Segment[] = [];
+  /** The buffer handed out last. */
+  #lent: Uint8Array | undefined;
 
   constructor(pool: ReadPool, file: LtxFileInfo, share: number) {
     this.name = file.key;
@@ -73,6 +81,10 @@ export class RangedInput implements LtxInput {
 
   /** The next bytes of the file, undefined after the last; a promise only where they have not arrived yet. */
   read(): Uint8Array | undefined | Promise<Uint8Array | undefined> {
+    if (this.#lent !== undefined) {
+      this.#pool.giveBack(this.#lent);
+      this.#lent = undefined;
+    }
     for (;;) {
       const segment = this.#segments[0];
       if (segment === undefined) return undefined;
@@ -80,6 +92,7 @@ export class RangedInput implements LtxInput {
       if (chunk !== undefined) {
         // The pool must not hold what the reader has had.
         segment.chunks[this.#next++] = EMPTY;
+        if (segment.buffers.delete(chunk)) this.#lent = chunk;
         this.#checkName(chunk);
         this.#pool.consumed(this, chunk.length);
         return chunk;
@@ -95,6 +108,7 @@ export class RangedInput implements LtxInput {
   /** Forgets what was read ahead. */
   close(): void {
     this.#segments = [];
+    this.#lent = undefined;
     this.#planned = this.file.size;
   }
 
@@ -156,6 +170,10 @@ export class ReadPool {
   readonly #aborter: Aborter;
   readonly #signal: AbortSignal | undefined;
   readonly #onAbort = (): void => this.#aborter.abort(this.#signal?.reason);
+  /** Buffers that nobody uses: never more than were in use at once. */
+  readonly #spare: Uint8Array<ArrayBuffer>[] = [];
+  /** Only for local stores: pieces from a network are smaller, and copying them together would be lost time. */
+  readonly #buffers: Buffers | undefined;
   /** Requests not begun, in the order of the files. */
   readonly #queue: Request[] = [];
   #queueHead = 0;
@@ -169,6 +187,12 @@ export class ReadPool {
     this.#replica = replica;
     this.#concurrency = options.concurrency ?? 16;
     this.#aborter = replica.platform.newAborter();
+    if (replica.store.local === true) {
+      this.#buffers = {
+        size: BUFFER_SIZE,
+        take: () => this.#spare.pop() ?? new Uint8Array(BUFFER_SIZE),
+      };
+    }
     this.#signal = options.signal;
     if (this.#signal?.aborted) this.#onAbort();
     this.#signal?.addEventListener("abort", this.#onAbort, { once: true });
@@ -201,6 +225,11 @@ export class ReadPool {
   consumed(input: RangedInput, length: number): void {
     this.#consumedBytes += length;
     this.#current = input.name;
+  }
+
+  /** Takes a buffer back whose bytes nobody needs any more. */
+  giveBack(buffer: Uint8Array): void {
+    this.#spare.push(buffer as Uint8Array<ArrayBuffer>);
   }
 
   /** Fetches a segment when its turn comes. */
@@ -242,8 +271,10 @@ export class ReadPool {
       offset: segment.offset,
       length: segment.length,
       signal: this.#aborter.signal,
-      onChunk(chunk) {
+      buffers: this.#buffers,
+      onChunk(chunk, isBuffer) {
         segment.chunks.push(chunk);
+        if (isBuffer) segment.buffers.add(chunk);
         segment.wake?.();
       },
     }).then(() => settle(), settle);
