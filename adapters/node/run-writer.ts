@@ -1,5 +1,5 @@
 /**
- * Gathers the writes of a restore into large runs and lets them go on while the caller decodes the next pages.
+ * Gathers small writes of a restore into large runs and lets them go on while the caller decodes the next pages.
  *
  * @module
  */
@@ -29,12 +29,16 @@ export class RunWriter {
   }
 
   /**
-   * Copies `bytes`, to be written at `offset`. Returns a promise only when it has to wait for earlier writes; the array
-   * belongs to the caller again when the call, or that promise, has ended.
+   * Writes `bytes` at `offset`: a whole run from where it is, less as a copy. Returns a promise only for a whole run or
+   * when it has to wait for earlier writes; the array belongs to the caller again when the call, or that promise, has
+   * ended.
    */
   write(offset: number, bytes: Uint8Array): void | Promise<void> {
     this.#check();
     if (this.#current !== undefined && this.#offset + this.#fill !== offset) this.#submit();
+    if (this.#current === undefined && bytes.length >= RUN_SIZE) {
+      return this.#writeThrough(offset, bytes);
+    }
     const taken = this.#take(offset, bytes);
     if (taken < bytes.length) return this.#writeRest(offset + taken, bytes.subarray(taken));
   }
@@ -49,6 +53,18 @@ export class RunWriter {
   /** Resolves when no write is under way, whether or not they went well. */
   async settle(): Promise<void> {
     await Promise.all(this.#underway);
+  }
+
+  /** Writes the caller's own memory, which it does not touch until then. */
+  #writeThrough(offset: number, bytes: Uint8Array): Promise<void> {
+    const write = this.#writeRun(bytes, bytes.length, offset);
+    const settled = write
+      .catch((error: unknown) => {
+        this.#failure ??= { error };
+      })
+      .finally(() => this.#underway.delete(settled));
+    this.#underway.add(settled);
+    return write;
   }
 
   async #writeRest(offset: number, bytes: Uint8Array): Promise<void> {
