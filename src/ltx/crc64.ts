@@ -110,6 +110,16 @@ export class Crc64 {
     this.#lo = ~lo;
   }
 
+  /** Adds one byte. */
+  updateU8(value: number): void {
+    const lo = ~this.#lo;
+    const hi = ~this.#hi;
+    let fold = (lo ^ value) << 24;
+    fold ^= fold >>> 1;
+    this.#lo = ~((lo >>> 8) | (hi << 24));
+    this.#hi = ~((hi >>> 8) ^ fold ^ (fold >>> 3));
+  }
+
   /** Adds the two bytes of a big-endian u16. */
   updateU16(value: number): void {
     let hi = ~this.#hi;

@@ -340,7 +340,7 @@ export class LtxDecoder {
       if (byte >= 0x80) continue;
       if (value > Number.MAX_SAFE_INTEGER)
         this.#fail("index", input.offset, "a number is beyond 2^53");
-      this.#crc.update(input.bytes.subarray(input.at, input.at + i + 1));
+      for (let k = 0; k <= i; k++) this.#crc.updateU8(input.bytes[input.at + k]!);
       input.skip(i + 1);
       return value;
     }
