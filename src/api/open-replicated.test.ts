@@ -133,6 +133,21 @@ describe("openReplicated()", () => {
     await (await open({ files, replica: memoryStore() })).close();
   });
 
+  test("refuses a database that is marked WAL, and says what to do", async () => {
+    const files = memorySyncFiles();
+    files.makeDirectory("/data");
+    const replica = memoryStore();
+    const app = await open({ files, replica });
+    app.db.exec("CREATE TABLE note(body)");
+    await app.close();
+    const marked = fileBytes(files).slice();
+    marked[18] = marked[19] = 2;
+    files.place(PATH, marked);
+    const opening = open({ files, replica });
+    await expect(opening).rejects.toMatchObject({ code: "UNSUPPORTED" });
+    await expect(opening).rejects.toThrow(/journal/);
+  });
+
   test("leaves nothing open behind when the replica cannot be read", async () => {
     const files = memorySyncFiles();
     files.makeDirectory("/data");

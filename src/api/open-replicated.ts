@@ -74,7 +74,7 @@ export async function openReplicated<S extends Sqlite3>(
   const base = baseOf(sqlite3, files);
   const path = files?.fullPath(options.path) ?? options.path;
   const restored = await restoreMissing(base, path, options);
-  const db = new sqlite3.oo1.DB(path, "c", base.capture.name);
+  const db = openCaptured(sqlite3, path, base.capture);
   let state: LocalState | undefined;
   try {
     const isNew = db.selectValue("PRAGMA page_count") === 0;
@@ -119,6 +119,20 @@ class OpenDatabase<S extends Sqlite3> implements ReplicatedDatabase<S> {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+}
+
+/** Opens a database through the capture; what the VFS refused is told in full, where SQLite has only a result code. */
+function openCaptured(
+  sqlite3: Sqlite3,
+  path: string,
+  capture: CaptureVfs,
+): InstanceType<Sqlite3["oo1"]["DB"]> {
+  const { lastRefusal } = capture;
+  try {
+    return new sqlite3.oo1.DB(path, "c", capture.name);
+  } catch (error) {
+    throw capture.lastRefusal === lastRefusal ? error : capture.lastRefusal;
   }
 }
 
