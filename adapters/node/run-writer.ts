@@ -11,6 +11,9 @@ const RUN_SIZE = 1 << 20;
 /** Runs that may be under way at once. */
 const RUNS = 4;
 
+/** Bytes after which the disk is set to work, so that the sync at the end finds little left to do. */
+const SYNC_BYTES = 32 << 20;
+
 /** Writes to one file. Calls must not overlap. */
 export class RunWriter {
   readonly #handle: FileHandle;
@@ -21,6 +24,9 @@ export class RunWriter {
   /** Where the current run begins in the file. */
   #offset = 0;
   readonly #underway = new Set<Promise<void>>();
+  /** Bytes written since the last sync began. */
+  #unsynced = 0;
+  #syncing = false;
   /** The first failure: it belongs to whichever call comes next. */
   #failure: { readonly error: unknown } | undefined;
 
@@ -52,18 +58,14 @@ export class RunWriter {
 
   /** Resolves when no write is under way, whether or not they went well. */
   async settle(): Promise<void> {
-    await Promise.all(this.#underway);
+    // The end of a write may have begun a sync.
+    while (this.#underway.size > 0) await Promise.all(this.#underway);
   }
 
   /** Writes the caller's own memory, which it does not touch until then. */
   #writeThrough(offset: number, bytes: Uint8Array): Promise<void> {
     const write = this.#writeRun(bytes, bytes.length, offset);
-    const settled = write
-      .catch((error: unknown) => {
-        this.#failure ??= { error };
-      })
-      .finally(() => this.#underway.delete(settled));
-    this.#underway.add(settled);
+    this.#track(write);
     return write;
   }
 
@@ -105,15 +107,21 @@ export class RunWriter {
     const buffer = this.#current;
     if (buffer === undefined) return;
     this.#current = undefined;
-    const write = this.#writeRun(buffer, this.#fill, this.#offset)
-      .catch((error: unknown) => {
-        this.#failure ??= { error };
-      })
-      .finally(() => {
-        this.#free.push(buffer);
-        this.#underway.delete(write);
-      });
-    this.#underway.add(write);
+    const write = this.#writeRun(buffer, this.#fill, this.#offset);
+    this.#track(write.finally(() => this.#free.push(buffer)));
+  }
+
+  /** Counts a call as under way until it ends. Its failure is kept: a later sync would not report it again. */
+  #track(call: Promise<unknown>): void {
+    const settled = call
+      .then(
+        () => undefined,
+        (error: unknown) => {
+          this.#failure ??= { error };
+        },
+      )
+      .finally(() => this.#underway.delete(settled));
+    this.#underway.add(settled);
   }
 
   async #writeRun(buffer: Uint8Array, length: number, offset: number): Promise<void> {
@@ -122,6 +130,11 @@ export class RunWriter {
       const { bytesWritten } = await this.#handle.write(buffer, done, left, offset + done);
       done += bytesWritten;
     }
+    this.#unsynced += length;
+    if (this.#unsynced < SYNC_BYTES || this.#syncing) return;
+    this.#unsynced = 0;
+    this.#syncing = true;
+    this.#track(this.#handle.datasync().finally(() => (this.#syncing = false)));
   }
 
   #check(): void {
