@@ -20,7 +20,10 @@ const DIGITS_PER_LINE = 92;
 /** The text of the generated file, formatted as the repository is. */
 export async function generate() {
   const wabt = await initWabt();
-  const module = wabt.parseWat("page-kernel.wat", readFileSync(source, "utf8"), { simd: true });
+  const module = wabt.parseWat("page-kernel.wat", readFileSync(source, "utf8"), {
+    simd: true,
+    bulk_memory: true,
+  });
   try {
     module.validate();
     const { buffer } = module.toBinary({});

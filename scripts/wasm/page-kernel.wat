@@ -1,15 +1,19 @@
-;; Decodes the LZ4 block of one page and takes the page into a running CRC-64/GO-ISO.
+;; Pages to LZ4 blocks and back, and into a running CRC-64/GO-ISO.
 ;;
-;; The caller copies the block to BLOCK, calls `decode`, and finds the page at PAGE and the checksum at 0. Copies run in
+;; To decode, the caller copies the block to BLOCK, calls `decode`, and finds the page at PAGE and the checksum at 0. Copies run in
 ;; steps of 16 bytes and may go up to 15 bytes past their end: behind block and page lie bytes that nobody else uses, so
 ;; only lengths are checked, never steps. Whatever a copy wrote too much is overwritten or lies past the page's end.
+;;
+;; To encode, it copies the page to PAGE, calls `compress` and finds the block at BLOCK; then `checksum` takes the page, which
+;; is still there, into the checksum. The block is, byte for byte, the one that src/ltx/lz4-block.ts makes.
 ;;
 ;;        0  i64  the checksum, in and out
 ;;     1024  BLOCK: up to 65809 bytes, what a page of 64 KiB can take at most, and room to read on
 ;;    69632  PAGE: up to 65536 bytes, and room to write on
+;;   139264  TABLE: of the compressor, 16-bit positions by hash
 ;;   196608  end of memory
 ;;
-;; The result is the number of bytes decoded, or -1 for a sequence that is cut off, a distance of 0 or to before the page,
+;; The result of `decode` is the number of bytes decoded, or -1 for a sequence that is cut off, a distance of 0 or to before the page,
 ;; or more bytes than the page holds. Only when it is the size of the page has the checksum gone on.
 (module
   (memory (export "memory") 3 3)
@@ -45,7 +49,7 @@
       (v128.xor (local.get $over) (i64x2.shr_u (local.get $over) (i32.const 3)))))
 
   ;; The checksum of $size bytes, a multiple of 32, that begin at PAGE: four interleaved streams of 64-bit words.
-  (func $checksum (param $size i32)
+  (func $checksum (export "checksum") (param $size i32)
     (local $at i32)
     (local $end i32)
     (local $v v128)
@@ -178,4 +182,171 @@
         (br $sequence)))
     (local.set $out (i32.sub (local.get $out) (i32.const 69632)))
     (if (i32.eq (local.get $out) (local.get $size)) (then (call $checksum (local.get $size))))
-    (local.get $out)))
+    (local.get $out))
+
+  ;; The bytes of 255 and the last one that lengthen a count of 15; returns the place behind them.
+  (func $putLength (param $out i32) (param $rest i32) (result i32)
+    (block $done
+      (loop $next
+        (br_if $done (i32.lt_u (local.get $rest) (i32.const 255)))
+        (i32.store8 (local.get $out) (i32.const 255))
+        (local.set $out (i32.add (local.get $out) (i32.const 1)))
+        (local.set $rest (i32.sub (local.get $rest) (i32.const 255)))
+        (br $next)))
+    (i32.store8 (local.get $out) (local.get $rest))
+    (i32.add (local.get $out) (i32.const 1)))
+
+  ;; Copies literals from the page, in steps of 16 bytes; returns the place behind them.
+  (func $putLiterals (param $out i32) (param $from i32) (param $count i32) (result i32)
+    (local $end i32)
+    (local.set $end (i32.add (local.get $out) (local.get $count)))
+    (loop $copy
+      (v128.store (local.get $out) (v128.load offset=69632 (local.get $from)))
+      (local.set $from (i32.add (local.get $from) (i32.const 16)))
+      (local.set $out (i32.add (local.get $out) (i32.const 16)))
+      (br_if $copy (i32.lt_u (local.get $out) (local.get $end))))
+    (local.get $end))
+
+  ;; Positions count from the start of the page. $size is a page size, so there is room for a match.
+  (func (export "compress") (param $size i32) (result i32)
+    (local $shift i32)       ;; larger pages pay for a larger table
+    (local $lastStart i32)   ;; no match starts after this
+    (local $matchLimit i32)  ;; nor reaches beyond this
+    (local $at i32)
+    (local $anchor i32)      ;; first byte not in the block yet
+    (local $out i32)
+    (local $sequence i32)    ;; the four bytes at $at
+    (local $misses i32)
+    (local $slot i32)
+    (local $candidate i32)
+    (local $end i32)         ;; of the match, and of what it repeats
+    (local $other i32)
+    (local $difference i64)
+    (local $token i32)
+    (local $high i32)
+    (local $low i32)
+    (local.set $shift
+      (select (i32.const 18) (i32.const 20) (i32.gt_u (local.get $size) (i32.const 8192))))
+    (memory.fill
+      (i32.const 139264)
+      (i32.const 0)
+      (i32.shl (i32.const 1) (i32.sub (i32.const 33) (local.get $shift))))
+    (local.set $lastStart (i32.sub (local.get $size) (i32.const 12)))
+    (local.set $matchLimit (i32.sub (local.get $size) (i32.const 5)))
+    (local.set $at (i32.const 1))
+    (local.set $out (i32.const 1024))
+    (local.set $sequence (i32.load offset=69632 (i32.const 1)))
+    (block $tail
+      (loop $search
+        ;; Find four equal bytes; steps grow while nothing is found, so incompressible input costs little.
+        (local.set $misses (i32.const 64))
+        (block $found
+          (loop $probe
+            (local.set $slot
+              (i32.shl
+                (i32.shr_u
+                  (i32.mul (local.get $sequence) (i32.const 0x9e3779b1))
+                  (local.get $shift))
+                (i32.const 1)))
+            (local.set $candidate (i32.load16_u offset=139264 (local.get $slot)))
+            (i32.store16 offset=139264 (local.get $slot) (local.get $at))
+            (br_if $found
+              (i32.and
+                (i32.eq (i32.load offset=69632 (local.get $candidate)) (local.get $sequence))
+                (i32.lt_u (local.get $candidate) (local.get $at))))
+            (local.set $at (i32.add (local.get $at) (i32.shr_u (local.get $misses) (i32.const 6))))
+            (local.set $misses (i32.add (local.get $misses) (i32.const 1)))
+            (br_if $tail (i32.gt_u (local.get $at) (local.get $lastStart)))
+            (local.set $sequence (i32.load offset=69632 (local.get $at)))
+            (br $probe)))
+        (local.set $end (i32.add (local.get $at) (i32.const 4)))
+        (local.set $other (i32.add (local.get $candidate) (i32.const 4)))
+        ;; Extend backwards.
+        (block $begins
+          (loop $back
+            (br_if $begins (i32.le_u (local.get $at) (local.get $anchor)))
+            (br_if $begins (i32.eqz (local.get $candidate)))
+            (br_if $begins
+              (i32.ne
+                (i32.load8_u offset=69631 (local.get $at))
+                (i32.load8_u offset=69631 (local.get $candidate))))
+            (local.set $at (i32.sub (local.get $at) (i32.const 1)))
+            (local.set $candidate (i32.sub (local.get $candidate) (i32.const 1)))
+            (br $back)))
+        ;; Extend forwards, eight bytes at a time; the lowest differing byte of the xor ends the match.
+        (block $ends
+          (loop $eight
+            (if (i32.le_u (local.get $end) (i32.sub (local.get $matchLimit) (i32.const 8)))
+              (then
+                (local.set $difference
+                  (i64.xor
+                    (i64.load offset=69632 (local.get $end))
+                    (i64.load offset=69632 (local.get $other))))
+                (if (i64.ne (local.get $difference) (i64.const 0))
+                  (then
+                    (local.set $end
+                      (i32.add
+                        (local.get $end)
+                        (i32.wrap_i64 (i64.shr_u (i64.ctz (local.get $difference)) (i64.const 3)))))
+                    (br $ends)))
+                (local.set $end (i32.add (local.get $end) (i32.const 8)))
+                (local.set $other (i32.add (local.get $other) (i32.const 8)))
+                (br $eight))))
+          (loop $one
+            (br_if $ends (i32.ge_u (local.get $end) (local.get $matchLimit)))
+            (br_if $ends
+              (i32.ne
+                (i32.load8_u offset=69632 (local.get $end))
+                (i32.load8_u offset=69632 (local.get $other))))
+            (local.set $end (i32.add (local.get $end) (i32.const 1)))
+            (local.set $other (i32.add (local.get $other) (i32.const 1)))
+            (br $one)))
+        ;; The sequence: token, literals, distance.
+        (local.set $token (local.get $out))
+        (local.set $out (i32.add (local.get $out) (i32.const 1)))
+        (local.set $high (i32.sub (local.get $at) (local.get $anchor)))
+        (local.set $low (local.get $high))
+        (if (i32.ge_u (local.get $high) (i32.const 15))
+          (then
+            (local.set $out
+              (call $putLength (local.get $out) (i32.sub (local.get $high) (i32.const 15))))
+            (local.set $high (i32.const 15))))
+        (local.set $out (call $putLiterals (local.get $out) (local.get $anchor) (local.get $low)))
+        (i32.store16 (local.get $out) (i32.sub (local.get $at) (local.get $candidate)))
+        (local.set $out (i32.add (local.get $out) (i32.const 2)))
+        (local.set $low (i32.sub (i32.sub (local.get $end) (local.get $at)) (i32.const 4)))
+        (if (i32.ge_u (local.get $low) (i32.const 15))
+          (then
+            (local.set $out
+              (call $putLength (local.get $out) (i32.sub (local.get $low) (i32.const 15))))
+            (local.set $low (i32.const 15))))
+        (i32.store8
+          (local.get $token)
+          (i32.or (i32.shl (local.get $high) (i32.const 4)) (local.get $low)))
+        (local.set $at (local.get $end))
+        (local.set $anchor (local.get $end))
+        (br_if $tail (i32.gt_u (local.get $at) (local.get $lastStart)))
+        (i32.store16 offset=139264
+          (i32.shl
+            (i32.shr_u
+              (i32.mul (i32.load offset=69630 (local.get $at)) (i32.const 0x9e3779b1))
+              (local.get $shift))
+            (i32.const 1))
+          (i32.sub (local.get $at) (i32.const 2)))
+        (local.set $sequence (i32.load offset=69632 (local.get $at)))
+        (br $search)))
+    ;; The last sequence has literals only.
+    (local.set $low (i32.sub (local.get $size) (local.get $anchor)))
+    (if (i32.ge_u (local.get $low) (i32.const 15))
+      (then
+        (i32.store8 (local.get $out) (i32.const 0xf0))
+        (local.set $out
+          (call $putLength
+            (i32.add (local.get $out) (i32.const 1))
+            (i32.sub (local.get $low) (i32.const 15)))))
+      (else
+        (i32.store8 (local.get $out) (i32.shl (local.get $low) (i32.const 4)))
+        (local.set $out (i32.add (local.get $out) (i32.const 1)))))
+    (i32.sub
+      (call $putLiterals (local.get $out) (local.get $anchor) (local.get $low))
+      (i32.const 1024))))

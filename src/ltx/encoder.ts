@@ -11,10 +11,11 @@ import { Crc64 } from "./crc64.ts";
 import { LtxEncodeError } from "./errors.ts";
 import { formatFileName } from "./file-name.ts";
 import { encodeHeader, hasNoChecksum, isSnapshot, type LtxHeader } from "./header.ts";
-import { lz4Compress, lz4CompressBound } from "./lz4-block.ts";
+import { lz4CompressBound } from "./lz4-block.ts";
 import { BLOCK_HEADER_SIZE, PAGE_BLOCK, PAGE_HEADER_SIZE } from "./page-frame.ts";
 import { INDEX_LENGTH_SIZE, putVarint } from "./page-index.ts";
 import { LTX_TRAILER_SIZE } from "./trailer.ts";
+import { type PageKernel, pageKernel } from "./wasm-kernel.ts";
 
 /** Options of {@linkcode LtxEncoder}. */
 export interface LtxEncoderOptions {
@@ -79,6 +80,7 @@ export class LtxEncoder {
   readonly #lock: number;
   readonly #frameMax: number;
   readonly #crc = new Crc64();
+  readonly #kernel: PageKernel = pageKernel();
   /** The checksum of a snapshot that carries one; it costs a second pass over each page. */
   readonly #database: DatabaseChecksum | undefined;
   readonly #indexChunks: Uint8Array[] = [];
@@ -138,7 +140,10 @@ export class LtxEncoder {
     this.#check(pgno, data);
     this.#makeRoom(this.#frameMax);
     const start = this.#at + BLOCK_HEADER_SIZE;
-    const length = lz4Compress(data, this.#chunk.subarray(start, this.#at + this.#frameMax));
+    const block = this.#chunk.subarray(start, this.#at + this.#frameMax);
+    const length = this.#kernel.compressPage(data, block);
+    this.#begin(pgno, length);
+    this.#kernel.addCompressed(data, this.#crc);
     this.#append(pgno, data, length);
   }
 
@@ -157,6 +162,8 @@ export class LtxEncoder {
     }
     this.#makeRoom(BLOCK_HEADER_SIZE + payload.length);
     this.#chunk.set(payload, this.#at + BLOCK_HEADER_SIZE);
+    this.#begin(pgno, payload.length);
+    this.#crc.update(data);
     this.#append(pgno, data, payload.length);
   }
 
@@ -216,16 +223,19 @@ export class LtxEncoder {
     if (this.#broken) throw this.#refusal("its output failed before", "Begin the file again");
   }
 
-  /** Completes a frame whose payload of `length` bytes stands in its place in the chunk. */
-  #append(pgno: number, data: Uint8Array, length: number): void {
-    const start = this.#at;
-    this.#view.setUint32(start, pgno);
-    this.#view.setUint16(start + 4, PAGE_BLOCK);
-    this.#view.setUint32(start + PAGE_HEADER_SIZE, length);
+  /** Writes and hashes the header of a frame whose payload of `length` bytes stands in its place in the chunk. */
+  #begin(pgno: number, length: number): void {
+    this.#view.setUint32(this.#at, pgno);
+    this.#view.setUint16(this.#at + 4, PAGE_BLOCK);
+    this.#view.setUint32(this.#at + PAGE_HEADER_SIZE, length);
     this.#crc.updateU32(pgno);
     this.#crc.updateU16(PAGE_BLOCK);
     this.#crc.updateU32(length);
-    this.#crc.update(data);
+  }
+
+  /** Counts in a frame that is written and hashed. */
+  #append(pgno: number, data: Uint8Array, length: number): void {
+    const start = this.#at;
     this.#database?.toggle(pgno, data);
     const size = BLOCK_HEADER_SIZE + length;
     if (this.#indexAt + INDEX_ENTRY_MAX > this.#index.length) this.#growIndex();

@@ -151,3 +151,37 @@ describe("wasmKernel() where WebAssembly may not be used", () => {
     expect(wasmKernel()).toBeUndefined();
   });
 });
+
+describe("compressPage()", () => {
+  /** The block and the checksum of a page after it, as a kernel makes them. */
+  function encode(kernel: PageKernel, data: Uint8Array): { block: Uint8Array; crc: bigint } {
+    const room = new Uint8Array(lz4CompressBound(data.length));
+    const crc = new Crc64();
+    crc.updateU32(0x01020304);
+    const length = kernel.compressPage(data, room);
+    kernel.addCompressed(data, crc);
+    return { block: room.slice(0, length), crc: crc.value() };
+  }
+
+  test.each(PAGE_SIZES)(
+    "compressPage() makes the same block of %i bytes in both kernels",
+    (size) => {
+      const random = seededRandom(SEED + size);
+      const pages = Array.from({ length: 30 }, (_, seed) => page(size, seed + 100));
+      pages.push(new Uint8Array(size), random.bytes(size));
+      for (let tail = 1; tail < 24; tail++) {
+        // A match that ends at every distance from the end of the page.
+        const data = random.bytes(size);
+        data.copyWithin(size - tail - 40, 0, 40);
+        pages.push(data);
+      }
+      for (const data of pages) {
+        const made = encode(wasm, data);
+        expect(made).toEqual(encode(PLAIN_KERNEL, data));
+        const back = new Uint8Array(size);
+        expect(lz4Decompress(made.block, back)).toBe(size);
+        expect(back).toEqual(data);
+      }
+    },
+  );
+});

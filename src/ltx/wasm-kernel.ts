@@ -1,18 +1,19 @@
 /**
- * The hot step of a decode, LZ4 block to page to file checksum, in WebAssembly where the runtime compiles it.
+ * The hot steps of encoding and decoding, page to LZ4 block and back and into the file checksum, in WebAssembly where the
+ * runtime compiles it.
  *
- * The module is a kilobyte of code with a fixed memory of 192 KiB, one for all decoders: each call copies a block in and
- * the page out, and nothing stays there between two calls. Where a runtime refuses to compile code (workerd), lacks
+ * The module is less than two kilobytes of code with a fixed memory of 192 KiB, one for all files: each call copies its input in
+ * and its output out, and nothing that counts stays there between two steps. Where a runtime refuses to compile code (workerd), lacks
  * WebAssembly or its vectors, or is big-endian, the same step runs in TypeScript, with the same result for every input.
  *
  * @module
  */
 import { fromHex } from "../core/bytes.ts";
 import type { Crc64 } from "./crc64.ts";
-import { LZ4_BLOCK_MAX, lz4CompressBound, lz4Decompress } from "./lz4-block.ts";
+import { LZ4_BLOCK_MAX, lz4Compress, lz4CompressBound, lz4Decompress } from "./lz4-block.ts";
 import { WASM_KERNEL } from "./wasm-kernel-bytes.ts";
 
-/** One step of a decode. */
+/** The steps of a page. */
 export interface PageKernel {
   readonly name: "wasm" | "plain";
   /**
@@ -21,6 +22,13 @@ export interface PageKernel {
    * checksum has not gone on. Keeps nothing.
    */
   decodePage(block: Uint8Array, page: Uint8Array, crc: Crc64): number;
+  /**
+   * Compresses a page into `block`, which has room for `lz4CompressBound`, and returns the length of the LZ4 block: the
+   * same bytes in every kernel. `page.length` is a page size. Keeps nothing.
+   */
+  compressPage(page: Uint8Array, block: Uint8Array): number;
+  /** Adds to a checksum the page that {@linkcode compressPage} was given last, which is `page`. */
+  addCompressed(page: Uint8Array, crc: Crc64): void;
 }
 
 /** The kernel in TypeScript. */
@@ -31,6 +39,8 @@ export const PLAIN_KERNEL: PageKernel = {
     if (written === page.length) crc.update(page);
     return written;
   },
+  compressPage: (page, block) => lz4Compress(page, block),
+  addCompressed: (page, crc) => crc.update(page),
 };
 
 // Where the module has its parts; the source says more.
@@ -49,24 +59,41 @@ export function wasmKernel(): PageKernel | undefined {
   }
   const { buffer } = exports["memory"] as { readonly buffer: ArrayBuffer };
   const decode = exports["decode"] as (length: number, size: number) => number;
+  const compress = exports["compress"] as (size: number) => number;
+  const checksum = exports["checksum"] as (size: number) => void;
   const state = new Int32Array(buffer, 0, 2);
   const input = new Uint8Array(buffer, BLOCK_AT, BLOCK_ROOM);
-  let output = new Uint8Array(buffer, PAGE_AT, 4096);
+  let pageRoom = new Uint8Array(buffer, PAGE_AT, 4096);
+  const roomFor = (size: number): Uint8Array => {
+    if (pageRoom.length !== size) pageRoom = new Uint8Array(buffer, PAGE_AT, size);
+    return pageRoom;
+  };
   return {
     name: "wasm",
     decodePage(block, page, crc) {
       const size = page.length;
       if (block.length > BLOCK_ROOM) return -1;
-      if (output.length !== size) output = new Uint8Array(buffer, PAGE_AT, size);
       input.set(block);
       state[0] = crc.lo;
       state[1] = crc.hi;
       const written = decode(block.length, size);
       if (written === size) {
-        page.set(output);
+        page.set(roomFor(size));
         crc.set(state[1]!, state[0]!);
       }
       return written;
+    },
+    compressPage(page, block) {
+      roomFor(page.length).set(page);
+      const length = compress(page.length);
+      block.set(input.subarray(0, length));
+      return length;
+    },
+    addCompressed(page, crc) {
+      state[0] = crc.lo;
+      state[1] = crc.hi;
+      checksum(page.length);
+      crc.set(state[1]!, state[0]!);
     },
   };
 }
