@@ -64,19 +64,24 @@ export class MemoryInode {
 
   /**
    * Cuts the power: of the sectors written since the last sync a random half is kept, and the size is the synced one,
-   * the new one, or one between.
+   * the new one, or one between where the file grew. A truncation happens or it does not: where the old size is back, so
+   * are the bytes past the new one.
    */
   lose(random: SeededRandom): void {
-    this.#durable = grown(this.#durable, Math.max(this.size, this.#durableSize));
-    for (const sector of this.#dirty) if (random.chance(0.5)) this.#keep(sector);
     const sizes = [this.#durableSize, this.size];
     if (this.size > this.#durableSize) {
       sizes.push(this.#durableSize + random.int(this.size - this.#durableSize));
     }
-    this.#durableSize = random.pick(sizes);
-    this.#durable.fill(0, this.#durableSize);
+    const size = random.pick(sizes);
+    this.#durable = grown(this.#durable, Math.max(this.size, this.#durableSize));
+    for (const sector of this.#dirty) {
+      const isCutOff = size > this.size && sector * SECTOR_SIZE >= this.size;
+      if (!isCutOff && random.chance(0.5)) this.#keep(sector);
+    }
+    this.#durableSize = size;
+    this.#durable.fill(0, size);
     this.#dirty.clear();
-    this.size = this.#durableSize;
+    this.size = size;
     this.#data = this.#durable.slice();
   }
 

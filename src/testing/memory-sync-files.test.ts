@@ -73,6 +73,23 @@ describe("memorySyncFiles", () => {
     expect(sizes.size).toBeGreaterThan(5);
   });
 
+  test("crash() of the power undoes an unsynced truncation whole, or not at all", () => {
+    const sizes = new Set<number>();
+    for (let seed = 0; seed < 20; seed++) {
+      const files = memorySyncFiles();
+      const file = files.open("/a", { mode: "create" });
+      file.write(new Uint8Array(4096).fill(7), 0);
+      file.sync();
+      files.syncDirectory("/");
+      file.truncate(0);
+      files.crash("power", seededRandom(seed));
+      const bytes = files.bytes("/a") as Uint8Array;
+      expect(bytes.every((byte) => byte === 7)).toBe(true);
+      sizes.add(bytes.length);
+    }
+    expect([...sizes].sort()).toEqual([0, 4096]);
+  });
+
   test("crash() of the power may lose entries of a directory that was not synced", () => {
     const outcomes = new Set<string>();
     for (let seed = 0; seed < 200; seed++) {
