@@ -96,6 +96,19 @@ export type {
   PutResult,
   StoreCapabilities,
 } from "../transports/object-store.ts";
+export {
+  LtxChecksumError,
+  LtxEncodeError,
+  LtxFormatError,
+  LtxUnsupportedError,
+} from "../ltx/errors.ts";
+export {
+  DatabaseLockedError,
+  ForeignAccessError,
+  NotCapturedError,
+  UnsupportedJournalModeError,
+  VfsError,
+} from "../vfs/errors.ts";
 export { type BytesSink, bytesSink, type BytesSinkOptions } from "./bytes-sink.ts";
 export { type DeletedReplica, deleteReplica, type DeleteReplicaOptions } from "./delete-replica.ts";
 export { listRestorePoints, type ListRestorePointsOptions } from "./list-restore-points.ts";
