@@ -123,13 +123,18 @@ export class Uploader {
           return;
         }
         this.#failures++;
-        events.stalled(asPagestreamError(error, file));
+        events.stalled(asPagestreamError(error, file.name));
         await this.#pause();
         continue;
       }
       this.#failures = 0;
       this.#queue.shift();
-      events.uploaded(file);
+      try {
+        events.uploaded(file);
+      } catch (error) {
+        // Not the store's doing, and no reason to stop: the file is confirmed.
+        events.stalled(asPagestreamError(error, file.name));
+      }
     }
   }
 
@@ -201,11 +206,11 @@ export async function sameObject(
   );
 }
 
-function asPagestreamError(error: unknown, file: StagedFile): PagestreamError {
+function asPagestreamError(error: unknown, object: string): PagestreamError {
   if (isPagestreamError(error)) return error;
   return new PagestreamError("STORE", {
     operation: "upload",
-    object: file.name,
+    object,
     what: error instanceof Error ? error.message : String(error),
   });
 }
