@@ -1,0 +1,312 @@
+/**
+ * Collects commits in the open group and decides when it becomes a file.
+ *
+ * A group is cut when its cadence says so, at once when it is late, large or waited for, and not at all while files
+ * would only pile up. Usually its images are at hand; where they are not, because there were too many to keep or because
+ * the file must hold every page, they are read from the database while later commits collect in the next group.
+ *
+ * @module
+ */
+import type {
+  CommitListener,
+  CommitSource,
+  CommittedTransaction,
+  DatabaseImage,
+} from "../core/commit-source.ts";
+import { isPagestreamError, type PagestreamError } from "../core/errors.ts";
+import type { Clock } from "../core/platform.ts";
+import { CommitGroup } from "./commit-group.ts";
+import type { CutState, L0Cutter } from "./l0-cutter.ts";
+import type { StagedFile } from "./staged-file.ts";
+
+/** Attempts to read chosen pages at one boundary before all pages are read instead. */
+const IMAGE_ATTEMPTS = 3;
+/** Pause before a cut is tried again that local storage refused. */
+const CUT_RETRY_MS = 1_000;
+const NEVER = Number.NEGATIVE_INFINITY;
+
+/** Who is told what a {@linkcode CommitCollector} does. */
+export interface CollectorEvents {
+  /** Whether a file may be cut now as far as the store and the user are concerned. */
+  mayCut(): boolean;
+  /** Why replication has stopped; a file whose reading ends after that is dropped. */
+  stopped(): PagestreamError | undefined;
+  /** A commit has been taken in. */
+  committed(pages: number): void;
+  /** Files were cut, to be uploaded in this order. `settles` is the number of doubts that end with them. */
+  cut(files: readonly StagedFile[], settles: number | undefined): void;
+  /** A cut failed; what was collected stays, and it is tried again. */
+  failed(error: unknown): void;
+  /** Images were dropped, or continuity is in doubt: later files cost more. */
+  degraded(reason: string): void;
+  /** The database is empty as of commit `sequence`: there is nothing to save, and `settles` doubts are over. */
+  empty(sequence: number, settles: number): void;
+  /** TXID `from` will not be: its commits are part of `to`. */
+  lowered(from: bigint, to: bigint): void;
+}
+
+/** What a {@linkcode CommitCollector} works with. */
+export interface CollectorOptions {
+  readonly source: CommitSource;
+  readonly clock: Clock;
+  readonly events: CollectorEvents;
+  /** Shortest time between two cuts. */
+  readonly groupMs: number;
+  /** Bytes of images after which a group is cut at once. */
+  readonly groupBytes: number;
+  /** Bytes of images kept while nothing can be cut. */
+  readonly stagingBytes: number;
+}
+
+/** The open group of one database and its way into files. */
+export class CommitCollector implements CommitListener {
+  readonly #options: CollectorOptions;
+  #cutter: L0Cutter | undefined;
+  #group = new CommitGroup();
+  /** A group whose pages are being read from the database, while later commits collect in the next group. */
+  #imaging: CommitGroup | undefined;
+  #imageTask: Promise<void> = Promise.resolve();
+  #doubts = 0;
+  #lastCut = NEVER;
+  /** After a failed cut: when to try again. */
+  #retryAt = NEVER;
+  /** Whether somebody waits for a cut, whatever the cadence says. */
+  #urgent = false;
+  #queued = false;
+  #cancelTimer: (() => void) | undefined;
+
+  constructor(options: CollectorOptions) {
+    this.#options = options;
+  }
+
+  /** How often the source doubted its continuity. */
+  get doubts(): number {
+    return this.#doubts;
+  }
+
+  /** The newest state cut into a file; `undefined` before {@linkcode begin}. */
+  get last(): CutState | undefined {
+    return this.#cutter?.last;
+  }
+
+  /** TXID that the last commit carries or will carry. */
+  get localTxid(): bigint {
+    const staged = this.#cutter?.last.txid ?? 0n;
+    return staged + (this.#imaging ? 1n : 0n) + (this.#pending ? 1n : 0n);
+  }
+
+  /** Monotonic time of the oldest commit that is in no file yet. */
+  get since(): number | undefined {
+    return this.#imaging?.since ?? this.#group.since;
+  }
+
+  /**
+   * Says where the files go on. What was collected so far is kept: all of it when `proven` is undefined, since then the
+   * next file holds every page, else what came after that commit.
+   */
+  begin(cutter: L0Cutter, proven: number | undefined): void {
+    this.#cutter = cutter;
+    if (proven === undefined) {
+      this.#group.makeFull();
+    } else {
+      this.#group.forgetUpTo(proven);
+      if (cutter.last.pageSize === 0) cutter.startFromEmpty();
+    }
+    this.schedule();
+  }
+
+  /** Makes the next file hold every page. */
+  makeFull(): void {
+    this.#group.makeFull();
+  }
+
+  /** Cuts now, and goes on doing so until nothing waits. */
+  hurry(): void {
+    this.#urgent = true;
+    this.#cutNow();
+  }
+
+  /** Ends the timer; resolves when nothing is read from the database any more. */
+  async end(): Promise<void> {
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
+    await this.#imageTask;
+  }
+
+  commit(transaction: CommittedTransaction): void {
+    const { pages, pageSize, full } = transaction;
+    const large = pages.pgnos.length * pageSize > this.#options.groupBytes;
+    if (large || full) this.#cutNow();
+    if ((large || full) && this.#mayCut && !this.#pending) this.#cutTransaction(transaction);
+    else this.#collect(transaction, large);
+    this.#options.events.committed(pages.pgnos.length);
+    this.schedule();
+  }
+
+  needsFull(reason: string): void {
+    this.#doubts++;
+    this.#group.makeFull();
+    this.#options.events.degraded(reason);
+    this.schedule();
+  }
+
+  /** Cuts the open group when its time has come, else sets a timer for that moment. */
+  schedule(): void {
+    if (!this.#pending) {
+      this.#urgent = false;
+      return;
+    }
+    if (!this.#mayCut || this.#queued) return;
+    const { clock, groupMs } = this.#options;
+    const cadence = this.#urgent ? NEVER : this.#lastCut + groupMs;
+    const wait = Math.max(this.#retryAt, cadence) - clock.monotonic();
+    if (wait > 0) {
+      this.#cancelTimer ??= clock.schedule(() => {
+        this.#cancelTimer = undefined;
+        this.#cutNow();
+      }, wait);
+      return;
+    }
+    // At the end of the current turn: commits made in one go share a file.
+    this.#queued = true;
+    void Promise.resolve().then(() => {
+      this.#queued = false;
+      this.#cutNow();
+    });
+  }
+
+  /** Whether there is anything to cut: commits, or the need for a full file. */
+  get #pending(): boolean {
+    return this.#group.transactions > 0 || this.#group.content === "full";
+  }
+
+  get #mayCut(): boolean {
+    return (
+      this.#cutter !== undefined && this.#imaging === undefined && this.#options.events.mayCut()
+    );
+  }
+
+  #collect(transaction: CommittedTransaction, large: boolean): void {
+    const { clock, groupBytes, stagingBytes, events } = this.#options;
+    const group = this.#group;
+    const otherSize = group.transactions > 0 && group.pageSize !== transaction.pageSize;
+    if (transaction.full || otherSize) group.makeFull();
+    else if (large) group.dropImages();
+    group.add(transaction, clock.monotonic());
+    if (group.bytes <= groupBytes) return;
+    this.#cutNow();
+    if (this.#group.bytes <= stagingBytes) return;
+    this.#group.dropImages();
+    events.degraded("more waits than is kept: page images will be read again later");
+  }
+
+  #cutNow(): void {
+    const cutter = this.#cutter;
+    if (cutter === undefined || !this.#pending || !this.#mayCut) return;
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
+    this.#lastCut = this.#options.clock.monotonic();
+    if (!cutter.continues(this.#group)) {
+      this.#imageTask = this.#cutImage(cutter);
+      return;
+    }
+    try {
+      const files = cutter.cutGroup(this.#group);
+      this.#group = new CommitGroup();
+      this.#options.events.cut(files, undefined);
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
+  /** Encodes a transaction straight from the database: it is too large to hold, or it changed the page size. */
+  #cutTransaction(transaction: CommittedTransaction): void {
+    const now = this.#options.clock.monotonic();
+    this.#lastCut = now;
+    try {
+      const files = (this.#cutter as L0Cutter).cutTransaction(transaction, now);
+      this.#options.events.cut(files, undefined);
+    } catch (error) {
+      // Its pages can be read only during the commit; later only the whole database will do.
+      this.#group.makeFull();
+      this.#group.add(transaction, now);
+      this.#failed(error);
+    }
+  }
+
+  /** Cuts a file whose pages are read from the database: those of a group without images, or all. */
+  async #cutImage(cutter: L0Cutter): Promise<void> {
+    const { events } = this.#options;
+    const doubts = this.#doubts;
+    let imaging = this.#group;
+    this.#imaging = imaging;
+    this.#group = new CommitGroup();
+    try {
+      const image = await this.#imageOf(cutter);
+      imaging = this.#imaging;
+      this.#throwIfStopped();
+      if (image.pageSize === 0) {
+        // The first commit will bring every page.
+        cutter.startFromEmpty();
+        this.#group.forgetUpTo(image.sequence);
+        this.#imaging = undefined;
+        events.empty(image.sequence, doubts);
+        return;
+      }
+      this.#forgetUpTo(image.sequence, cutter.last.txid);
+      const { content, since } = imaging;
+      const full = content === "full";
+      const files = await cutter.cutImage(image, { full, since });
+      this.#throwIfStopped();
+      this.#imaging = undefined;
+      events.cut(files, full ? doubts : undefined);
+    } catch (error) {
+      this.#group.prepend(imaging);
+      this.#imaging = undefined;
+      if (events.stopped() === undefined) this.#failed(error);
+    }
+    this.schedule();
+  }
+
+  /**
+   * The image for the imaging group. Chosen pages are right only when no commit slipped in before the boundary, since
+   * the pages it changed would be missing; after a few attempts all pages are read, which is right at any boundary.
+   */
+  async #imageOf(cutter: L0Cutter): Promise<DatabaseImage> {
+    const { source } = this.#options;
+    for (let attempt = 1; ; attempt++) {
+      const imaging = this.#imaging as CommitGroup;
+      const resized = source.pageSize !== cutter.last.pageSize;
+      if (resized || attempt > IMAGE_ATTEMPTS) imaging.makeFull();
+      const before = source.sequence;
+      const full = imaging.content === "full";
+      const image = await source.image(full ? {} : { pages: imaging.sortedNumbers() });
+      if (full || image.sequence === before) return image;
+      await image.runs[Symbol.asyncIterator]().return?.();
+      this.#group.prepend(imaging);
+      this.#imaging = this.#group;
+      this.#group = new CommitGroup();
+    }
+  }
+
+  /** Drops what the file being cut already covers. Whoever was told the TXID after it is told the right one. */
+  #forgetUpTo(sequence: number, staged: bigint): void {
+    const had = this.#pending;
+    if (this.#group.forgetUpTo(sequence) && had) {
+      this.#options.events.lowered(staged + 2n, staged + 1n);
+    }
+  }
+
+  #throwIfStopped(): void {
+    const stopped = this.#options.events.stopped();
+    if (stopped !== undefined) throw stopped;
+  }
+
+  #failed(error: unknown): void {
+    // What the encoder refuses will not become right by trying again; a full file will.
+    if (isPagestreamError(error, "LTX_ENCODE")) this.#group.makeFull();
+    this.#retryAt = this.#options.clock.monotonic() + CUT_RETRY_MS;
+    this.#options.events.failed(error);
+    this.schedule();
+  }
+}
