@@ -173,7 +173,7 @@ async function restoreMissing<S extends Sqlite3>(
     if (result !== undefined) memory.write(path, sink.bytes);
     return result;
   }
-  // Held until the database is opened, so that two processes do not restore over each other.
+  // Two processes that find the database missing must not restore over each other; opening takes the lock anew.
   const lock = files.lock(path);
   try {
     recoverFiles(files, path);

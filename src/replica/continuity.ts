@@ -13,13 +13,14 @@ import type { Platform } from "../core/platform.ts";
 import { formatFileName } from "../ltx/file-name.ts";
 import { decodeHeader, LTX_HEADER_SIZE } from "../ltx/header.ts";
 import { decodeTrailer, LTX_TRAILER_SIZE } from "../ltx/trailer.ts";
+import { SNAPSHOT_LEVEL } from "./layout.ts";
 import type { LocalState } from "./local-state.ts";
 import { type Marker, readMarker } from "./marker.ts";
 import { DIGEST_KEY_LENGTH, PageDigest } from "./page-digest.ts";
 import { PageTable } from "./page-table.ts";
 import { type PositionToken, tableDigest } from "./position-token.ts";
 import type { LtxFileInfo, Replica } from "./replica.ts";
-import { readStaged, type StagedFile } from "./staged-file.ts";
+import { deriveSnapshot, readStaged, type StagedFile } from "./staged-file.ts";
 import { sameObject } from "./uploader.ts";
 
 /** What replication starts from. */
@@ -83,7 +84,11 @@ export async function establishContinuity(options: ContinuityOptions): Promise<C
       header?.timestamp ?? 0n,
     ),
     marker: needs.reason === undefined ? marker : undefined,
-    promoted: needs.reason === undefined ? promoted : [],
+    // They lead to the state just proven, whatever the source had counted when they were read.
+    promoted:
+      needs.reason === undefined
+        ? promoted.map((file) => ({ ...file, sequence: needs.sequence }))
+        : [],
     needsFull: needs.reason,
     sequence: needs.sequence,
     key,
@@ -205,14 +210,40 @@ async function settleStaged(found: {
       if (file.level === 0)
         marker = ours ? moveMarker(replica, marker, file, found.key) : undefined;
       state.removeStaged(file.name);
-    } else if (maxTxid === next) {
+    } else if (maxTxid === next || (await isBelowOwnSnapshot(file, found))) {
       promoted.push(file);
-      if (file.level === 0) next++;
+      if (file.level === 0) next = maxTxid + 1n;
     } else {
       state.removeStaged(file.name);
     }
   }
   return { marker, promoted };
+}
+
+/**
+ * Whether a staged L0 file lacks only itself: the snapshot of the same state, which goes first when the page size changes,
+ * is the newest file of the replica, and is ours. No level may rest above the newest L0, since Litestream would number
+ * from there.
+ */
+async function isBelowOwnSnapshot(
+  file: StagedFile,
+  found: {
+    readonly options: ContinuityOptions;
+    readonly files: readonly LtxFileInfo[];
+    readonly maxTxid: bigint;
+  },
+): Promise<boolean> {
+  const { replica, state, signal } = found.options;
+  const { maxTxid } = file.header;
+  if (file.level !== 0 || !file.full || maxTxid !== found.maxTxid) return false;
+  const there = found.files.find((f) => f.level === SNAPSHOT_LEVEL && f.maxTxid === maxTxid);
+  if (there === undefined) return false;
+  const derived = deriveSnapshot(state, file);
+  try {
+    return await sameObject(replica, there, { file: derived, state, signal });
+  } finally {
+    state.removeStaged(derived.name);
+  }
 }
 
 /** The marker one confirmed file on; a full file makes a marker where there was none. */
@@ -246,15 +277,20 @@ async function compare(found: {
   // Nothing anywhere: the first commit brings every page by itself.
   if (source.commit === 0 && maxTxid === 0n)
     return { reason: undefined, sequence: source.sequence };
-  if (marker === undefined)
-    return { reason: "no marker of the replica's newest state", sequence: -1 };
-  if (marker.state.txid !== maxTxid) return { reason: "the replica has moved on", sequence: -1 };
-  const table = marker.table.copy();
-  let { pageSize, commit } = marker.state;
-  for (const file of promoted) {
-    ({ pageSize, commit } = file.header);
+  // A full file says by itself what the state is, be it only staged; an increment continues the marker's.
+  const isWhole = promoted.find((file) => file.level === 0)?.full === true;
+  if (!isWhole) {
+    if (marker === undefined)
+      return { reason: "no marker of the replica's newest state", sequence: -1 };
+    if (marker.state.txid !== maxTxid) return { reason: "the replica has moved on", sequence: -1 };
+  }
+  const table = marker?.table.copy() ?? new PageTable();
+  let { pageSize, commit } = marker?.state ?? { pageSize: 0, commit: 0 };
+  for (const { level, header, digests } of promoted) {
+    if (level !== 0) continue;
+    ({ pageSize, commit } = header);
     table.resize(commit);
-    table.apply(file.digests);
+    table.apply(digests);
   }
   const image = await source.image({ signal });
   const equal =

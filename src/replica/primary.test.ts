@@ -589,6 +589,39 @@ describe("starting again", () => {
     expect(await restored(at)).toEqual(at.database.bytes);
   });
 
+  for (const uploads of [0, 1, 2]) {
+    test(`a page-size change survives a crash after ${uploads} of its two uploads`, async () => {
+      const at = bench();
+      await firstRun(at);
+      let left = uploads;
+      const inner = at.store;
+      const dying: ObjectStore = {
+        ...inner,
+        put: (key, body, options) =>
+          left-- > 0 ? inner.put(key, body, options) : new Promise(() => {}),
+      };
+      await start({ ...at, store: dying });
+      at.database.resize(1024, 3);
+      await at.platform.clock.advanceAsync(2_000);
+
+      const replication = await start(at);
+      await run(at.platform, replication.durable());
+      expect(replication.position).toEqual({ local: 3n, staged: 3n, replicated: 3n });
+      expect((await keys(at.store)).slice(2)).toEqual([
+        level0(3),
+        "ltx/9/0000000000000001-0000000000000003.ltx",
+      ]);
+      expect(await restored(at)).toEqual(at.database.bytes);
+      at.database.write([2, 4]);
+      await run(at.platform, replication.close());
+      expect(await restored(at)).toEqual(at.database.bytes);
+      const again = await start(at);
+      await run(at.platform, again.durable());
+      expect(again.stats.files).toBe(0);
+      await run(at.platform, again.close());
+    });
+  }
+
   test("a torn staged file is dropped", async () => {
     const at = bench();
     await firstRun(at);

@@ -82,7 +82,7 @@ export interface Replication extends AsyncDisposable {
   readonly stats: ReplicationStats;
   /** Events from the moment a loop begins. */
   readonly events: AsyncIterable<ReplicationEvent>;
-  /** Uploads now what is committed now, and resolves when the store has confirmed it. */
+  /** Uploads now what is committed now, and resolves when the store has confirmed it; while paused it waits. */
   flush(options?: WaitOptions): Promise<void>;
   /**
    * Resolves when `txid` is confirmed; rides the normal cadence and costs no request of its own. Rejects with the
