@@ -21,6 +21,18 @@ describe("EventStream", () => {
     expect(await second.next()).toEqual({ done: true, value: undefined });
   });
 
+  test("announce() keeps an event for the first reader, emit() does not", async () => {
+    const stream = new EventStream<number>();
+    stream.emit(1);
+    stream.announce(2);
+    const first = stream[Symbol.asyncIterator]();
+    const second = stream[Symbol.asyncIterator]();
+    stream.announce(3);
+    expect(await first.next()).toEqual({ done: false, value: 2 });
+    expect(await first.next()).toEqual({ done: false, value: 3 });
+    expect(await second.next()).toEqual({ done: false, value: 3 });
+  });
+
   test("wakes a waiting reader on close()", async () => {
     const stream = new EventStream<number>();
     const waiting = stream[Symbol.asyncIterator]().next();

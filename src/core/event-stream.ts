@@ -15,6 +15,7 @@ interface Reader<E> {
 /** A source of events with any number of readers; without readers an event costs nothing. */
 export class EventStream<E> implements AsyncIterable<E> {
   readonly #readers = new Set<Reader<E>>();
+  #early: E[] = [];
   #closed = false;
 
   /** Whether anybody reads: lets callers skip making events that nobody would see. */
@@ -36,6 +37,12 @@ export class EventStream<E> implements AsyncIterable<E> {
     }
   }
 
+  /** Like `emit`, but where nobody reads yet the event is kept for the first reader: what happens at a start. */
+  announce(event: E): void {
+    if (this.hasReaders) this.emit(event);
+    else if (this.#early.length < MAX_BACKLOG) this.#early.push(event);
+  }
+
   /** Ends every reader's loop once it has seen what was emitted. */
   close(): void {
     this.#closed = true;
@@ -43,7 +50,8 @@ export class EventStream<E> implements AsyncIterable<E> {
   }
 
   [Symbol.asyncIterator](): AsyncIterator<E, undefined> {
-    const reader: Reader<E> = { backlog: [], wake: undefined };
+    const reader: Reader<E> = { backlog: this.#early, wake: undefined };
+    this.#early = [];
     this.#readers.add(reader);
     return {
       next: () => {

@@ -9,6 +9,7 @@ export * from "./database-header.ts";
 export * from "./errors.ts";
 export * from "./event-stream.ts";
 export * from "./lock-page.ts";
+export * from "./paths.ts";
 export * from "./platform.ts";
 export * from "./retry.ts";
 export * from "./sync-files.ts";

@@ -8,6 +8,7 @@
  * @module
  */
 import { IoError } from "../core/errors.ts";
+import { fileName } from "../core/paths.ts";
 import type { SyncFile, SyncFiles } from "../core/sync-files.ts";
 
 /** Receives one staged file; nothing is listed before `finish`. */
@@ -101,8 +102,8 @@ function missing(name: string): IoError {
 
 /** The directory that belongs to a database file: `/data/app.db` has `/data/.app.db-pagestream`. */
 export function stateDirectory(databasePath: string): string {
-  const cut = Math.max(databasePath.lastIndexOf("/"), databasePath.lastIndexOf("\\")) + 1;
-  return `${databasePath.slice(0, cut)}.${databasePath.slice(cut)}-pagestream`;
+  const name = fileName(databasePath);
+  return `${databasePath.slice(0, -name.length)}.${name}-pagestream`;
 }
 
 /** State in a directory of its own, made when the first file is written. */

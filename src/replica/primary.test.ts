@@ -298,12 +298,12 @@ describe("startPrimary()", () => {
     await run(at.platform, first.close());
     at.platform.clock.jumpWall(-3_600 * SECONDS);
     const replica = openReplica(at.store, { platform: at.platform });
-    const second = await startPrimary(at.database, replica, {
-      state: at.state,
-      platform: at.platform,
-    });
+    const second = await start(at);
+    const events = collect(second);
     at.database.write([1]);
     await run(at.platform, second.close());
+    const ahead = events.find((event) => event.type === "clock");
+    expect(ahead?.aheadMs).toBeGreaterThan(3_500 * SECONDS);
     const times = (await replica.files(0)).map((f) => f.time.getTime());
     expect(times[1]).toBe((times[0] as number) + 1);
   });

@@ -252,10 +252,13 @@ class Primary implements Replication {
     const proven = found.needsFull === undefined ? found.sequence : undefined;
     // What was staged by an earlier process belongs to the proven state; until it is uploaded nothing is durable.
     if (proven !== undefined && promoted.length === 0) this.#replicatedSequence = proven;
-    const aheadMs = Number(time) - this.#platform.clock.now();
-    if (aheadMs > CLOCK_TOLERANCE_MS) this.#emit({ type: "clock", aheadMs });
     this.#uploader.add(...promoted);
     this.#collector.begin(new L0Cutter(this.#state, this.#platform, { last, key }), proven);
+    const aheadMs = Number(time) - this.#platform.clock.now();
+    if (aheadMs > CLOCK_TOLERANCE_MS) {
+      // Nobody can read events before the start has ended.
+      this.events.announce({ type: "clock", aheadMs, position: this.position });
+    }
   }
 
   // What the collector tells.

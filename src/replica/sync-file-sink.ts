@@ -3,10 +3,11 @@
  *
  * @module
  */
+import { parentDirectory } from "../core/paths.ts";
 import type { Platform } from "../core/platform.ts";
 import type { SyncFile, SyncFiles } from "../core/sync-files.ts";
 import type { RestoreSink } from "./restore-sink.ts";
-import { dirname, recoverFiles, refuseTarget, swapIn, temporaryPath } from "./target-files.ts";
+import { recoverFiles, refuseTarget, swapIn, temporaryPath } from "./target-files.ts";
 
 /** Options of {@linkcode syncFileSink}. */
 export interface SyncFileSinkOptions {
@@ -43,7 +44,7 @@ export function syncFileSink(
     start() {
       recoverFiles(files, path);
       if (options.force !== true) refuseTarget(files, path);
-      files.makeDirectory(dirname(path));
+      files.makeDirectory(parentDirectory(path));
       opened();
     },
     write: (offset, bytes) => opened().write(bytes, offset),

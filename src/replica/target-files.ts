@@ -16,6 +16,7 @@
  * @module
  */
 import { toHex } from "../core/bytes.ts";
+import { fileName, parentDirectory } from "../core/paths.ts";
 import type { SyncFiles } from "../core/sync-files.ts";
 import { TargetExistsError } from "./errors.ts";
 
@@ -72,7 +73,7 @@ export function swapIn(
   path: string,
   options: { readonly temporary: string; readonly force?: boolean | undefined },
 ): void {
-  const directory = dirname(path);
+  const directory = parentDirectory(path);
   if (options.force !== true) refuseTarget(files, path);
   // An empty file has nothing to lose: renaming over it is a step less.
   const main = (files.identity(path)?.size ?? 0) > 0 ? [""] : [];
@@ -98,7 +99,7 @@ export function swapIn(
 
 /** Puts the old set back: the logs first, since nobody can replay them while the database is missing. */
 function undo(files: SyncFiles, path: string, aside: readonly string[]): void {
-  const directory = dirname(path);
+  const directory = parentDirectory(path);
   const foreign = aside.find((suffix) => (files.identity(path + suffix)?.size ?? 0) > 0);
   if (foreign !== undefined) {
     throw new TargetExistsError({
@@ -119,28 +120,18 @@ function undo(files: SyncFiles, path: string, aside: readonly string[]): void {
 function removeAside(files: SyncFiles, path: string, aside: readonly string[]): void {
   for (const suffix of [...aside].reverse()) {
     files.remove(path + suffix + ASIDE);
-    files.syncDirectory(dirname(path));
+    files.syncDirectory(parentDirectory(path));
   }
 }
 
 function removeTemporaries(files: SyncFiles, path: string): void {
-  const directory = dirname(path);
-  const name = basename(path);
+  const directory = parentDirectory(path);
+  const name = fileName(path);
   for (const entry of files.list(directory)) {
     if (entry.startsWith(name) && TEMPORARY.test(entry.slice(name.length))) {
       files.remove(`${directory}/${entry}`);
     }
   }
-}
-
-/** The directory part of a path; `.` where it has none. */
-export function dirname(path: string): string {
-  const cut = Math.max(path.lastIndexOf("/"), path.lastIndexOf("\\"));
-  return cut < 0 ? "." : path.slice(0, Math.max(1, cut));
-}
-
-function basename(path: string): string {
-  return path.slice(Math.max(path.lastIndexOf("/"), path.lastIndexOf("\\")) + 1);
 }
 
 function exists(files: SyncFiles, path: string): boolean {

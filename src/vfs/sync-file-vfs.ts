@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { parentDirectory } from "../core/paths.ts";
 import type {
   FileIdentity,
   FileLock,
@@ -355,9 +356,4 @@ function openMode(flags: number): OpenOptions["mode"] {
   if ((flags & SQLITE_OPEN_READONLY) !== 0) return "read";
   if ((flags & SQLITE_OPEN_CREATE) === 0) return "write";
   return (flags & SQLITE_OPEN_EXCLUSIVE) !== 0 ? "exclusive" : "create";
-}
-
-function parentDirectory(path: string): string {
-  const end = Math.max(path.lastIndexOf("/"), path.lastIndexOf("\\"));
-  return end < 0 ? "." : path.slice(0, Math.max(end, 1));
 }
