@@ -10,7 +10,9 @@ export type {
   CommittedTransaction,
   DatabaseImage,
   ImageOptions,
+  ListenOptions,
   PageImage,
+  PrepareMode,
 } from "../core/commit-source.ts";
 export {
   AbortedError,
@@ -18,6 +20,7 @@ export {
   ERROR_CODES,
   type ErrorCode,
   type ErrorDetails,
+  ImageOverrunError,
   InvalidArgumentError,
   InvalidDatabaseError,
   IoError,

@@ -21,6 +21,11 @@ export interface CommittedPages {
    * while {@linkcode CommitListener.commit} runs: copy or encode what is to be kept.
    */
   read(index: number): Uint8Array;
+  /**
+   * The image of any page of the database as of this commit, changed or not; zeros where the file has a hole. The view
+   * is valid as long as that of {@linkcode read}.
+   */
+  page(pgno: number): Uint8Array;
 }
 
 /** One committed transaction, handed over synchronously at the commit itself. */
@@ -45,6 +50,33 @@ export interface CommitListener {
   commit(transaction: CommittedTransaction): void;
   /** Continuity is in doubt: the next file must hold every page. */
   needsFull(reason: string): void;
+  /**
+   * Called before the point at which the transaction commits, with what {@linkcode commit} will be called with, if a
+   * mode was asked for in {@linkcode ListenOptions}. What it throws makes COMMIT fail, and SQLite rolls back. A promise
+   * keeps the transaction uncommitted until it ends; when it rejects, the transaction is rolled back. The transaction's
+   * pages can be read until this call returns, not while its promise is pending. Not called for a change of nothing but
+   * the journal mode.
+   */
+  prepare?(transaction: CommittedTransaction): void | Promise<void>;
+  /** The transaction that was prepared last did not commit. */
+  rolledBack?(): void;
+  /** The database can no longer be observed; commits from here on are not delivered. */
+  lost?(error: Error): void;
+}
+
+/**
+ * How a source keeps a transaction back while {@linkcode CommitListener.prepare} works.
+ *
+ * - `sync`: not at all, `prepare` must not return a promise: it is done, or blocks the thread, when it returns.
+ * - `retry`: COMMIT fails with SQLITE_BUSY and is repeated by the source's own wrapper, never by the application.
+ * - `suspend`: the wasm stack is suspended, for COMMITs that came through the source's own wrapper.
+ */
+export type PrepareMode = "sync" | "retry" | "suspend";
+
+/** Options of {@linkcode CommitSource.listen}. */
+export interface ListenOptions {
+  /** Calls {@linkcode CommitListener.prepare}. @default never */
+  readonly prepare?: PrepareMode | undefined;
 }
 
 /** Options of {@linkcode CommitSource.image}. */
@@ -65,9 +97,15 @@ export interface DatabaseImage {
   readonly commit: number;
   /**
    * The pages in ascending order, in runs of at least 1 MiB except the last, without the lock page. A run's arrays
-   * are valid until the next run is asked for.
+   * are valid until the next run is asked for. Commits go on between two runs; when they overwrite more than is kept
+   * of the pages not read yet, the next run is refused with `ImageOverrunError`: begin again at a later boundary.
    */
   readonly runs: AsyncIterable<readonly PageImage[]>;
+  /**
+   * The same pages without giving anyone else a turn: nothing can be overwritten meanwhile, so nothing is refused.
+   * Only as long as `runs` was not begun.
+   */
+  runsAtOnce(): Iterable<readonly PageImage[]>;
 }
 
 /** A source of commits: what `replicate` reads from. */
@@ -82,9 +120,15 @@ export interface CommitSource {
   readonly sequence: number;
   /**
    * Starts delivery to the one listener a source can have, beginning with the first commit after the call.
-   * Returns the function that ends it.
+   * Returns the function that ends it. Throws `UnsupportedError` where the database's set-up cannot prepare in the way
+   * asked for; until the end, whatever would make it unsafe is refused.
    */
-  listen(listener: CommitListener): () => void;
+  listen(listener: CommitListener, options?: ListenOptions): () => void;
+  /**
+   * Looks for commits that were made beside the source since the last one it saw, and delivers them or calls
+   * `needsFull`. Costs a read of the header.
+   */
+  check?(): void;
   /** The given pages, or all of them, as of one commit boundary, while commits go on. */
   image(options?: ImageOptions): Promise<DatabaseImage>;
 }

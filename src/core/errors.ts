@@ -14,9 +14,11 @@ export const ERROR_CODES = [
   "CLOSED",
   "CONFLICT",
   "DAMAGED_FILE",
+  "DATABASE_BEHIND",
   "DATABASE_LOCKED",
   "FOREIGN_ACCESS",
   "GAP",
+  "IMAGE_OVERRUN",
   "INTEGRITY",
   "INVALID_ARGUMENT",
   "INVALID_DATABASE",
@@ -28,7 +30,9 @@ export const ERROR_CODES = [
   "NOT_CAPTURED",
   "NOT_FOUND",
   "NO_BACKUP",
+  "OUTCOME_UNKNOWN",
   "PRECONDITION_FAILED",
+  "STAGING_FULL",
   "STORE",
   "TARGET_EXISTS",
   "TIMEOUT",
@@ -163,6 +167,17 @@ export class InvalidDatabaseError extends PagestreamError {
   /** Makes the error from what its reader is told. */
   constructor(details: ErrorDetails) {
     super("INVALID_DATABASE", details);
+  }
+}
+
+/**
+ * While an image was read, more of the pages it still needed were overwritten than is kept. The image at a later
+ * boundary may come through; one read at once does.
+ */
+export class ImageOverrunError extends PagestreamError {
+  /** Makes the error from what its reader is told. */
+  constructor(details: ErrorDetails) {
+    super("IMAGE_OVERRUN", details);
   }
 }
 

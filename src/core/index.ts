@@ -13,3 +13,4 @@ export * from "./paths.ts";
 export * from "./platform.ts";
 export * from "./retry.ts";
 export * from "./sync-files.ts";
+export * from "./wal.ts";

@@ -11,7 +11,11 @@ function commit(sequence: number, pages: Record<number, number>, size = 10): Com
     commit: size,
     previousCommit: size,
     full: false,
-    pages: { pgnos, read: (i) => view.fill(pages[pgnos[i] as number] as number) },
+    pages: {
+      pgnos,
+      read: (i) => view.fill(pages[pgnos[i] as number] as number),
+      page: (pgno) => view.fill(pages[pgno] ?? 0),
+    },
   };
 }
 

@@ -309,6 +309,10 @@ class LivePages implements CommittedPages {
         what: this.#live ? `it has ${this.pgnos.length} pages` : "the commit's call has returned",
       });
     }
+    return this.page(pgno);
+  }
+
+  page(pgno: number): Uint8Array {
     return this.#file.read((pgno - 1) * this.#pageSize, this.#pageSize);
   }
 

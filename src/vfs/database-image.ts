@@ -84,6 +84,10 @@ export class CapturedImage implements DatabaseImage {
     signal?.addEventListener("abort", this.#onAbort, { once: true });
   }
 
+  *runsAtOnce(): Iterable<readonly PageImage[]> {
+    for (let run = this.#nextRun(); run.done !== true; run = this.#nextRun()) yield run.value;
+  }
+
   /** Saves what a write at `offset` is about to destroy. Never throws. */
   beforeWrite(offset: number, length: number): void {
     const first = Math.floor(offset / this.pageSize) + 1;

@@ -87,6 +87,7 @@ export class ModelDatabase implements CommitSource {
       sequence: this.sequence,
       pageSize: this.#pages.length === 0 ? 0 : this.pageSize,
       commit: this.#pages.length,
+      runsAtOnce: () => [pages],
       runs: (async function* () {
         for (const page of pages) {
           await Promise.resolve();
@@ -108,6 +109,7 @@ export class ModelDatabase implements CommitSource {
       pages: {
         pgnos,
         read: (index) => this.#pages[(pgnos[index] as number) - 1] as Uint8Array,
+        page: (pgno) => this.#pages[pgno - 1] as Uint8Array,
       },
     };
     try {
