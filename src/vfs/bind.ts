@@ -28,7 +28,11 @@ export type IoMethod =
   | "xCheckReservedLock"
   | "xFileControl"
   | "xSectorSize"
-  | "xDeviceCharacteristics";
+  | "xDeviceCharacteristics"
+  | "xShmMap"
+  | "xShmLock"
+  | "xShmBarrier"
+  | "xShmUnmap";
 
 /** The methods of a VFS that this library defines or forwards. */
 export type VfsMethod =
@@ -49,7 +53,7 @@ export type VfsMethod =
  * | ----- | ------- | ----------------------------------------------------------- |
  * | 0     | 1       | iVersion                                                    |
  * | 4..51 | 1       | xClose … xDeviceCharacteristics                             |
- * | 52..67| 2       | xShmMap, xShmLock, xShmBarrier, xShmUnmap (never set by us) |
+ * | 52..67| 2       | xShmMap, xShmLock, xShmBarrier, xShmUnmap                   |
  * | 68..75| 3       | xFetch, xUnfetch (never set by us)                          |
  */
 export const IO_METHODS: Readonly<Record<IoMethod, MethodSlot>> = {
@@ -65,10 +69,16 @@ export const IO_METHODS: Readonly<Record<IoMethod, MethodSlot>> = {
   xFileControl: { offset: 40, signature: "i(pip)" },
   xSectorSize: { offset: 44, signature: "i(p)" },
   xDeviceCharacteristics: { offset: 48, signature: "i(p)" },
+  xShmMap: { offset: 52, signature: "i(piiip)" },
+  xShmLock: { offset: 56, signature: "i(piii)" },
+  xShmBarrier: { offset: 60, signature: "v(p)" },
+  xShmUnmap: { offset: 64, signature: "i(pi)" },
 };
 
 /** Bytes of `sqlite3_io_methods` up to version 1. */
 export const IO_METHODS_V1_SIZE = 52;
+/** Bytes of `sqlite3_io_methods` up to version 2. */
+export const IO_METHODS_V2_SIZE = 68;
 
 /** Offsets of the data members of `sqlite3_vfs`. */
 export const VFS_MEMBERS: Readonly<

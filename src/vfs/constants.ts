@@ -23,6 +23,8 @@ export const SQLITE_IOERR_ACCESS = 3338;
 export const SQLITE_IOERR_CHECKRESERVEDLOCK = 3594;
 export const SQLITE_IOERR_LOCK = 3850;
 export const SQLITE_IOERR_CLOSE = 4106;
+export const SQLITE_IOERR_SHMLOCK = 5130;
+export const SQLITE_IOERR_SHMMAP = 5386;
 export const SQLITE_IOERR_DELETE_NOENT = 5898;
 
 /** Flags of xOpen. */
@@ -40,12 +42,18 @@ export const SQLITE_LOCK_RESERVED = 2;
 export const SQLITE_LOCK_PENDING = 3;
 export const SQLITE_LOCK_EXCLUSIVE = 4;
 
+/** What xShmLock is asked for, combined with the kind of lock. */
+export const SQLITE_SHM_UNLOCK = 1;
+export const SQLITE_SHM_EXCLUSIVE = 8;
+
 /** File controls. */
 export const SQLITE_FCNTL_FILE_POINTER = 7;
 export const SQLITE_FCNTL_PRAGMA = 14;
 export const SQLITE_FCNTL_SYNC = 21;
 export const SQLITE_FCNTL_COMMIT_PHASETWO = 22;
 export const SQLITE_FCNTL_PDB = 30;
+export const SQLITE_FCNTL_CKPT_DONE = 37;
+export const SQLITE_FCNTL_CKPT_START = 39;
 
 /** Device characteristics. */
 export const SQLITE_IOCAP_UNDELETABLE_WHEN_OPEN = 0x800;

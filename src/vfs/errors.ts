@@ -13,7 +13,7 @@ export class VfsError extends PagestreamError {
   }
 }
 
-/** Somebody else moved, deleted or linked a file that SQLite has open here; the COMMIT was refused. */
+/** Somebody else moved, deleted or linked a file that SQLite has open here; the COMMIT or checkpoint was refused. */
 export class ForeignAccessError extends PagestreamError {
   /** Makes the error from what its reader is told. */
   constructor(details: ErrorDetails) {

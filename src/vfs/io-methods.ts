@@ -10,7 +10,7 @@ import {
   guard,
   IO_METHODS,
   type Implementation,
-  IO_METHODS_V1_SIZE,
+  IO_METHODS_V2_SIZE,
   type MethodSlot,
   VFS_MEMBERS,
   VFS_METHODS,
@@ -31,15 +31,19 @@ import {
   SQLITE_IOERR_FSYNC,
   SQLITE_IOERR_LOCK,
   SQLITE_IOERR_READ,
+  SQLITE_IOERR_SHMLOCK,
+  SQLITE_IOERR_SHMMAP,
   SQLITE_IOERR_SHORT_READ,
   SQLITE_IOERR_TRUNCATE,
   SQLITE_IOERR_UNLOCK,
   SQLITE_IOERR_WRITE,
   SQLITE_NOTFOUND,
   SQLITE_OK,
+  SQLITE_OPEN_MAIN_DB,
 } from "./constants.ts";
 import { VfsError } from "./errors.ts";
 import type { HandleLock } from "./file-locks.ts";
+import { SharedMemory } from "./shared-memory.ts";
 import type { Sqlite3, WasmPointer } from "./sqlite3.ts";
 
 /** One open file. What a method throws becomes the matching SQLITE_IOERR code and is reported. */
@@ -102,6 +106,7 @@ export function registerVfs(sqlite3: Sqlite3, files: VfsFileSystem, options: Vfs
     files,
     report,
     open: new Map(),
+    databases: new Map(),
     install: (table, slot, failure, implementation) => {
       const guarded = guard(implementation, { failure, report });
       memory.writeU32(table + slot.offset, sqlite3.wasm.installFunction(slot.signature, guarded));
@@ -123,6 +128,8 @@ interface Context {
   readonly report: ErrorReport;
   /** Open files by their `sqlite3_file*`. */
   readonly open: Map<WasmPointer, VfsFile>;
+  /** Paths of the open main databases, likewise. */
+  readonly databases: Map<WasmPointer, string>;
   readonly install: (
     table: WasmPointer,
     slot: MethodSlot,
@@ -141,12 +148,15 @@ function ioMethods(context: Context, options: VfsOptions): WasmPointer {
     }
     return found;
   };
-  const io = memory.allocate(IO_METHODS_V1_SIZE);
-  memory.bytes().fill(0, io, io + IO_METHODS_V1_SIZE);
-  memory.writeU32(io, 1);
+  const io = memory.allocate(IO_METHODS_V2_SIZE);
+  memory.bytes().fill(0, io, io + IO_METHODS_V2_SIZE);
+  memory.writeU32(io, 2);
+  const sharedMemory = installSharedMemory(context, io);
   install(io, IO_METHODS.xClose, SQLITE_IOERR_CLOSE, (file: number) => {
     const closing = at(file);
     open.delete(file);
+    context.databases.delete(file);
+    sharedMemory.unmap(file);
     closing.lock.unlock(0);
     closing.close();
     return SQLITE_OK;
@@ -217,9 +227,40 @@ function ioMethods(context: Context, options: VfsOptions): WasmPointer {
   return io;
 }
 
+/** Fills in the methods that WAL mode needs where several connections have a database open. */
+function installSharedMemory(context: Context, io: WasmPointer): SharedMemory {
+  const { memory, databases, install } = context;
+  const shared = new SharedMemory(memory);
+  install(
+    io,
+    IO_METHODS.xShmMap,
+    SQLITE_IOERR_SHMMAP,
+    (file: number, region: number, sizeBytes: number, extend: number, out: number) => {
+      const path = databases.get(file)!;
+      const address = shared.map(file, path, { region, sizeBytes, extend: extend !== 0 });
+      memory.writeU32(out, address);
+      return SQLITE_OK;
+    },
+  );
+  install(
+    io,
+    IO_METHODS.xShmLock,
+    SQLITE_IOERR_SHMLOCK,
+    (file: number, first: number, count: number, flags: number) => {
+      return shared.lock(file, { first, count, flags }) ? SQLITE_OK : SQLITE_BUSY;
+    },
+  );
+  install(io, IO_METHODS.xShmBarrier, SQLITE_OK, (_file: number) => SQLITE_OK);
+  install(io, IO_METHODS.xShmUnmap, SQLITE_OK, (file: number, _remove: number) => {
+    shared.unmap(file);
+    return SQLITE_OK;
+  });
+  return shared;
+}
+
 /** Fills in the methods of a `sqlite3_vfs` whose files get the method table `io`. */
 function installVfsMethods(context: Context, vfs: WasmPointer, io: WasmPointer): void {
-  const { memory, files, open, install, report } = context;
+  const { memory, files, open, databases, install, report } = context;
   install(
     vfs,
     VFS_METHODS.xOpen,
@@ -227,14 +268,16 @@ function installVfsMethods(context: Context, vfs: WasmPointer, io: WasmPointer):
     (_vfs: number, path: number, file: number, flags: number, outFlags: number) => {
       // Until pMethods is set SQLite takes the file for closed, which is what a failure must leave behind.
       memory.writeU32(file, 0);
+      const name = path === 0 ? undefined : memory.readString(path);
       let opened: VfsFile;
       try {
-        opened = files.open(path === 0 ? undefined : memory.readString(path), flags);
+        opened = files.open(name, flags);
       } catch (error) {
         report(error);
         return isPagestreamError(error, "DATABASE_LOCKED") ? SQLITE_BUSY : SQLITE_CANTOPEN;
       }
       open.set(file, opened);
+      if (name !== undefined && (flags & SQLITE_OPEN_MAIN_DB) !== 0) databases.set(file, name);
       memory.writeU32(file, io);
       if (outFlags !== 0) memory.writeU32(outFlags, flags);
       return SQLITE_OK;

@@ -3,34 +3,28 @@
  *
  * The file belongs to one process: `SyncFiles.lock` sees to that. SQLite's own locks are then kept in memory, and
  * whether a journal exists is known without asking the file system at every statement. Native SQLite does not see
- * that lock, so every commit also proves that its journal is still the file that a recovery would find.
+ * that lock, so every commit also proves that its journal or WAL is still the file that a recovery would find. The
+ * shared memory of WAL mode is in memory too, and SQLite builds it anew from the WAL after a crash.
  *
  * @module
  */
 import { parentDirectory } from "../core/paths.ts";
-import type {
-  FileIdentity,
-  FileLock,
-  OpenOptions,
-  SyncFile,
-  SyncFiles,
-} from "../core/sync-files.ts";
+import type { FileLock, OpenOptions, SyncFile, SyncFiles } from "../core/sync-files.ts";
 import {
-  SQLITE_FCNTL_SYNC,
   SQLITE_IOCAP_POWERSAFE_OVERWRITE,
   SQLITE_IOCAP_UNDELETABLE_WHEN_OPEN,
-  SQLITE_LOCK_RESERVED,
-  SQLITE_LOCK_SHARED,
   SQLITE_OPEN_CREATE,
   SQLITE_OPEN_DELETEONCLOSE,
   SQLITE_OPEN_EXCLUSIVE,
   SQLITE_OPEN_MAIN_DB,
   SQLITE_OPEN_READONLY,
+  SQLITE_OPEN_WAL,
 } from "./constants.ts";
 import { ForeignAccessError } from "./errors.ts";
-import { FileLocks, type HandleLock } from "./file-locks.ts";
+import { FileLocks } from "./file-locks.ts";
 import { registerVfs, type VfsFile, type VfsFileSystem } from "./io-methods.ts";
 import { temporaryFile } from "./memory-vfs.ts";
+import { type FileOwner, type Known, MainFile, OpenFile, WalFile } from "./open-file.ts";
 import type { Sqlite3 } from "./sqlite3.ts";
 
 /** What a sync-file VFS is made of. */
@@ -86,13 +80,6 @@ export function installSyncFileVfs(sqlite3: Sqlite3, options: SyncFileVfsOptions
   };
 }
 
-/** What is known, without asking the file system, of a file that belongs to an open database. */
-interface Known {
-  presence: "absent" | "empty" | "filled";
-  /** Whether the directory entry was put on stable storage since this process first saw the file. */
-  entrySynced: boolean;
-}
-
 /** A database with at least one open handle. */
 interface OpenDatabase {
   readonly locks: FileLocks;
@@ -116,6 +103,9 @@ class FileSystem implements VfsFileSystem {
   open(path: string | undefined, flags: number): VfsFile {
     if (path === undefined) return temporaryFile();
     if ((flags & SQLITE_OPEN_MAIN_DB) !== 0) return this.#openDatabase(path, flags);
+    const isWal = (flags & SQLITE_OPEN_WAL) !== 0;
+    // Two connections that share a wal-index must not append to two files.
+    if (isWal) this.#prove(path, "open");
     const known = this.#known(path);
     const file = this.#files.open(path, { mode: openMode(flags) });
     if (known.presence === "absent") {
@@ -124,7 +114,7 @@ class FileSystem implements VfsFileSystem {
     }
     const handles = this.#open.get(path) ?? new Set();
     this.#open.set(path, handles);
-    const opened = new OpenFile(file, {
+    const owner: FileOwner = {
       files: this.#files,
       path,
       lock: new FileLocks().handle(),
@@ -134,7 +124,10 @@ class FileSystem implements VfsFileSystem {
         if (handles.size === 0) this.#open.delete(path);
         if ((flags & SQLITE_OPEN_DELETEONCLOSE) !== 0) this.remove(path, false);
       },
-    });
+    };
+    const opened = isWal
+      ? new WalFile(file, owner, () => this.#prove(path, "commit to"))
+      : new OpenFile(file, owner);
     handles.add(opened);
     return opened;
   }
@@ -153,7 +146,9 @@ class FileSystem implements VfsFileSystem {
     }
     const removed = this.#files.remove(path);
     this.#known(path).presence = "absent";
-    if (removed && syncDirectory) this.#files.syncDirectory(parentDirectory(path));
+    // A WAL that a power cut brought back would be played over whatever was committed after its deletion.
+    const durably = syncDirectory || path.endsWith("-wal");
+    if (removed && durably) this.#files.syncDirectory(parentDirectory(path));
     return removed;
   }
 
@@ -197,7 +192,8 @@ class FileSystem implements VfsFileSystem {
         this.#databases.delete(path);
         lock.release();
       },
-      proveJournal: () => this.#proveJournal(path),
+      proveJournal: () => this.#prove(`${path}-journal`, "commit to"),
+      proveWal: () => this.#prove(`${path}-wal`, "checkpoint"),
     });
   }
 
@@ -218,137 +214,22 @@ class FileSystem implements VfsFileSystem {
     return known;
   }
 
-  /** Throws `ForeignAccessError` unless a recovery would find the journals that are open. */
-  #proveJournal(path: string): void {
-    const journal = `${path}-journal`;
-    const handles = this.#open.get(journal);
+  /** Throws `ForeignAccessError` unless a recovery would find the journal or WAL that is open under this path. */
+  #prove(path: string, operation: string): void {
+    const handles = this.#open.get(path);
     if (handles === undefined) return;
-    const found = this.#files.identity(journal);
+    const found = this.#files.identity(path);
     for (const handle of handles) {
       const own = handle.identity();
       if (own.links === 1 && own.inode === found?.inode && own.device === found.device) continue;
+      const [, database = path, kind = ""] = /^(.*)-(journal|wal)$/su.exec(path) ?? [];
       throw new ForeignAccessError({
-        operation: "commit to",
-        object: path,
-        what: `its journal ${own.links > 1 ? "has another name" : "was deleted or replaced"} by someone else`,
+        operation,
+        object: database,
+        what: `its ${kind === "wal" ? "WAL" : "journal"} ${own.links > 1 ? "has another name" : "was deleted or replaced"} by someone else`,
         next: "Keep other programs away from the database, then close and open it again",
       });
     }
-  }
-}
-
-/** What an open file belongs to. */
-interface FileOwner {
-  readonly files: SyncFiles;
-  readonly path: string;
-  readonly lock: HandleLock;
-  readonly known: Known;
-  readonly onClose: () => void;
-}
-
-/** An open file. */
-class OpenFile implements VfsFile {
-  readonly lock: HandleLock;
-  protected readonly file: SyncFile;
-  readonly #owner: FileOwner;
-
-  constructor(file: SyncFile, owner: FileOwner) {
-    this.file = file;
-    this.#owner = owner;
-    this.lock = owner.lock;
-  }
-
-  read(into: Uint8Array, offset: number): number {
-    return this.file.read(into, offset);
-  }
-
-  write(bytes: Uint8Array, offset: number): void {
-    this.#owner.known.presence = "filled";
-    this.file.write(bytes, offset);
-  }
-
-  truncate(size: number): void {
-    this.file.truncate(size);
-    this.#owner.known.presence = size > 0 ? "filled" : "empty";
-  }
-
-  sync(): void {
-    this.file.sync();
-    // A journal that a power cut makes nameless cannot be played back. SQLite may open it, close it without a sync
-    // and open it again, so this is a matter of the file, not of the handle.
-    if (this.#owner.known.entrySynced) return;
-    this.#owner.files.syncDirectory(parentDirectory(this.#owner.path));
-    this.#owner.known.entrySynced = true;
-  }
-
-  size(): number {
-    return this.file.size();
-  }
-
-  identity(): FileIdentity {
-    return this.file.identity();
-  }
-
-  close(): void {
-    try {
-      this.file.close();
-    } finally {
-      this.#owner.onClose();
-    }
-  }
-}
-
-/** An open main database: it recognises a commit before it happens, and proves the journal then. */
-class MainFile extends OpenFile {
-  readonly #proveJournal: () => void;
-  /** Change counter when RESERVED was taken; undefined while no write transaction is open. */
-  #counter: number | undefined;
-  /** The last commit was refused; what SQLite syncs next is its rollback. */
-  #refused = false;
-
-  constructor(file: SyncFile, owner: FileOwner & { readonly proveJournal: () => void }) {
-    super(file, owner);
-    this.#proveJournal = owner.proveJournal;
-  }
-
-  locking(level: number): void {
-    if (level === SQLITE_LOCK_RESERVED) {
-      this.#counter = this.#changeCounter();
-    } else if (level <= SQLITE_LOCK_SHARED) {
-      this.#counter = undefined;
-      this.#refused = false;
-    }
-  }
-
-  control(op: number): undefined {
-    if (op === SQLITE_FCNTL_SYNC) this.#syncing();
-  }
-
-  /**
-   * SQLite asks for a sync at COMMIT, but also when it plays a journal back. An error must not go into a rollback, so
-   * the two are told apart: a commit has raised the change counter, a rollback has put it back, and a hot journal is
-   * played back without RESERVED. In exclusive locking mode only the first commit raises the counter; it then differs
-   * from the one that RESERVED was taken at, commit or rollback, and the journal is checked for both.
-   */
-  #syncing(): void {
-    if (this.#counter === undefined) return;
-    if (this.#refused) {
-      this.#refused = false;
-      return;
-    }
-    if (this.#changeCounter() === this.#counter) return;
-    try {
-      this.#proveJournal();
-    } catch (error) {
-      this.#refused = true;
-      throw error;
-    }
-  }
-
-  #changeCounter(): number {
-    const bytes = new Uint8Array(4);
-    this.file.read(bytes, 24);
-    return (bytes[0]! << 24) | (bytes[1]! << 16) | (bytes[2]! << 8) | bytes[3]!;
   }
 }
 
