@@ -95,6 +95,11 @@ export class CommitCollector implements CommitListener {
     return staged + (this.#imaging ? 1n : 0n) + (this.#pending ? 1n : 0n);
   }
 
+  /** Bytes of memory held for commits that are in no file yet. */
+  get heldBytes(): number {
+    return this.#group.heldBytes + (this.#imaging?.heldBytes ?? 0);
+  }
+
   /** Monotonic time of the oldest commit that is in no file yet. */
   get since(): number | undefined {
     return this.#imaging?.since ?? this.#group.since;
@@ -177,7 +182,7 @@ export class CommitCollector implements CommitListener {
 
   /** Whether there is anything to cut: commits, or the need for a full file. */
   get #pending(): boolean {
-    return this.#group.transactions > 0 || this.#group.content === "full";
+    return !this.#group.isEmpty;
   }
 
   get #mayCut(): boolean {
@@ -187,17 +192,20 @@ export class CommitCollector implements CommitListener {
   }
 
   #collect(transaction: CommittedTransaction, large: boolean): void {
-    const { clock, groupBytes, stagingBytes, events } = this.#options;
+    const { clock, groupBytes, stagingBytes } = this.#options;
     const group = this.#group;
     const otherSize = group.transactions > 0 && group.pageSize !== transaction.pageSize;
     if (transaction.full || otherSize) group.makeFull();
-    else if (large) group.dropImages();
+    else if (large) this.#dropImages();
     group.add(transaction, clock.monotonic());
-    if (group.bytes <= groupBytes) return;
-    this.#cutNow();
-    if (this.#group.bytes <= stagingBytes) return;
+    if (group.bytes > Math.min(groupBytes, stagingBytes)) this.#cutNow();
+    if (this.#group.bytes > stagingBytes) this.#dropImages();
+  }
+
+  #dropImages(): void {
+    if (this.#group.content !== "images") return;
     this.#group.dropImages();
-    events.degraded("more waits than is kept: page images will be read again later");
+    this.#options.events.degraded("more waits than is kept: page images will be read again later");
   }
 
   #cutNow(): void {

@@ -4,6 +4,7 @@
  * @module
  */
 import type { CommittedTransaction } from "../core/commit-source.ts";
+import { PageSet } from "./page-set.ts";
 
 /** The newest image of a page in the group, and the commit it belongs to. */
 interface GroupPage {
@@ -22,7 +23,7 @@ export class CommitGroup {
   /** Images by page number. */
   readonly pages: Map<number, GroupPage> = new Map();
   /** Page numbers without images. */
-  readonly numbers: Set<number> = new Set();
+  readonly numbers: PageSet = new PageSet();
   #content: GroupContent = "images";
   #bytes = 0;
   #transactions = 0;
@@ -38,6 +39,16 @@ export class CommitGroup {
   /** Bytes of page images held. */
   get bytes(): number {
     return this.#bytes;
+  }
+
+  /** Bytes of memory that grow with what is collected: images, or the set of numbers. */
+  get heldBytes(): number {
+    return this.#bytes + this.numbers.bytes;
+  }
+
+  /** Whether there is nothing to cut: neither pages nor the need for every page. */
+  get isEmpty(): boolean {
+    return this.#transactions === 0 && this.numbers.size === 0 && this.#content !== "full";
   }
 
   /** Number of commits in the group. */
@@ -109,13 +120,22 @@ export class CommitGroup {
 
   /** Takes in what a group before this one had collected, as numbers. */
   prepend(earlier: CommitGroup): void {
-    if (earlier.content === "full") {
-      this.makeFull();
-      return;
+    if (this.#transactions === 0) {
+      this.#lastSequence = earlier.lastSequence;
+      this.#commit = earlier.commit;
+      this.#pageSize = earlier.pageSize;
     }
+    this.#transactions += earlier.transactions;
+    this.#since = earlier.since ?? this.#since;
+    if (earlier.content === "full") this.makeFull();
+    else this.addNumbers(earlier.sortedNumbers());
+  }
+
+  /** Adds pages whose images must be read from the database. */
+  addNumbers(pgnos: Iterable<number>): void {
+    if (this.#content === "full") return;
     this.dropImages();
-    for (const pgno of earlier.pages.keys()) this.numbers.add(pgno);
-    for (const pgno of earlier.numbers) this.numbers.add(pgno);
+    for (const pgno of pgnos) this.numbers.add(pgno);
   }
 
   /**
@@ -143,6 +163,7 @@ export class CommitGroup {
 
   /** Page numbers in ascending order, whether with images or without. */
   sortedNumbers(): Uint32Array<ArrayBuffer> {
-    return Uint32Array.from(this.#content === "images" ? this.pages.keys() : this.numbers).sort();
+    if (this.#content !== "images") return this.numbers.toArray();
+    return Uint32Array.from(this.pages.keys()).sort();
   }
 }

@@ -115,18 +115,24 @@ class Primary implements Replication {
       events: {
         uploaded: (file) => this.#uploaded(file),
         stalled: (error) => this.#stalled(error),
+        recovered: () => this.#emit({ type: "recovered" }),
         conflict: (error) => this.#conflict(error),
       },
     });
+    const stagingBytes = options.stagingBytes ?? STAGING_BYTES;
     this.#collector = new CommitCollector({
       source,
       clock: options.platform.clock,
       groupMs: options.groupMs ?? (replica.store.local ? LOCAL_GROUP_MS : REMOTE_GROUP_MS),
       groupBytes: options.groupBytes ?? GROUP_BYTES,
-      stagingBytes: options.stagingBytes ?? STAGING_BYTES,
+      stagingBytes,
       events: {
-        // With a dead store files would only pile up.
-        mayCut: () => this.#stopped() === undefined && !this.#paused && !this.#uploader.failing,
+        // With a dead or slow store files would only pile up.
+        mayCut: () =>
+          this.#stopped() === undefined &&
+          !this.#paused &&
+          !this.#uploader.failing &&
+          this.#uploader.pendingBytes < stagingBytes,
         stopped: () => this.#stopped(),
         committed: (pages) => this.#committed(pages),
         cut: (files, settles) => this.#cut(files, settles),
@@ -163,7 +169,8 @@ class Primary implements Replication {
   get stats(): ReplicationStats {
     const since = this.#uploader.pending[0]?.since ?? this.#collector.since;
     const lagMs = since === undefined ? 0 : this.#platform.clock.monotonic() - since;
-    return { ...this.#stats, lagMs };
+    const pendingBytes = this.#collector.heldBytes + this.#uploader.pendingBytes;
+    return { ...this.#stats, lagMs, pendingBytes };
   }
 
   async flush(options: WaitOptions = {}): Promise<void> {

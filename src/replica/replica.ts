@@ -5,7 +5,7 @@
  */
 import { InvalidArgumentError, isPagestreamError } from "../core/errors.ts";
 import type { Platform } from "../core/platform.ts";
-import { type RetryPolicy, retry } from "../core/retry.ts";
+import { DEFAULT_RETRY, type RetryPolicy, retry } from "../core/retry.ts";
 import { formatTxid } from "../ltx/file-name.ts";
 import { type PageIndex, readPageIndex } from "../ltx/page-index.ts";
 import type {
@@ -95,6 +95,8 @@ export interface RetriedCall {
   readonly object: string;
   /** Ends the tries and the pauses between them with `AbortedError`. */
   readonly signal?: AbortSignal | undefined;
+  /** Tries in all. @default what the replica's retry policy says */
+  readonly attempts?: number | undefined;
 }
 
 /** Requests for exact times that may be under way at once. */
@@ -209,9 +211,11 @@ export class Replica {
     options: {
       readonly signal?: AbortSignal | undefined;
       readonly sizeBound?: number | undefined;
+      /** Tries in all. @default what the retry policy says */
+      readonly attempts?: number | undefined;
     } = {},
   ): Promise<LtxFileInfo> {
-    const { signal, sizeBound } = options;
+    const { signal, sizeBound, attempts } = options;
     const key = this.key(file);
     const time = new Date(Number(file.timestamp));
     if (Number.isNaN(time.getTime())) {
@@ -233,7 +237,7 @@ export class Replica {
       return await this.store.put(key, counted, { ifNoneMatch, metadata, sizeBound, signal });
     };
     const repeatable = typeof body === "function" || body instanceof Uint8Array;
-    const what = { operation: "upload", object: key, signal };
+    const what = { operation: "upload", object: key, signal, attempts };
     const { etag } = repeatable ? await this.retry(what, attempt) : await attempt();
     const { level, minTxid, maxTxid } = file;
     return { level, minTxid, maxTxid, size, time, key, etag };
@@ -294,8 +298,9 @@ export class Replica {
 
   /** Calls `attempt` until it succeeds or this replica's retry policy is exhausted; it must be repeatable. */
   retry<T>(what: RetriedCall, attempt: () => Promise<T>): Promise<T> {
-    const { platform, retry: policy, onRetry } = this.#options;
-    return retry(attempt, { ...what, platform, policy, onRetry });
+    const { platform, retry: policy = DEFAULT_RETRY, onRetry } = this.#options;
+    const attempts = what.attempts ?? policy.attempts;
+    return retry(attempt, { ...what, platform, policy: { ...policy, attempts }, onRetry });
   }
 
   /** The files, those at `indexes` with the time that the object itself carries; without those removed meanwhile. */

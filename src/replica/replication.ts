@@ -38,6 +38,8 @@ export type ReplicationEvent = { readonly position: Position } & (
     }
   /** The store cannot be reached or refuses; commits go on and are kept, attempts continue. */
   | { readonly type: "stalled"; readonly error: PagestreamError }
+  /** The store answers again: what was kept meanwhile is on its way. */
+  | { readonly type: "recovered" }
   /** Too much waits for the store: page images were dropped and will be read again from the database. */
   | { readonly type: "degraded"; readonly reason: string }
   /** Another writer uses the replica; replication has stopped. */
@@ -60,6 +62,8 @@ export interface ReplicationStats {
   readonly files: number;
   /** Milliseconds since the oldest commit that is not yet in the store; 0 when all are. */
   readonly lagMs: number;
+  /** Bytes kept for the store: page images in memory, and staged files. */
+  readonly pendingBytes: number;
 }
 
 /** Options of every wait. */
@@ -116,7 +120,11 @@ export interface ReplicateOptions {
   readonly groupMs?: number | undefined;
   /** Bytes of page images after which a group is cut at once. @default 16 MiB */
   readonly groupBytes?: number | undefined;
-  /** Bytes of page images kept while the store does not answer; past it only page numbers are. @default 64 MiB */
+  /**
+   * Bytes kept while the store does not keep up: of page images, past which only page numbers are collected, and of
+   * staged files, past which no further one is cut.
+   * @default 64 MiB
+   */
   readonly stagingBytes?: number | undefined;
   /** Where the marker and staged files are kept; in memory when left out. */
   readonly state?: LocalState | undefined;

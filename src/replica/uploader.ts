@@ -25,6 +25,8 @@ export interface UploaderEvents {
   uploaded(file: StagedFile): void;
   /** The store failed beyond the retry policy; the uploader goes on trying after a pause. */
   stalled(error: PagestreamError): void;
+  /** The store answers again after it was reported stalled. */
+  recovered(): void;
   /** Another writer owns the next name; the uploader has stopped. */
   conflict(error: ConflictError): void;
 }
@@ -60,6 +62,11 @@ export class Uploader {
   /** Files not yet confirmed, oldest first. */
   get pending(): readonly StagedFile[] {
     return this.#queue;
+  }
+
+  /** Bytes of the files not yet confirmed. */
+  get pendingBytes(): number {
+    return this.#queue.reduce((sum, { size }) => sum + size, 0);
   }
 
   /** Appends files; uploading begins at once. */
@@ -127,9 +134,11 @@ export class Uploader {
         await this.#pause();
         continue;
       }
+      const recovered = this.failing;
       this.#failures = 0;
       this.#queue.shift();
       try {
+        if (recovered) events.recovered();
         events.uploaded(file);
       } catch (error) {
         // Not the store's doing, and no reason to stop: the file is confirmed.
@@ -150,7 +159,10 @@ export class Uploader {
       if (there !== undefined) return this.#confirmOurs(there, file, signal);
     }
     try {
-      await replica.write(where, stagedBody(state, file), { signal, sizeBound: file.size });
+      // A store known to be dead is asked once per pause; the policy's tries are for passing troubles.
+      const attempts = this.failing ? 1 : undefined;
+      const body = stagedBody(state, file);
+      await replica.write(where, body, { signal, sizeBound: file.size, attempts });
     } catch (error) {
       if (!isPagestreamError(error, "PRECONDITION_FAILED")) throw error;
       const there = await replica.find(where, { signal });
