@@ -27,6 +27,7 @@ interface ReadableStreamDefaultReader<R = unknown> {
 }
 
 declare namespace WebAssembly {
-  const Module: new (bytes: Uint8Array<ArrayBuffer>) => object;
-  const Instance: new (module: object) => { readonly exports: Readonly<Record<string, unknown>> };
+  interface Module {}
+  const Module: new (bytes: Uint8Array<ArrayBuffer>) => Module;
+  const Instance: new (module: Module) => { readonly exports: Readonly<Record<string, unknown>> };
 }

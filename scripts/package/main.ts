@@ -17,7 +17,9 @@ const deno = (...args: string[]) => problemsOf(run, [join(binFolder, "deno"), ..
 const publint = (path: string) => tool("publint/src/cli.js", path, "--strict", "--pack=npm");
 const attw = (path: string) => {
   const flags = ["--profile=esm-only", "--no-definitely-typed", "--format=ascii", "--no-color"];
-  return tool("@arethetypeswrong/cli/dist/index.js", "--pack", path, ...flags);
+  // A WebAssembly module, which only bundlers resolve.
+  const excluded = ["--exclude-entrypoints", "trampoline.wasm"];
+  return tool("@arethetypeswrong/cli/dist/index.js", "--pack", path, ...flags, ...excluded);
 };
 
 const { exports: sources } = JSON.parse(readFileSync(join(root, "deno.json"), "utf8")) as {

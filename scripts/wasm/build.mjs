@@ -1,7 +1,8 @@
 /**
- * Compiles the WebAssembly text of the page kernel into the TypeScript file that carries its bytes.
+ * Compiles our WebAssembly text: into the TypeScript files that carry the bytes, and into the file that runtimes
+ * import which compile nothing themselves.
  *
- * `node scripts/wasm/build.mjs` writes the file; a test compares it with what this writes.
+ * `node scripts/wasm/build.mjs` writes the files; a test compares them with what this writes.
  *
  * @module
  */
@@ -9,39 +10,64 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import initWabt from "wabt";
-
-const source = new URL("page-kernel.wat", import.meta.url);
-
-/** The file that this writes. */
-export const target = new URL("../../src/ltx/wasm-kernel-bytes.ts", import.meta.url);
+import { trampolineText } from "./trampoline.mjs";
 
 const DIGITS_PER_LINE = 92;
 
-/** The text of the generated file, formatted as the repository is. */
+/**
+ * Every generated file with its contents, formatted as the repository is.
+ *
+ * @returns {Promise<ReadonlyMap<string, Buffer>>} by path below the root
+ */
 export async function generate() {
+  const kernel = await compile(readFileSync(new URL("page-kernel.wat", import.meta.url), "utf8"));
+  const trampoline = await compile(trampolineText());
+  return new Map([
+    [
+      "src/ltx/wasm-kernel-bytes.ts",
+      source(kernel, {
+        what: "The page kernel, compiled from scripts/wasm/page-kernel.wat",
+        name: "WASM_KERNEL",
+      }),
+    ],
+    [
+      "src/vfs/trampoline-bytes.ts",
+      source(trampoline, {
+        what: "The trampoline, compiled from scripts/wasm/trampoline.mjs",
+        name: "TRAMPOLINE",
+      }),
+    ],
+    ["src/vfs/trampoline.wasm", trampoline],
+  ]);
+}
+
+async function compile(text) {
   const wabt = await initWabt();
-  const module = wabt.parseWat("page-kernel.wat", readFileSync(source, "utf8"), {
-    simd: true,
-    bulk_memory: true,
-  });
+  const module = wabt.parseWat("module.wat", text, { simd: true, bulk_memory: true });
   try {
     module.validate();
-    const { buffer } = module.toBinary({});
-    const digits = Buffer.from(buffer).toString("hex");
-    const lines = digits.match(new RegExp(`.{1,${DIGITS_PER_LINE}}`, "g"));
-    return `/**
- * The page kernel, compiled from scripts/wasm/page-kernel.wat by scripts/wasm/build.mjs.
- *
- * @module
- */
-
-/** The WebAssembly module as hex digits: ${buffer.length} bytes. */
-export const WASM_KERNEL: string =
-${lines.map((line) => `  "${line}"`).join(" +\n")};
-`;
+    return Buffer.from(module.toBinary({}).buffer);
   } finally {
     module.destroy();
   }
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) writeFileSync(target, await generate());
+/** A TypeScript file with a module in it. */
+function source(bytes, { what, name }) {
+  const lines = bytes.toString("hex").match(new RegExp(`.{1,${DIGITS_PER_LINE}}`, "g"));
+  return Buffer.from(`/**
+ * ${what} by scripts/wasm/build.mjs.
+ *
+ * @module
+ */
+
+/** The WebAssembly module as hex digits: ${bytes.length} bytes. */
+export const ${name}: string =
+${lines.map((line) => `  "${line}"`).join(" +\n")};
+`);
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const root = new URL("../../", import.meta.url);
+  for (const [path, bytes] of await generate()) writeFileSync(new URL(path, root), bytes);
+}

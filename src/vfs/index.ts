@@ -10,6 +10,7 @@ export {
   installCaptureVfs,
 } from "./capture-vfs.ts";
 export * from "./errors.ts";
+export { patchWorkerd, type PatchWorkerdOptions } from "./patch-workerd.ts";
 export { installMemoryVfs, type MemoryVfs, type MemoryVfsOptions } from "./memory-vfs.ts";
 export type * from "./sqlite3.ts";
 export { installSyncFileVfs, type SyncFileVfs, type SyncFileVfsOptions } from "./sync-file-vfs.ts";
