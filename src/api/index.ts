@@ -28,6 +28,7 @@ export {
   PagestreamError,
   TimeoutError,
   UnsupportedError,
+  WalMismatchError,
 } from "../core/errors.ts";
 export type { Aborter, Clock, Platform } from "../core/platform.ts";
 export { DEFAULT_RETRY, type RetryPolicy } from "../core/retry.ts";

@@ -40,6 +40,7 @@ export const ERROR_CODES = [
   "TXID_NOT_AVAILABLE",
   "UNSUPPORTED",
   "VFS",
+  "WAL_MISMATCH",
 ] as const;
 
 /** A stable, documented error code. */
@@ -167,6 +168,14 @@ export class InvalidDatabaseError extends PagestreamError {
   /** Makes the error from what its reader is told. */
   constructor(details: ErrorDetails) {
     super("INVALID_DATABASE", details);
+  }
+}
+
+/** The WAL does not go on where it was read up to: it was restarted, truncated or replaced. */
+export class WalMismatchError extends PagestreamError {
+  /** Makes the error from what its reader is told. */
+  constructor(details: ErrorDetails) {
+    super("WAL_MISMATCH", details);
   }
 }
 

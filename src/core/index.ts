@@ -14,3 +14,4 @@ export * from "./platform.ts";
 export * from "./retry.ts";
 export * from "./sync-files.ts";
 export * from "./wal.ts";
+export * from "./wal-reader.ts";
