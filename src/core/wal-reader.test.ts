@@ -171,10 +171,7 @@ describe("WalReader", () => {
   });
 
   test("readPages() leaves out pages past the end of the database", () => {
-    const { file, wal } = written(
-      512,
-      ["create table t(a)", WRITES[1]!, "drop table t"].slice(0, 3),
-    );
+    const { file, wal } = written(512, [...WRITES, "drop table t"]);
     const pages = pagesOf(wal);
     const all = new Set<number>();
     const reader = openWal(readOf(wal))!;
@@ -182,7 +179,7 @@ describe("WalReader", () => {
       all.add(frame.pgno);
     }
     expect(Math.max(...all)).toBeGreaterThan(pages.commit);
-    expect(Math.max(...pages.frames.keys())).toBe(pages.commit);
+    expect(Math.max(...pages.frames.keys())).toBeLessThanOrEqual(pages.commit);
     expect(applied(file, wal, pages)).toEqual(recovered(file, wal));
   });
 
