@@ -15,6 +15,8 @@ export default defineConfig({
       { find: /^pagestream$/, replacement: source("./src/api/index.ts") },
       { find: /^pagestream\/(ltx|vfs|testing)$/, replacement: source("./src/$1/index.ts") },
       { find: /^pagestream\/transports\/([\w-]+)$/, replacement: source("./src/transports/$1.ts") },
+      { find: /^pagestream\/(deno|bun)$/, replacement: source("./adapters/$1/index.ts") },
+      { find: /^pagestream\/files-kit$/, replacement: source("./adapters/files/index.ts") },
       { find: /^@pagestream\/node$/, replacement: source("./adapters/node/index.ts") },
     ],
   },

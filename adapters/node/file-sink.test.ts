@@ -5,8 +5,7 @@ import { basename, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { difference, failure, seededRandom } from "pagestream/testing";
 import { afterAll, describe, expect, test } from "vitest";
-import { fileSink, recoverTarget } from "./file-sink.ts";
-import { syncFiles } from "./sync-files.ts";
+import { fileSink, recoverTarget, syncFiles } from "./files.ts";
 
 const base = fs.mkdtempSync(join(tmpdir(), "pagestream-file-sink-"));
 let count = 0;

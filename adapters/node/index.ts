@@ -3,10 +3,15 @@
  *
  * @module
  */
-export { TargetExistsError } from "pagestream";
+export { type Recovery, replicate, TargetExistsError } from "pagestream";
 export { DatabaseLockedError } from "pagestream/vfs";
-export { type Closable, closeOnExit, type CloseOnExitOptions } from "./close-on-exit.ts";
-export { fileSink, type FileSinkOptions, recoverTarget } from "./file-sink.ts";
-export { fileStore, type FileStoreOptions } from "./file-store.ts";
-export { syncFiles, type SyncFilesOptions } from "./sync-files.ts";
-export type { Recovery } from "pagestream";
+export {
+  type Closable,
+  closeOnExit,
+  type CloseOnExitOptions,
+  type FileSinkOptions,
+  fileStore,
+  type FileStoreOptions,
+  type SyncFilesOptions,
+} from "pagestream/files-kit";
+export { fileSink, recoverTarget, syncFiles } from "./files.ts";

@@ -5,8 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { testSyncFiles } from "pagestream/testing";
 import { afterAll, describe, expect, test } from "vitest";
-import { findLockOwner } from "./file-lock.ts";
-import { syncFiles } from "./sync-files.ts";
+import { findLockOwner } from "../files/file-lock.ts";
+import { syncFiles } from "./files.ts";
 
 const base = fs.mkdtempSync(join(tmpdir(), "pagestream-sync-files-"));
 let count = 0;

@@ -24,9 +24,11 @@ interface JsrManifest {
   readonly imports?: Readonly<Record<string, string>>;
 }
 
-/** The source file behind a compiled entry: `./dist/api/index.js` is `./src/api/index.ts`. */
+/** The source file behind a compiled entry: `./dist/api/index.js` is `./src/api/index.ts`, adapters lie beside `src`. */
 export function sourceOf(compiled: string): string {
-  return compiled.replace("/dist/", "/src/").replace(/(\.d\.ts|\.js)$/, ".ts");
+  return compiled
+    .replace(/^\.\/dist\/(adapters\/)?/, (_, adapters) => `./${adapters ?? "src/"}`)
+    .replace(/(\.d\.ts|\.js)$/, ".ts");
 }
 
 /** `package.json` and `deno.json` list the same entry points, version, licence and dependencies. */

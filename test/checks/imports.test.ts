@@ -6,6 +6,7 @@ import { sampleTree } from "../../scripts/checks/tree.ts";
 
 const MANIFESTS = {
   "package.json": JSON.stringify({
+    name: "pagestream",
     dependencies: { lz4js: "0.2.0" },
     peerDependencies: { "@sqlite.org/sqlite-wasm": "3.54.1-build1", hono: "4.0.0" },
   }),
@@ -24,6 +25,7 @@ function problemsOf(path: string, text: string): readonly string[] {
       "src/vfs/bind.ts": "export const a = 1;",
       "src/replica/replica.ts": "export const a = 1;",
       "src/api/index.ts": "export const a = 1;",
+      "adapters/files/index.ts": "export const a = 1;",
       [path]: text,
     }),
   );
@@ -37,6 +39,10 @@ describe("checkImports()", () => {
     ["src/api/a.ts", 'export * from "../replica/replica.ts";'],
     ["src/api/a.ts", 'import type { Database } from "@sqlite.org/sqlite-wasm";'],
     ["src/http/a.ts", 'const hono = await import("hono");'],
+    [
+      "adapters/deno/a.ts",
+      'import { a } from "../files/index.ts"; import { b } from "pagestream/vfs";',
+    ],
     [
       "adapters/node/a.ts",
       'import { a } from "pagestream"; import fs from "node:fs";'.replace(
@@ -56,6 +62,8 @@ describe("checkImports()", () => {
     ["src/vfs/a.ts", 'import { a } from "../replica/replica.ts";', "may import from"],
     ["src/replica/a.ts", 'import { a } from "../vfs/bind.ts";', "may import from"],
     ["src/replica/a.ts", 'import { a } from "../transports/memory.ts";', "only their contract"],
+    ["adapters/bun/a.ts", 'import { a } from "../../src/core/errors.ts";', "by its name"],
+    ["adapters/node/a.ts", 'import { a } from "../files/index.ts";', "by its name"],
     ["src/core/a.ts", 'import { readFileSync } from "node:fs";', "no runtime"],
     ["src/ltx/a.ts", 'import { a } from "pagestream";', "no own name"],
     ["src/core/a.ts", 'import { decompress } from "lz4js";', "pure"],

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import sqlite3InitModule from "@sqlite.org/sqlite-wasm";
 import { afterAll, expect, test } from "vitest";
-import { syncFiles } from "../../adapters/node/sync-files.ts";
+import { syncFiles } from "../../adapters/node/files.ts";
 import { installCaptureVfs } from "../../src/vfs/capture-vfs.ts";
 import { installMemoryVfs } from "../../src/vfs/memory-vfs.ts";
 import { installSyncFileVfs } from "../../src/vfs/sync-file-vfs.ts";

@@ -8,9 +8,8 @@ import { constants, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
-import { fileSink } from "../file-sink.ts";
-import { fileStore } from "../file-store.ts";
-import { syncFiles } from "../sync-files.ts";
+import { fileStore } from "pagestream/files-kit";
+import { fileSink, syncFiles } from "../files.ts";
 import type { Database, Sqlite3Static } from "@sqlite.org/sqlite-wasm";
 import {
   type ReplicationStats,

@@ -6,8 +6,8 @@
 import { statSync } from "node:fs";
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { fileStore } from "../file-store.ts";
 import type { ObjectStore } from "pagestream";
+import { fileStore } from "pagestream/files-kit";
 import { usageError } from "./failure.ts";
 
 /** A replica that was named on the command line. */

@@ -4,7 +4,7 @@
  * @module
  */
 import { basename, resolve } from "node:path";
-import { fileSink } from "../file-sink.ts";
+import { fileSink } from "../files.ts";
 import { type RestoreResult, isPagestreamError, restore, type RestoreOptions } from "pagestream";
 import { EXIT, usageError, withHint } from "./failure.ts";
 import {

@@ -4,9 +4,11 @@
  * @module
  */
 import { constants } from "node:os";
+import process from "node:process";
 
 /** What can be closed: a replication, a fleet, an open replicated database. */
 export interface Closable {
+  /** Closes it, within the deadline where there is one. */
   close(options?: { readonly deadlineMs?: number }): Promise<unknown>;
 }
 

@@ -7,6 +7,7 @@ import { randomBytes } from "node:crypto";
 import * as fs from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { dirname } from "node:path";
+import process from "node:process";
 import type { FileLock, RestoreSink, SyncFiles } from "pagestream";
 import {
   ClosedError,
@@ -18,12 +19,13 @@ import {
 } from "pagestream";
 import { ioError } from "./errors.ts";
 import { fullPath } from "./file-identity.ts";
-import { LOCK_SUFFIX, lockDatabase } from "./file-lock.ts";
+import { LOCK_SUFFIX } from "./file-lock.ts";
 import { integrityCheck } from "./integrity-check.ts";
+import type { NativeSqlite } from "./native-sqlite.ts";
 import { RunWriter } from "./run-writer.ts";
-import { syncFiles } from "./sync-files.ts";
+import { syncFilesOf } from "./sync-files.ts";
 
-/** Options of {@linkcode fileSink}. */
+/** Options of `fileSink`. */
 export interface FileSinkOptions {
   /** Replace an existing database, with its `-wal`, `-journal` and `-shm`. @default false */
   readonly force?: boolean | undefined;
@@ -37,33 +39,19 @@ export interface FileSinkOptions {
 
 const OPERATION = "restore to";
 
-/**
- * Makes a sink that writes a database file. It writes beside the target under a name of its own, syncs, and then puts
- * the file in its place; a crash leaves the old files, none, or the new file alone. What an earlier crash has left is
- * completed or undone first.
- *
- * Without `force` a target that is not empty, or that has a `-wal`, `-journal` or `-shm`, is refused with
- * `TargetExistsError`; with it, one that is in use with `DatabaseLockedError`.
- *
- * @example
- * ```ts ignore
- * import { restore } from "pagestream";
- * import { fileSink, fileStore } from "@pagestream/node";
- *
- * await restore(fileStore("/backup/app"), fileSink("app.db"), { integrityCheck: "quick" });
- * ```
- */
-export function fileSink(path: string, options: FileSinkOptions = {}): RestoreSink {
-  return new FileSink(path, options);
+/** Makes the sink of a runtime: `fileSink` with the SQLite that locks and checks. */
+export function fileSinkOf(
+  sqlite: NativeSqlite,
+  path: string,
+  options: FileSinkOptions = {},
+): RestoreSink {
+  return new FileSink(sqlite, path, options);
 }
 
-/**
- * Completes or undoes what an interrupted restore left at a database file. Call it, with the lock held, before the
- * file is opened.
- */
-export function recoverTarget(path: string): Recovery {
+/** Completes or undoes what an interrupted restore left at a database file: `recoverTarget` of a runtime. */
+export function recoverTargetOf(sqlite: NativeSqlite, path: string): Recovery {
   try {
-    return recoverFiles(syncFiles(), fullPath(path));
+    return recoverFiles(syncFilesOf(sqlite), fullPath(path));
   } catch (error) {
     throw ioError(error, "recover", path);
   }
@@ -80,16 +68,19 @@ interface Begun {
 class FileSink implements RestoreSink {
   readonly name: string;
   readonly journalHeader: "keep" | "rollback";
+  readonly #sqlite: NativeSqlite;
   readonly #path: string;
   readonly #options: FileSinkOptions;
-  readonly #files: SyncFiles = syncFiles();
+  readonly #files: SyncFiles;
   #begun: Begun | undefined;
 
-  constructor(path: string, options: FileSinkOptions) {
+  constructor(sqlite: NativeSqlite, path: string, options: FileSinkOptions) {
     this.name = path;
     this.journalHeader = options.journalHeader ?? "keep";
+    this.#sqlite = sqlite;
     this.#path = fullPath(path);
     this.#options = options;
+    this.#files = syncFilesOf(sqlite);
   }
 
   async start(): Promise<void> {
@@ -130,7 +121,7 @@ class FileSink implements RestoreSink {
   check(kind: "quick" | "full"): Promise<string> {
     return this.#run(async ({ temporary, writer }) => {
       await writer.drain();
-      return integrityCheck(temporary, kind);
+      return integrityCheck(temporary, kind, this.#sqlite);
     });
   }
 
@@ -170,7 +161,7 @@ class FileSink implements RestoreSink {
   #lock(): FileLock | undefined {
     if (this.#options.locked === true) return undefined;
     const used = ["", LOCK_SUFFIX].some((suffix) => fs.existsSync(this.#path + suffix));
-    return used && this.#options.force === true ? lockDatabase(this.#path) : undefined;
+    return used && this.#options.force === true ? this.#files.lock(this.#path) : undefined;
   }
 
   #open(): Begun {

@@ -1,13 +1,15 @@
 /**
- * Node's synchronous file calls in the form a SQLite VFS and the local state of a replication need.
+ * Synchronous file calls in the form a SQLite VFS and the local state of a replication need.
  *
  * @module
  */
 import * as fs from "node:fs";
+import process from "node:process";
 import type { FileIdentity, OpenOptions, SyncFile, SyncFiles } from "pagestream";
 import { errnoOf } from "./errors.ts";
 import { fullPath, identity, toIdentity } from "./file-identity.ts";
 import { lockDatabase } from "./file-lock.ts";
+import type { NativeSqlite } from "./native-sqlite.ts";
 
 const FLAGS: Readonly<Record<OpenOptions["mode"], number>> = {
   read: fs.constants.O_RDONLY,
@@ -16,7 +18,7 @@ const FLAGS: Readonly<Record<OpenOptions["mode"], number>> = {
   exclusive: fs.constants.O_RDWR | fs.constants.O_CREAT | fs.constants.O_EXCL,
 };
 
-/** Options of {@linkcode syncFiles}. */
+/** Options of `syncFiles`. */
 export interface SyncFilesOptions {
   /** Mode of files that are created, less the umask. @default 0o644, as SQLite's own */
   readonly fileMode?: number | undefined;
@@ -25,27 +27,14 @@ export interface SyncFilesOptions {
 }
 
 /**
- * Node's files. Failures throw Node's own errors, except `lock`, which throws `DatabaseLockedError` and `IoError`.
- *
- * Never use it on a database file that SQLite has open in this process: closing a descriptor drops all locks that the
- * process holds on the file.
- *
- * @example
- * ```ts
- * import { syncFiles } from "@pagestream/node";
- *
- * const files = syncFiles();
- * const lock = files.lock("app.db");
- * const file = files.open("app.db", { mode: "create" });
- * file.close();
- * lock.release();
- * ```
+ * Makes the file calls of a runtime: `syncFiles` with the SQLite that locks. Failures throw the runtime's own errors,
+ * except `lock`, which throws `DatabaseLockedError` and `IoError`.
  */
-export function syncFiles(options: SyncFilesOptions = {}): SyncFiles {
+export function syncFilesOf(sqlite: NativeSqlite, options: SyncFilesOptions = {}): SyncFiles {
   const { fileMode = 0o644, directoryMode = 0o755 } = options;
   return {
     fullPath,
-    open: (path, { mode }) => new NodeSyncFile(fs.openSync(path, FLAGS[mode], fileMode)),
+    open: (path, { mode }) => new OpenFile(fs.openSync(path, FLAGS[mode], fileMode)),
     identity,
     remove: (path) => ignoreMissing(() => fs.unlinkSync(path)),
     rename: (from, to) => fs.renameSync(from, to),
@@ -56,11 +45,11 @@ export function syncFiles(options: SyncFilesOptions = {}): SyncFiles {
     },
     makeDirectory: (path) => void fs.mkdirSync(path, { recursive: true, mode: directoryMode }),
     syncDirectory,
-    lock: lockDatabase,
+    lock: (path) => lockDatabase(path, sqlite),
   };
 }
 
-class NodeSyncFile implements SyncFile {
+class OpenFile implements SyncFile {
   readonly #fd: number;
 
   constructor(fd: number) {

@@ -5,6 +5,9 @@
  */
 import { IoError, NotFoundError, PagestreamError, StoreError } from "pagestream";
 
+/** What {@linkcode errnoOf} gives where Deno's permissions refuse a call, which has no errno. */
+export const NOT_PERMITTED = "NotCapable";
+
 /** Conditions that pass by themselves: the same call may succeed later. */
 const PASSING: ReadonlySet<string> = new Set([
   "EAGAIN",
@@ -27,12 +30,15 @@ const NEXT_STEP: Readonly<Record<string, string>> = {
   ENOSPC: "Free space on the disk",
   ENOTDIR: "Move the file away that stands where a directory is needed",
   EPERM: "Give this user read and write permission on the directory",
+  [NOT_PERMITTED]: "Start Deno with --allow-read and --allow-write for it, or with --allow-all",
   EROFS: "Mount the file system writable",
 };
 
-/** The errno name of a thrown value (`ENOENT`), or an empty string. */
+/** The errno name of a thrown value (`ENOENT`), {@linkcode NOT_PERMITTED}, or an empty string. */
 export function errnoOf(error: unknown): string {
-  const code = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
+  if (!(error instanceof Error)) return "";
+  if (error.name === NOT_PERMITTED) return NOT_PERMITTED;
+  const { code } = error as { readonly code?: unknown };
   return typeof code === "string" ? code : "";
 }
 

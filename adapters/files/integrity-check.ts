@@ -6,19 +6,19 @@
 import { pathToFileURL } from "node:url";
 import { Worker } from "node:worker_threads";
 import { ioError } from "./errors.ts";
+import type { NativeSqlite } from "./native-sqlite.ts";
 
 // In a thread, because a check of some gigabytes takes seconds in which the process could answer nobody. Errors 11 and
 // 26 say that the file is damaged or no database at all: that is a result, not a failure to check.
-const PROGRAM = `
+const program = (openUrl: string): string => `
 const { parentPort, workerData } = require("node:worker_threads");
-const { DatabaseSync } = require("node:sqlite");
 try {
-  const database = new DatabaseSync(workerData.url, { readOnly: true });
+  const database = (${openUrl})(workerData.url);
   const row = database.prepare(workerData.sql).get();
   database.close();
   parentPort.postMessage({ result: String(Object.values(row)[0]) });
 } catch (error) {
-  const damaged = [11, 26].includes(error.errcode & 0xff);
+  const damaged = [11, 26].includes((error.errcode ?? error.errno) & 0xff);
   parentPort.postMessage({ [damaged ? "result" : "failure"]: error.message });
 }`;
 
@@ -28,11 +28,18 @@ try {
  * The file is opened read-only and as immutable, so that no `-wal` or `-shm` appears beside it even when it is marked
  * WAL, and no lock is taken. Throws `IoError` when the check cannot run.
  */
-export async function integrityCheck(path: string, kind: "quick" | "full"): Promise<string> {
+export async function integrityCheck(
+  path: string,
+  kind: "quick" | "full",
+  sqlite: NativeSqlite,
+): Promise<string> {
   const url = pathToFileURL(path);
   url.searchParams.set("immutable", "1");
   const sql = kind === "quick" ? "PRAGMA quick_check(1)" : "PRAGMA integrity_check(1)";
-  const worker = new Worker(PROGRAM, { eval: true, workerData: { url: url.href, sql } });
+  const worker = new Worker(program(sqlite.openUrl), {
+    eval: true,
+    workerData: { url: url.href, sql },
+  });
   try {
     const { result, failure } = await answerOf(worker);
     if (result !== undefined) return result;

@@ -12,12 +12,12 @@
  * @module
  */
 import * as fs from "node:fs";
-import { createRequire } from "node:module";
-import type * as Sqlite from "node:sqlite";
+import process from "node:process";
 import type { FileIdentity, FileLock } from "pagestream";
 import { DatabaseLockedError } from "pagestream/vfs";
-import { errnoOf, ioError } from "./errors.ts";
+import { errnoOf, ioError, NOT_PERMITTED } from "./errors.ts";
 import { fullPath, identity, isSameFile } from "./file-identity.ts";
+import type { NativeSqlite, SqliteHandle } from "./native-sqlite.ts";
 
 /** What is appended to the path of a database to name its lock file. */
 export const LOCK_SUFFIX = ".pagestream-lock";
@@ -32,10 +32,10 @@ const OPERATION = "lock";
 const held = new Map<string, FileIdentity | undefined>();
 
 /** Takes the lock of a database file, which need not exist yet. Throws `DatabaseLockedError`, or `IoError`. */
-export function lockDatabase(path: string): FileLock {
+export function lockDatabase(path: string, sqlite: NativeSqlite): FileLock {
   const full = fullPath(path);
   refuseHeldHere(full);
-  const release = holdSideFile(full);
+  const release = holdSideFile(full, sqlite);
   try {
     refuseForeignLocks(full);
   } catch (error) {
@@ -68,10 +68,10 @@ function refuseHeldHere(full: string): void {
   }
 }
 
-function holdSideFile(full: string): () => void {
-  let database: Sqlite.DatabaseSync | undefined;
+function holdSideFile(full: string, sqlite: NativeSqlite): () => void {
+  let database: SqliteHandle | undefined;
   try {
-    database = new (loadSqlite().DatabaseSync)(full + LOCK_SUFFIX, { timeout: 0 });
+    database = sqlite.open(full + LOCK_SUFFIX);
     // No journal file: nothing is ever written, and a lock must leave as little behind as possible.
     database.exec("PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE");
     const holder = database;
@@ -89,17 +89,15 @@ function holdSideFile(full: string): () => void {
   }
 }
 
+/** Node and Bun tell SQLite's result code, under two names; Deno leaves it out and tells the message alone. */
 function isBusy(error: unknown): boolean {
-  const { errcode } = error as { readonly errcode?: number };
-  return errcode !== undefined && (errcode & 0xff) === SQLITE_BUSY;
-}
-
-/**
- * `node:sqlite`, loaded when first needed: some versions of Node announce on loading that it is experimental, and a
- * program that takes no lock should not hear of it.
- */
-export function loadSqlite(): typeof Sqlite {
-  return createRequire(import.meta.url)("node:sqlite") as typeof Sqlite;
+  const { errcode, errno, message } = error as {
+    readonly errcode?: number;
+    readonly errno?: number;
+    readonly message?: string;
+  };
+  const code = errcode ?? errno;
+  return code === undefined ? message === "database is locked" : (code & 0xff) === SQLITE_BUSY;
 }
 
 function refuseForeignLocks(full: string): void {
@@ -110,8 +108,8 @@ function refuseForeignLocks(full: string): void {
   try {
     table = fs.readFileSync("/proc/locks", "latin1");
   } catch (error) {
-    // Without procfs the side file alone has to do.
-    if (errnoOf(error) === "ENOENT" || errnoOf(error) === "EACCES") return;
+    // Without procfs, or Deno's permission for it, the side file alone has to do.
+    if (["ENOENT", "EACCES", NOT_PERMITTED].includes(errnoOf(error))) return;
     throw ioError(error, OPERATION, full);
   }
   const owner = findLockOwner(table, file);

@@ -7,6 +7,7 @@ import { randomBytes } from "node:crypto";
 import type { BigIntStats } from "node:fs";
 import { type FileHandle, link, mkdir, open, rename, unlink } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
+import process from "node:process";
 import { PreconditionFailedError, StoreError } from "pagestream";
 import { bodyChunks, throwIfAborted } from "pagestream/transports/store-kit";
 import { errnoOf } from "./errors.ts";

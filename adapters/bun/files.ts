@@ -1,0 +1,63 @@
+/**
+ * Files on Bun; databases are locked and checked through `bun:sqlite`.
+ *
+ * @module
+ */
+import type { Recovery, RestoreSink, SyncFiles } from "pagestream";
+import {
+  type FileSinkOptions,
+  fileSinkOf,
+  recoverTargetOf,
+  type SyncFilesOptions,
+  syncFilesOf,
+} from "../files/index.ts";
+import { bunSqlite } from "./bun-sqlite.ts";
+
+/**
+ * Bun's files. Failures throw Bun's own errors, except `lock`, which throws `DatabaseLockedError` and `IoError`.
+ *
+ * Never use it on a database file that SQLite has open in this process: closing a descriptor drops all locks that the
+ * process holds on the file.
+ *
+ * @example
+ * ```ts
+ * import { syncFiles } from "pagestream/bun";
+ *
+ * const files = syncFiles();
+ * const lock = files.lock("app.db");
+ * const file = files.open("app.db", { mode: "create" });
+ * file.close();
+ * lock.release();
+ * ```
+ */
+export function syncFiles(options: SyncFilesOptions = {}): SyncFiles {
+  return syncFilesOf(bunSqlite, options);
+}
+
+/**
+ * Makes a sink that writes a database file. It writes beside the target under a name of its own, syncs, and then puts
+ * the file in its place; a crash leaves the old files, none, or the new file alone. What an earlier crash has left is
+ * completed or undone first.
+ *
+ * Without `force` a target that is not empty, or that has a `-wal`, `-journal` or `-shm`, is refused with
+ * `TargetExistsError`; with it, one that is in use with `DatabaseLockedError`.
+ *
+ * @example
+ * ```ts ignore
+ * import { restore } from "pagestream";
+ * import { fileSink, fileStore } from "pagestream/bun";
+ *
+ * await restore(fileStore("/backup/app"), fileSink("app.db"), { integrityCheck: "quick" });
+ * ```
+ */
+export function fileSink(path: string, options: FileSinkOptions = {}): RestoreSink {
+  return fileSinkOf(bunSqlite, path, options);
+}
+
+/**
+ * Completes or undoes what an interrupted restore left at a database file. Call it, with the lock held, before the
+ * file is opened.
+ */
+export function recoverTarget(path: string): Recovery {
+  return recoverTargetOf(bunSqlite, path);
+}

@@ -1,0 +1,17 @@
+/**
+ * Pagestream on Deno: files as object stores, restore targets and SQLite databases.
+ *
+ * @module
+ */
+export { type Recovery, replicate, TargetExistsError } from "pagestream";
+export { DatabaseLockedError } from "pagestream/vfs";
+export {
+  type Closable,
+  closeOnExit,
+  type CloseOnExitOptions,
+  type FileSinkOptions,
+  fileStore,
+  type FileStoreOptions,
+  type SyncFilesOptions,
+} from "../files/index.ts";
+export { fileSink, recoverTarget, syncFiles } from "./files.ts";

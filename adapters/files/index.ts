@@ -1,0 +1,11 @@
+/**
+ * Files as object stores, restore targets and SQLite databases, on the `node:` modules that Node, Deno and Bun share.
+ * For whoever brings Pagestream to a runtime; programs use `@pagestream/node`, `pagestream/deno` or `pagestream/bun`.
+ *
+ * @module
+ */
+export { type Closable, closeOnExit, type CloseOnExitOptions } from "./close-on-exit.ts";
+export { type FileSinkOptions, fileSinkOf, recoverTargetOf } from "./file-sink.ts";
+export { fileStore, type FileStoreOptions } from "./file-store.ts";
+export { type NativeSqlite, nodeSqlite, type SqliteHandle } from "./native-sqlite.ts";
+export { syncFilesOf, type SyncFilesOptions } from "./sync-files.ts";
