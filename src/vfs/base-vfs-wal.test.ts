@@ -13,7 +13,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import sqlite3InitModule from "@sqlite.org/sqlite-wasm";
 import { afterAll, describe, expect, test } from "vitest";
-import { syncFiles } from "../../adapters/node/sync-files.ts";
+import { syncFiles } from "../../adapters/node/files.ts";
 import { isPagestreamError } from "../core/errors.ts";
 import { type FileOperation, memorySyncFiles } from "../testing/memory-sync-files.ts";
 import { type SeededRandom, seededRandom } from "../testing/seeded-random.ts";
