@@ -36,5 +36,6 @@ export const SUITES = [
     needs: ["litestream"],
     wants: ["python"],
   },
+  { name: "workers", parts: [{ vitest: "workers" }], built: true },
   { name: "fuzz", parts: [{ vitest: "fuzz" }], built: true, wants: ["python"] },
 ];

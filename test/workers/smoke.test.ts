@@ -1,0 +1,80 @@
+import type { Miniflare } from "miniflare";
+import { bytesSink, restore } from "pagestream";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { bundleWorker, startWorker } from "../helpers/bundle-worker.ts";
+import { startStoreServer } from "../helpers/http-store-server.ts";
+
+const server = await startStoreServer();
+let modules: Awaited<ReturnType<typeof bundleWorker>>;
+let worker: Miniflare | undefined;
+
+beforeAll(async () => {
+  modules = await bundleWorker(new URL("worker.ts", import.meta.url));
+});
+afterEach(() => crash());
+afterAll(() => server.close());
+
+function begin(replica: string): void {
+  worker = startWorker(modules, { REPLICA: server.storeUrl(replica) });
+}
+
+/** Ends workerd as an eviction does: nothing is told, nothing is closed. */
+async function crash(): Promise<void> {
+  await worker?.dispose();
+  worker = undefined;
+}
+
+async function ask<Answer>(path: string): Promise<Answer> {
+  const response = await worker!.dispatchFetch(`http://worker${path}`);
+  const text = await response.text();
+  expect(response.status, text).toBe(200);
+  return JSON.parse(text) as Answer;
+}
+
+interface State {
+  readonly rows: number;
+  readonly check: string;
+  readonly restored: boolean;
+  readonly pages: number;
+}
+
+describe("workerd", () => {
+  test("a database survives that the Worker dies while it writes", async () => {
+    begin("smoke");
+    expect(await ask<State>("/write?count=30")).toMatchObject({ rows: 30, restored: false });
+    // A request that never ends, and what it commits is not waited for.
+    const written = ask("/write?count=100000&slowly=1").catch(() => undefined);
+    await expect.poll(async () => (await ask<State>("/state")).rows).toBeGreaterThan(50);
+    await crash();
+    await written;
+
+    begin("smoke");
+    const after = await ask<State>("/state");
+    expect(after).toMatchObject({ check: "ok", restored: true });
+    expect(after.rows).toBeGreaterThanOrEqual(30);
+    const more = await ask<State>("/write?count=5");
+    expect(more.rows).toBe(after.rows + 5);
+    // Continued with what changed, not with the whole database.
+    expect(more.pages).toBeLessThan(10);
+
+    const sink = bytesSink();
+    await restore(server.store("smoke"), sink);
+    const response = await worker!.dispatchFetch("http://worker/bytes");
+    expect(Buffer.compare(sink.bytes, new Uint8Array(await response.arrayBuffer()))).toBe(0);
+  });
+
+  test("patchWorkerd() is what makes SQLite start", async () => {
+    begin("unpatched");
+    expect(await ask("/unpatched")).toEqual({
+      error: expect.stringContaining("Wasm code generation disallowed by embedder"),
+    });
+    expect(await ask("/untrampolined")).toEqual({
+      error: expect.stringContaining("Import pagestream/trampoline.wasm"),
+    });
+  });
+
+  test("hybridFunction() suspends SQLite's stack", async () => {
+    begin("suspend");
+    expect(await ask("/suspend")).toEqual({ plain: 5, suspended: 21 });
+  });
+});
