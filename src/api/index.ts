@@ -45,6 +45,8 @@ export {
   GapError,
   IntegrityError,
   NoBackupError,
+  OutcomeUnknownError,
+  StagingFullError,
   TargetExistsError,
   TimestampNotAvailableError,
   TxidNotAvailableError,
@@ -70,6 +72,7 @@ export type {
 } from "../replica/replica.ts";
 export type {
   CloseOptions,
+  Durability,
   Position,
   ReplicateOptions,
   Replication,

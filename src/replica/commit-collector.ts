@@ -16,6 +16,7 @@ import type {
 import { isPagestreamError, type PagestreamError } from "../core/errors.ts";
 import type { Clock } from "../core/platform.ts";
 import { CommitGroup } from "./commit-group.ts";
+import type { LogContext } from "./commit-log.ts";
 import type { CutState, L0Cutter } from "./l0-cutter.ts";
 import type { StagedFile } from "./staged-file.ts";
 
@@ -95,6 +96,28 @@ export class CommitCollector implements CommitListener {
     return staged + (this.#imaging ? 1n : 0n) + (this.#pending ? 1n : 0n);
   }
 
+  /** Where a transaction that commits now belongs; its group is not known to continue anything before {@linkcode begin}. */
+  get next(): LogContext {
+    const { txid, time } = this.last ?? { txid: 0n, time: 0n };
+    const continues = this.#cutter !== undefined && this.#group.complete;
+    return { txid: txid + (this.#imaging ? 2n : 1n), time, continues };
+  }
+
+  /** The open group. */
+  get group(): CommitGroup {
+    return this.#group;
+  }
+
+  /** Whether every commit is in a file. */
+  get isEmpty(): boolean {
+    return this.#group.isEmpty && this.#imaging === undefined;
+  }
+
+  /** Whether pages are being read from the database for the file before the open group's. */
+  get isReading(): boolean {
+    return this.#imaging !== undefined;
+  }
+
   /** Bytes of memory held for commits that are in no file yet. */
   get heldBytes(): number {
     return this.#group.heldBytes + (this.#imaging?.heldBytes ?? 0);
@@ -116,6 +139,7 @@ export class CommitCollector implements CommitListener {
     } else {
       this.#group.forgetUpTo(proven);
       if (cutter.last.pageSize === 0) cutter.startFromEmpty();
+      if (!this.#group.isEmpty) this.#group.setIncomplete();
     }
     this.schedule();
   }
@@ -128,6 +152,11 @@ export class CommitCollector implements CommitListener {
   /** Cuts now, and goes on doing so until nothing waits. */
   hurry(): void {
     this.#urgent = true;
+    this.#cutNow();
+  }
+
+  /** Cuts what is there now, as far as files may be cut. */
+  cut(): void {
     this.#cutNow();
   }
 

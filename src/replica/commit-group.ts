@@ -25,6 +25,7 @@ export class CommitGroup {
   /** Page numbers without images. */
   readonly numbers: PageSet = new PageSet();
   #content: GroupContent = "images";
+  #complete = true;
   #bytes = 0;
   #transactions = 0;
   #pageSize = 0;
@@ -44,6 +45,11 @@ export class CommitGroup {
   /** Bytes of memory that grow with what is collected: images, or the set of numbers. */
   get heldBytes(): number {
     return this.#bytes + this.numbers.bytes;
+  }
+
+  /** Whether all its pages came with its commits: none is to be read only because of what happened before. */
+  get complete(): boolean {
+    return this.#complete;
   }
 
   /** Whether there is nothing to cut: neither pages nor the need for every page. */
@@ -102,6 +108,11 @@ export class CommitGroup {
     }
   }
 
+  /** Says that the commits in it are not all there is to it. */
+  setIncomplete(): void {
+    this.#complete = false;
+  }
+
   /** Lets go of the images and keeps the numbers: the images will be read when the file is cut. */
   dropImages(): void {
     if (this.#content !== "images") return;
@@ -116,6 +127,7 @@ export class CommitGroup {
     this.dropImages();
     this.numbers.clear();
     this.#content = "full";
+    this.#complete = false;
   }
 
   /** Takes in what a group before this one had collected, as numbers. */
@@ -133,6 +145,7 @@ export class CommitGroup {
 
   /** Adds pages whose images must be read from the database. */
   addNumbers(pgnos: Iterable<number>): void {
+    this.#complete = false;
     if (this.#content === "full") return;
     this.dropImages();
     for (const pgno of pgnos) this.numbers.add(pgno);
@@ -151,6 +164,7 @@ export class CommitGroup {
       this.#transactions = 0;
       this.#since = undefined;
       this.#content = "images";
+      this.#complete = true;
       return true;
     }
     for (const [pgno, page] of this.pages) {
@@ -159,6 +173,11 @@ export class CommitGroup {
       this.#bytes -= page.data.length;
     }
     return false;
+  }
+
+  /** The image of a page, while images are held; valid until the next commit. */
+  image(pgno: number): Uint8Array {
+    return (this.pages.get(pgno) as GroupPage).data;
   }
 
   /** Page numbers in ascending order, whether with images or without. */

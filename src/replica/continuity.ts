@@ -21,7 +21,7 @@ import { PageTable } from "./page-table.ts";
 import { type PositionToken, tableDigest } from "./position-token.ts";
 import type { LtxFileInfo, Replica } from "./replica.ts";
 import { deriveSnapshot, readStaged, type StagedFile } from "./staged-file.ts";
-import { sameObject } from "./uploader.ts";
+import { sameObject } from "./upload-staged.ts";
 
 /** What replication starts from. */
 export interface Continuity {

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type ErrorDetails, PagestreamError } from "../core/errors.ts";
+import { type ErrorDetails, PagestreamError, UnsupportedError } from "../core/errors.ts";
 
 /** The store holds no file of a replica at all; a replica that is merely damaged is never reported like this. */
 export class NoBackupError extends PagestreamError {
@@ -109,4 +109,30 @@ export class ConflictError extends PagestreamError {
   constructor(details: ErrorDetails) {
     super("CONFLICT", details);
   }
+}
+
+/** With durability `local`, what waits for the store fills the bound; the COMMIT failed. */
+export class StagingFullError extends PagestreamError {
+  /** Makes the error from what its reader is told. */
+  constructor(details: ErrorDetails) {
+    super("STAGING_FULL", details);
+  }
+}
+
+/** A COMMIT that waited for its upload was given up; whether the store has it is found out before the next one. */
+export class OutcomeUnknownError extends PagestreamError {
+  /** Makes the error from what its reader is told. */
+  constructor(details: ErrorDetails) {
+    super("OUTCOME_UNKNOWN", details);
+  }
+}
+
+/** Why a COMMIT that must be kept back cannot be yet: it is not known where the replica stands. */
+export function notStarted(name: string): UnsupportedError {
+  return new UnsupportedError({
+    operation: "commit",
+    object: name,
+    what: "its replication has not started yet",
+    next: "Await replicate() before the first COMMIT",
+  });
 }

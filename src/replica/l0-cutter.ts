@@ -74,9 +74,7 @@ export class L0Cutter {
   cutGroup(group: CommitGroup): StagedFile[] {
     const { pageSize, commit, lastSequence: sequence, since } = group;
     return this.#cut({ pageSize, commit, sequence, since, full: this.#fromEmpty }, (writer) => {
-      for (const pgno of group.sortedNumbers()) {
-        writer.page(pgno, (group.pages.get(pgno) as { readonly data: Uint8Array }).data);
-      }
+      for (const pgno of group.sortedNumbers()) writer.page(pgno, group.image(pgno));
     });
   }
 

@@ -2,13 +2,13 @@
  * Where a replication keeps what must survive a restart: the marker and the staged files.
  *
  * On disk this is a directory beside the database, `.<name>-pagestream`, laid out as Litestream lays out its own:
- * `ltx/<level>/<min>-<max>.ltx`, and `marker`. In memory it lasts as long as the process, which is right for a
+ * `ltx/<level>/<min>-<max>.ltx`, `marker`, and `log` where commits are staged one by one. In memory it lasts as long as the process, which is right for a
  * database that does not outlive it either.
  *
  * @module
  */
 import { IoError } from "../core/errors.ts";
-import { fileName } from "../core/paths.ts";
+import { fileName, parentDirectory } from "../core/paths.ts";
 import type { SyncFile, SyncFiles } from "../core/sync-files.ts";
 
 /** Receives one staged file; nothing is listed before `finish`. */
@@ -23,6 +23,8 @@ export interface StagedWriter {
 
 /** Storage of one database's replication state. All calls are synchronous: they stand on the commit path. */
 export interface LocalState {
+  /** Whether it outlives the process, and what was synced a power cut. */
+  readonly durable: boolean;
   /** The marker's bytes, or `undefined` where there is none. */
   readMarker(): Uint8Array | undefined;
   /** Replaces the marker, atomically and durably. */
@@ -41,8 +43,20 @@ export interface LocalState {
   stagedSize(name: string): number;
   /** Bytes of a staged file, fewer than asked only at its end. */
   readStaged(name: string, offset: number, length: number): Uint8Array<ArrayBuffer>;
+  /** Returns when a finished file and its name are on stable storage. Missing is no error. */
+  syncStaged(name: string): void;
   /** Drops a file that the store has confirmed, or that nothing can use. Missing is no error. */
   removeStaged(name: string): void;
+  /** Bytes of the commit log, fewer than asked only at its end; none where there is no log. */
+  readLog(offset: number, length: number): Uint8Array<ArrayBuffer>;
+  /** Writes into the commit log, at its end or over what follows `offset`; durable only after {@linkcode syncLog}. */
+  writeLog(bytes: Uint8Array, offset: number): void;
+  /** Returns when the commit log, with its name, is on stable storage. */
+  syncLog(): void;
+  /** Cuts the commit log to a size in bytes; durable only after {@linkcode syncLog}. */
+  truncateLog(size: number): void;
+  /** Replaces the commit log, atomically and durably, by what `write` appends. */
+  replaceLog(write: (append: (bytes: Uint8Array) => void) => void): void;
   /** Releases open files. */
   close(): void;
 }
@@ -52,6 +66,7 @@ export function memoryState(): LocalState {
   const files = new Map<string, Uint8Array<ArrayBuffer>>();
   let marker: Uint8Array | undefined;
   return {
+    durable: false,
     readMarker: () => marker,
     replaceMarker: (bytes) => {
       marker = bytes.slice();
@@ -89,9 +104,16 @@ export function memoryState(): LocalState {
       if (bytes === undefined) throw missing(name);
       return bytes.subarray(offset, offset + length);
     },
+    syncStaged: () => {},
     removeStaged: (name) => {
       files.delete(name);
     },
+    // The log is for commits that must outlive the process: here they cannot.
+    readLog: () => new Uint8Array(0),
+    writeLog: () => {},
+    syncLog: () => {},
+    truncateLog: () => {},
+    replaceLog: () => {},
     close: () => {},
   };
 }
@@ -112,17 +134,24 @@ export function fileState(files: SyncFiles, directory: string): LocalState {
 }
 
 class FileState implements LocalState {
+  readonly durable = true;
   readonly #files: SyncFiles;
   readonly #directory: string;
   readonly #markerPath: string;
+  readonly #logPath: string;
   readonly #made = new Set<string>();
+  /** Directories whose own names are known to be on stable storage. */
+  readonly #lasting = new Set<string>();
   #marker: SyncFile | undefined;
   #markerSize = 0;
+  #log: SyncFile | undefined;
+  #logIsNamed = false;
 
   constructor(files: SyncFiles, directory: string) {
     this.#files = files;
     this.#directory = directory;
     this.#markerPath = `${directory}/marker`;
+    this.#logPath = `${directory}/log`;
     // Whatever carries this ending was never finished.
     for (const level of files.list(`${directory}/ltx`)) {
       for (const name of files.list(`${directory}/ltx/${level}`)) {
@@ -130,33 +159,17 @@ class FileState implements LocalState {
       }
     }
     files.remove(`${this.#markerPath}.tmp`);
+    files.remove(`${this.#logPath}.tmp`);
   }
 
   readMarker(): Uint8Array | undefined {
     if (this.#files.identity(this.#markerPath) === undefined) return undefined;
-    const file = this.#files.open(this.#markerPath, { mode: "read" });
-    try {
-      const bytes = new Uint8Array(file.size());
-      return bytes.subarray(0, file.read(bytes, 0));
-    } finally {
-      file.close();
-    }
+    return this.#read(this.#markerPath, 0, Number.POSITIVE_INFINITY);
   }
 
   replaceMarker(bytes: Uint8Array): void {
     this.#closeMarker();
-    this.#makeDirectory(this.#directory);
-    const temporary = `${this.#markerPath}.tmp`;
-    this.#files.remove(temporary);
-    const file = this.#files.open(temporary, { mode: "exclusive" });
-    try {
-      file.write(bytes, 0);
-      file.sync();
-    } finally {
-      file.close();
-    }
-    this.#files.rename(temporary, this.#markerPath);
-    this.#files.syncDirectory(this.#directory);
+    this.#replace(this.#markerPath, (append) => append(bytes));
   }
 
   appendMarker(bytes: Uint8Array): void {
@@ -215,7 +228,64 @@ class FileState implements LocalState {
   }
 
   readStaged(name: string, offset: number, length: number): Uint8Array<ArrayBuffer> {
-    const file = this.#files.open(this.#path(name), { mode: "read" });
+    return this.#read(this.#path(name), offset, length);
+  }
+
+  syncStaged(name: string): void {
+    const path = this.#path(name);
+    if (this.#files.identity(path) === undefined) return;
+    const file = this.#files.open(path, { mode: "write" });
+    try {
+      file.sync();
+    } finally {
+      file.close();
+    }
+    const level = parentDirectory(path);
+    this.#makeLasting(level);
+    this.#files.syncDirectory(level);
+  }
+
+  removeStaged(name: string): void {
+    this.#files.remove(this.#path(name));
+  }
+
+  readLog(offset: number, length: number): Uint8Array<ArrayBuffer> {
+    if (this.#files.identity(this.#logPath) === undefined) return new Uint8Array(0);
+    return this.#read(this.#logPath, offset, length);
+  }
+
+  writeLog(bytes: Uint8Array, offset: number): void {
+    this.#makeDirectory(this.#directory);
+    this.#log ??= this.#files.open(this.#logPath, { mode: "create" });
+    this.#log.write(bytes, offset);
+  }
+
+  syncLog(): void {
+    this.#log?.sync();
+    if (this.#logIsNamed || this.#log === undefined) return;
+    this.#makeLasting(this.#directory);
+    this.#files.syncDirectory(this.#directory);
+    this.#logIsNamed = true;
+  }
+
+  truncateLog(size: number): void {
+    if (this.#log === undefined && this.#files.identity(this.#logPath) === undefined) return;
+    this.#log ??= this.#files.open(this.#logPath, { mode: "write" });
+    this.#log.truncate(size);
+  }
+
+  replaceLog(write: (append: (bytes: Uint8Array) => void) => void): void {
+    this.#closeLog();
+    this.#replace(this.#logPath, write);
+  }
+
+  close(): void {
+    this.#closeMarker();
+    this.#closeLog();
+  }
+
+  #read(path: string, offset: number, length: number): Uint8Array<ArrayBuffer> {
+    const file = this.#files.open(path, { mode: "read" });
     try {
       const bytes = new Uint8Array(Math.max(0, Math.min(length, file.size() - offset)));
       return bytes.subarray(0, file.read(bytes, offset));
@@ -224,12 +294,25 @@ class FileState implements LocalState {
     }
   }
 
-  removeStaged(name: string): void {
-    this.#files.remove(this.#path(name));
-  }
-
-  close(): void {
-    this.#closeMarker();
+  /** Puts a file in place of another, atomically and durably. */
+  #replace(path: string, write: (append: (bytes: Uint8Array) => void) => void): void {
+    this.#makeDirectory(this.#directory);
+    const temporary = `${path}.tmp`;
+    this.#files.remove(temporary);
+    const file = this.#files.open(temporary, { mode: "exclusive" });
+    try {
+      let size = 0;
+      write((bytes) => {
+        file.write(bytes, size);
+        size += bytes.length;
+      });
+      file.sync();
+    } finally {
+      file.close();
+    }
+    this.#files.rename(temporary, path);
+    this.#makeLasting(this.#directory);
+    this.#files.syncDirectory(this.#directory);
   }
 
   #path(name: string): string {
@@ -242,8 +325,22 @@ class FileState implements LocalState {
     this.#made.add(path);
   }
 
+  /** Returns when the names of a directory and of those above it, up to the database's, are on stable storage. */
+  #makeLasting(path: string): void {
+    if (this.#lasting.has(path)) return;
+    const parent = parentDirectory(path);
+    if (path !== this.#directory) this.#makeLasting(parent);
+    this.#files.syncDirectory(parent);
+    this.#lasting.add(path);
+  }
+
   #closeMarker(): void {
     this.#marker?.close();
     this.#marker = undefined;
+  }
+
+  #closeLog(): void {
+    this.#log?.close();
+    this.#log = undefined;
   }
 }

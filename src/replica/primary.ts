@@ -13,6 +13,7 @@ import {
   isPagestreamError,
   PagestreamError,
   TimeoutError,
+  UnsupportedError,
 } from "../core/errors.ts";
 import { EventStream } from "../core/event-stream.ts";
 import type { Platform } from "../core/platform.ts";
@@ -21,8 +22,10 @@ import { CommitCollector } from "./commit-collector.ts";
 import { type Continuity, establishContinuity } from "./continuity.ts";
 import type { ConflictError } from "./errors.ts";
 import { L0Cutter } from "./l0-cutter.ts";
+import { LocalCommits } from "./local-commits.ts";
 import { type LocalState, memoryState } from "./local-state.ts";
 import { MarkerKeeper } from "./marker-keeper.ts";
+import { recoverLog } from "./recover-log.ts";
 import type { Replica } from "./replica.ts";
 import type {
   CloseOptions,
@@ -59,6 +62,14 @@ export async function startPrimary(
   options: ReplicateOptions & { readonly platform: Platform },
 ): Promise<Replication> {
   const complete = { ...options, state: options.state ?? memoryState() };
+  if (options.durability === "local" && !complete.state.durable) {
+    throw new UnsupportedError({
+      operation: "replicate",
+      object: source.name,
+      what: "durability local needs a state that outlives the process",
+      next: "Pass fileState() as state, or choose another durability",
+    });
+  }
   const primary = new Primary(source, replica, complete);
   try {
     await primary.start();
@@ -80,6 +91,8 @@ class Primary implements Replication {
   readonly #marker: MarkerKeeper;
   readonly #waiters = new Waiters();
   readonly #collector: CommitCollector;
+  /** With durability `local`. */
+  readonly #local: LocalCommits | undefined;
   readonly #unlisten: () => void;
 
   #replicated = 0n;
@@ -119,12 +132,13 @@ class Primary implements Replication {
         conflict: (error) => this.#conflict(error),
       },
     });
+    const groupBytes = options.groupBytes ?? GROUP_BYTES;
     const stagingBytes = options.stagingBytes ?? STAGING_BYTES;
     this.#collector = new CommitCollector({
       source,
       clock: options.platform.clock,
       groupMs: options.groupMs ?? (replica.store.local ? LOCAL_GROUP_MS : REMOTE_GROUP_MS),
-      groupBytes: options.groupBytes ?? GROUP_BYTES,
+      groupBytes,
       stagingBytes,
       events: {
         // With a dead or slow store files would only pile up.
@@ -143,13 +157,44 @@ class Primary implements Replication {
       },
     });
     // From here on no commit is missed: what comes before continuity is settled waits in the group.
-    this.#unlisten = source.listen(this.#collector);
+    if (options.durability === "local") {
+      this.#local = new LocalCommits({
+        collector: this.#collector,
+        state: options.state,
+        name: source.name,
+        groupBytes,
+        stagingBytes,
+        staged: () => this.#uploader.pendingBytes,
+        stopped: () => this.#stopped(),
+      });
+      this.#unlisten = source.listen(this.#local, { prepare: "sync" });
+    } else {
+      this.#unlisten = source.listen(this.#collector);
+    }
   }
 
   /** Settles continuity and begins to upload. */
   async start(): Promise<void> {
     const { position, signal } = this.#options;
+    await recoverLog({
+      source: this.#source,
+      replica: this.#replica,
+      state: this.#state,
+      platform: this.#platform,
+      always: this.#local !== undefined,
+      signal,
+    });
     this.#adopt(await this.#establish({ position, signal }));
+    if (this.#local !== undefined) await this.#stageAll(signal);
+  }
+
+  /** Resolves when what the database is now is staged: a commit logged after that continues it. */
+  async #stageAll(signal: AbortSignal | undefined): Promise<void> {
+    const txid = this.#collector.localTxid;
+    this.#collector.hurry();
+    const reached = (): boolean =>
+      this.#collector.isEmpty || (this.#collector.last?.txid ?? 0n) >= txid;
+    await this.#wait({ reached }, { signal });
   }
 
   /** Ends delivery without any upload: the start failed. */
@@ -169,7 +214,8 @@ class Primary implements Replication {
   get stats(): ReplicationStats {
     const since = this.#uploader.pending[0]?.since ?? this.#collector.since;
     const lagMs = since === undefined ? 0 : this.#platform.clock.monotonic() - since;
-    const pendingBytes = this.#collector.heldBytes + this.#uploader.pendingBytes;
+    const logged = this.#local?.bytes ?? 0;
+    const pendingBytes = this.#collector.heldBytes + this.#uploader.pendingBytes + logged;
     return { ...this.#stats, lagMs, pendingBytes };
   }
 
@@ -212,6 +258,7 @@ class Primary implements Replication {
     await this.#uploader.stop();
     await this.#collector.end();
     for (const name of this.#state.staged()) this.#state.removeStaged(name);
+    this.#local?.forget();
     this.#marker.forget();
     const found = await this.#establish(options);
     this.#uploader.restart();
@@ -283,7 +330,14 @@ class Primary implements Replication {
     if (settles !== undefined) this.#doubtsEnd = { txid, doubts: settles };
     this.#stats.pages += pages;
     this.#emit({ type: "cut", txid, pages, size, full });
+    try {
+      this.#local?.staged(files);
+    } catch (error) {
+      // The log keeps what the files hold until they can be synced.
+      this.#emit({ type: "error", error: wrap(error, "sync", file.name) });
+    }
     this.#uploader.add(...files);
+    this.#waiters.settle();
   }
 
   #cutFailed(error: unknown): void {

@@ -111,6 +111,15 @@ export interface Replication extends AsyncDisposable {
   close(options?: CloseOptions): Promise<void>;
 }
 
+/**
+ * When a COMMIT returns.
+ *
+ * - `async`: once SQLite is done; the upload follows. `durable()` waits for it.
+ * - `local`: once the transaction is on stable storage beside the database too, before it commits there. Needs a `state`
+ *   that is durable.
+ */
+export type Durability = "async" | "local";
+
 /** Options of `replicate`. */
 export interface ReplicateOptions {
   /**
@@ -122,7 +131,7 @@ export interface ReplicateOptions {
   readonly groupBytes?: number | undefined;
   /**
    * Bytes kept while the store does not keep up: of page images, past which only page numbers are collected, and of
-   * staged files, past which no further one is cut.
+   * staged files, past which no further one is cut. With durability `local` COMMIT fails past it.
    * @default 64 MiB
    */
   readonly stagingBytes?: number | undefined;
@@ -130,8 +139,8 @@ export interface ReplicateOptions {
   readonly state?: LocalState | undefined;
   /** What a restore returned: proof of which state the database is in, so that no full file is needed. */
   readonly position?: PositionToken | undefined;
-  /** Durability of a commit; more modes need more of the VFS. @default "async" */
-  readonly durability?: "async" | undefined;
+  /** When a COMMIT returns; `UnsupportedError` where the set-up cannot do it. @default "async" */
+  readonly durability?: Durability | undefined;
   /** Ends the start with `AbortedError`; a running replication is ended by `close`. */
   readonly signal?: AbortSignal | undefined;
   /** Dates files and times every pause. @default the runtime's clock and random numbers */

@@ -3,16 +3,14 @@
  *
  * @module
  */
-import { equalBytes } from "../core/bytes.ts";
 import { isPagestreamError, PagestreamError } from "../core/errors.ts";
 import type { Aborter, Platform } from "../core/platform.ts";
 import { sleep } from "../core/retry.ts";
-import { LTX_HEADER_SIZE } from "../ltx/header.ts";
-import { LTX_TRAILER_SIZE } from "../ltx/trailer.ts";
 import { ConflictError } from "./errors.ts";
 import type { LocalState } from "./local-state.ts";
-import type { LtxFileInfo, Replica } from "./replica.ts";
-import { type StagedFile, stagedBody } from "./staged-file.ts";
+import type { Replica } from "./replica.ts";
+import type { StagedFile } from "./staged-file.ts";
+import { createObject, stagedObject } from "./upload-staged.ts";
 
 /** Pause after a file could not be uploaded for good; it doubles from failure to failure. */
 const FIRST_PAUSE_MS = 1_000;
@@ -147,40 +145,13 @@ export class Uploader {
     }
   }
 
-  /** Creates the object; a failed condition may be our own lost response and is resolved by reading. */
   async #upload(file: StagedFile): Promise<void> {
     const { replica, state, platform } = this.#options;
     this.#aborter = platform.newAborter();
     const { signal } = this.#aborter;
-    const { minTxid, maxTxid, timestamp } = file.header;
-    const where = { level: file.level, minTxid, maxTxid, timestamp };
-    if (!replica.store.capabilities.conditionalPut) {
-      const there = await replica.find(where, { signal });
-      if (there !== undefined) return this.#confirmOurs(there, file, signal);
-    }
-    try {
-      // A store known to be dead is asked once per pause; the policy's tries are for passing troubles.
-      const attempts = this.failing ? 1 : undefined;
-      const body = stagedBody(state, file);
-      await replica.write(where, body, { signal, sizeBound: file.size, attempts });
-    } catch (error) {
-      if (!isPagestreamError(error, "PRECONDITION_FAILED")) throw error;
-      const there = await replica.find(where, { signal });
-      // Gone again between the two calls: the next attempt creates it.
-      if (there === undefined) throw error;
-      await this.#confirmOurs(there, file, signal);
-    }
-  }
-
-  async #confirmOurs(there: LtxFileInfo, file: StagedFile, signal: AbortSignal): Promise<void> {
-    const { replica, state } = this.#options;
-    if (await sameObject(replica, there, { file, state, signal })) return;
-    throw new ConflictError({
-      operation: "upload",
-      object: there.key,
-      what: `another writer has created txid ${file.header.maxTxid} with other content`,
-      next: "Stop one of the two writers, then call takeOver() to continue after the other's last file",
-    });
+    // A store known to be dead is asked once per pause; the policy's tries are for passing troubles.
+    const attempts = this.failing ? 1 : undefined;
+    await createObject(replica, stagedObject(state, file), { signal, attempts });
   }
 
   async #pause(): Promise<void> {
@@ -193,29 +164,6 @@ export class Uploader {
     );
     this.#pausing = undefined;
   }
-}
-
-/** Whether an object has the size, the header and the last 16 bytes of a staged file: both checksums among them. */
-export async function sameObject(
-  replica: Replica,
-  there: LtxFileInfo,
-  staged: {
-    readonly file: StagedFile;
-    readonly state: LocalState;
-    readonly signal?: AbortSignal | undefined;
-  },
-): Promise<boolean> {
-  const { file, state, signal } = staged;
-  if (there.size !== file.size) return false;
-  const tail = file.size - LTX_TRAILER_SIZE;
-  const [head, end] = await Promise.all([
-    replica.read(there, { offset: 0, length: LTX_HEADER_SIZE, signal }),
-    replica.read(there, { offset: tail, length: LTX_TRAILER_SIZE, signal }),
-  ]);
-  return (
-    equalBytes(head, state.readStaged(file.name, 0, LTX_HEADER_SIZE)) &&
-    equalBytes(end, state.readStaged(file.name, tail, LTX_TRAILER_SIZE))
-  );
 }
 
 function asPagestreamError(error: unknown, object: string): PagestreamError {

@@ -9,7 +9,9 @@ import type {
   CommittedTransaction,
   DatabaseImage,
   ImageOptions,
+  ListenOptions,
   PageImage,
+  PrepareMode,
 } from "../../src/core/commit-source.ts";
 import { seededRandom, type SeededRandom } from "../../src/testing/seeded-random.ts";
 
@@ -22,8 +24,15 @@ export class ModelDatabase implements CommitSource {
   images = 0;
   /** Called before an image's boundary is fixed. */
   beforeImage: (() => void | Promise<void>) | undefined;
+  /** What happens to a transaction once it is prepared: it fails to commit, or the process dies before it does. */
+  afterPrepare: "commit" | "roll back" | "die" = "commit";
+  /** What the file would be, had the last transaction that failed in `prepare` committed. */
+  refused: Uint8Array | undefined;
+  /** How often somebody looked for commits made beside the source. */
+  checks = 0;
   #pages: Uint8Array[] = [];
   #listener: CommitListener | undefined;
+  #prepare: PrepareMode | undefined;
   readonly #random: SeededRandom;
 
   constructor(pageSize = 512, seed = 1) {
@@ -42,22 +51,100 @@ export class ModelDatabase implements CommitSource {
     return bytes;
   }
 
-  listen(listener: CommitListener): () => void {
+  listen(listener: CommitListener, options: ListenOptions = {}): () => void {
     this.#listener = listener;
+    this.#prepare = options.prepare;
     return () => {
-      this.#listener = undefined;
+      if (this.#listener === listener) this.#listener = undefined;
     };
   }
 
-  /** Commits random images of the given pages; the size follows the largest, or is set. */
+  check(): void {
+    this.checks++;
+  }
+
+  /** Ends delivery, as an observed file that went away. */
+  lose(error: Error): void {
+    this.#listener?.lost?.(error);
+    this.#listener = undefined;
+  }
+
+  /** What the file is now, to go back to. */
+  save(): { readonly pageSize: number; readonly pages: readonly Uint8Array[] } {
+    return { pageSize: this.pageSize, pages: this.#pages.slice() };
+  }
+
+  /** Makes the file what it was, as a crash may, or another one's hand. */
+  revert(to: { readonly pageSize: number; readonly pages: readonly Uint8Array[] }): void {
+    this.pageSize = to.pageSize;
+    this.#pages = to.pages.slice();
+  }
+
+  /** Commits random images of the given pages; the size follows the largest, or is set. Throws what COMMIT would. */
   write(pgnos: readonly number[], size?: number): void {
+    const before = this.save();
+    const change = this.#change(pgnos, size);
+    const transaction = this.#transaction(change);
+    if (this.#prepare !== undefined) {
+      try {
+        if (this.#listener?.prepare?.(transaction) !== undefined) {
+          throw new Error("a transaction that is not held was kept back");
+        }
+      } catch (error) {
+        this.refused = this.bytes;
+        this.revert(before);
+        throw error;
+      }
+      if (this.#endsEarly(before)) return;
+    }
+    this.#commit(transaction);
+  }
+
+  /** Like `write`, for a source whose listener may keep the transaction back; rejects with what COMMIT would throw. */
+  async writeHeld(pgnos: readonly number[], size?: number): Promise<void> {
+    const before = this.save();
+    const change = this.#change(pgnos, size);
+    const transaction = this.#transaction(change);
+    let readable = true;
+    const read = (view: Uint8Array): Uint8Array => {
+      if (!readable) throw new Error("a page was read after prepare had returned");
+      return view;
+    };
+    const { pages } = transaction;
+    const guarded = {
+      pgnos: pages.pgnos,
+      read: (index: number) => read(pages.read(index)),
+      page: (pgno: number) => read(pages.page(pgno)),
+    };
+    try {
+      const held = this.#listener?.prepare?.({ ...transaction, pages: guarded });
+      readable = false;
+      await held;
+    } catch (error) {
+      this.refused = this.bytes;
+      this.revert(before);
+      this.#listener?.rolledBack?.();
+      throw error;
+    }
+    if (!this.#endsEarly(before)) this.#commit(transaction);
+  }
+
+  /** Whether a prepared transaction does not commit. */
+  #endsEarly(before: ReturnType<ModelDatabase["save"]>): boolean {
+    if (this.afterPrepare === "commit") return false;
+    this.revert(before);
+    if (this.afterPrepare === "roll back") this.#listener?.rolledBack?.();
+    return true;
+  }
+
+  #change(pgnos: readonly number[], size?: number): Change {
     const previousCommit = this.#pages.length;
     const commit = size ?? Math.max(previousCommit, ...pgnos);
     const written = new Set(pgnos.filter((pgno) => pgno <= commit));
     for (let pgno = previousCommit + 1; pgno <= commit; pgno++) written.add(pgno);
     this.#pages.length = commit;
     for (const pgno of written) this.#pages[pgno - 1] = this.#random.bytes(this.pageSize);
-    this.#deliver({ previousCommit, pgnos: [...written], full: false });
+    return { previousCommit, pgnos: [...written], full: false };
   }
 
   /** Changes the page size and writes `size` new pages, as VACUUM does. */
@@ -65,7 +152,10 @@ export class ModelDatabase implements CommitSource {
     const previousCommit = this.#pages.length;
     this.pageSize = pageSize;
     this.#pages = Array.from({ length: size }, () => this.#random.bytes(pageSize));
-    this.#deliver({ previousCommit, pgnos: this.#pages.map((_, i) => i + 1), full: true });
+    const pgnos = this.#pages.map((_, i) => i + 1);
+    const transaction = this.#transaction({ previousCommit, pgnos, full: true });
+    if (this.#prepare === "sync") this.#listener?.prepare?.(transaction);
+    this.#commit(transaction);
   }
 
   /** Changes a page behind everybody's back. */
@@ -97,11 +187,11 @@ export class ModelDatabase implements CommitSource {
     };
   }
 
-  #deliver(change: { previousCommit: number; pgnos: number[]; full: boolean }): void {
+  #transaction(change: Change): CommittedTransaction {
     const { previousCommit, full } = change;
     const pgnos = Uint32Array.from(change.pgnos).sort();
-    const transaction: CommittedTransaction = {
-      sequence: ++this.sequence,
+    return {
+      sequence: this.sequence + 1,
       pageSize: this.pageSize,
       commit: this.#pages.length,
       previousCommit,
@@ -112,10 +202,21 @@ export class ModelDatabase implements CommitSource {
         page: (pgno) => this.#pages[pgno - 1] as Uint8Array,
       },
     };
+  }
+
+  #commit(transaction: CommittedTransaction): void {
+    this.sequence = transaction.sequence;
     try {
       this.#listener?.commit(transaction);
     } catch (error) {
       this.#listener?.needsFull(String(error));
     }
   }
+}
+
+/** What a transaction changed. */
+interface Change {
+  readonly previousCommit: number;
+  readonly pgnos: readonly number[];
+  readonly full: boolean;
 }

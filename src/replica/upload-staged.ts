@@ -1,0 +1,114 @@
+/**
+ * Creates an LTX file in the store and knows for sure that it is there.
+ *
+ * A name is created only if it is free. A failed condition may be our own lost response: it is resolved by reading.
+ *
+ * @module
+ */
+import { equalBytes } from "../core/bytes.ts";
+import { isPagestreamError } from "../core/errors.ts";
+import { LTX_HEADER_SIZE } from "../ltx/header.ts";
+import { LTX_TRAILER_SIZE } from "../ltx/trailer.ts";
+import { ConflictError } from "./errors.ts";
+import type { LocalState } from "./local-state.ts";
+import type { LtxFileInfo, NewLtxFile, Replica, UploadBody } from "./replica.ts";
+import { type StagedFile, stagedBody } from "./staged-file.ts";
+
+/** A whole LTX file whose bytes can be read again as often as it takes. */
+export interface LtxObject {
+  readonly where: NewLtxFile;
+  /** Size in bytes. */
+  readonly size: number;
+  readonly body: UploadBody;
+  /** Bytes of the file, for comparison with what is in the store. */
+  read(offset: number, length: number): Uint8Array;
+}
+
+/** How to create it. */
+export interface CreateOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Tries in all. @default what the replica's retry policy says */
+  readonly attempts?: number | undefined;
+  /** Another object that may be there under the same name without being another writer's. */
+  readonly rival?: LtxObject | undefined;
+}
+
+/** Returns the object that is in the store: the new one, or its `rival`. `ConflictError` if it is neither. */
+export async function createObject(
+  replica: Replica,
+  object: LtxObject,
+  options: CreateOptions = {},
+): Promise<LtxObject> {
+  const { signal, attempts, rival } = options;
+  const { where, size } = object;
+  const resolve = async (there: LtxFileInfo): Promise<LtxObject> => {
+    if (await isSame(replica, there, { object, signal })) return object;
+    if (rival !== undefined && (await isSame(replica, there, { object: rival, signal }))) {
+      return rival;
+    }
+    throw new ConflictError({
+      operation: "upload",
+      object: there.key,
+      what: `another writer has created txid ${where.maxTxid} with other content`,
+      next: "Stop one of the two writers, then call takeOver() to continue after the other's last file",
+    });
+  };
+  if (!replica.store.capabilities.conditionalPut) {
+    const there = await replica.find(where, { signal });
+    if (there !== undefined) return await resolve(there);
+  }
+  try {
+    await replica.write(where, object.body, { signal, sizeBound: size, attempts });
+    return object;
+  } catch (error) {
+    if (!isPagestreamError(error, "PRECONDITION_FAILED")) throw error;
+    const there = await replica.find(where, { signal });
+    // Gone again between the two calls: the next attempt creates it.
+    if (there === undefined) throw error;
+    return await resolve(there);
+  }
+}
+
+/** A staged file as an object to create. */
+export function stagedObject(state: LocalState, file: StagedFile): LtxObject {
+  const { level, name, size } = file;
+  const { minTxid, maxTxid, timestamp } = file.header;
+  return {
+    where: { level, minTxid, maxTxid, timestamp },
+    size,
+    body: stagedBody(state, file),
+    read: (offset, length) => state.readStaged(name, offset, length),
+  };
+}
+
+/** Whether an object has the size, the header and the last 16 bytes of a staged file: both checksums among them. */
+export function sameObject(
+  replica: Replica,
+  there: LtxFileInfo,
+  staged: {
+    readonly file: StagedFile;
+    readonly state: LocalState;
+    readonly signal?: AbortSignal | undefined;
+  },
+): Promise<boolean> {
+  const { file, state, signal } = staged;
+  return isSame(replica, there, { object: stagedObject(state, file), signal });
+}
+
+async function isSame(
+  replica: Replica,
+  there: LtxFileInfo,
+  expected: { readonly object: LtxObject; readonly signal: AbortSignal | undefined },
+): Promise<boolean> {
+  const { object, signal } = expected;
+  if (there.size !== object.size) return false;
+  const tail = object.size - LTX_TRAILER_SIZE;
+  const [head, end] = await Promise.all([
+    replica.read(there, { offset: 0, length: LTX_HEADER_SIZE, signal }),
+    replica.read(there, { offset: tail, length: LTX_TRAILER_SIZE, signal }),
+  ]);
+  return (
+    equalBytes(head, object.read(0, LTX_HEADER_SIZE)) &&
+    equalBytes(end, object.read(tail, LTX_TRAILER_SIZE))
+  );
+}
