@@ -563,6 +563,30 @@ describe("starting again", () => {
     await run(at.platform, replication.close());
   });
 
+  test("durable() after a crash waits for the last of the files that were staged", async () => {
+    const at = bench();
+    await firstRun(at);
+    await start({ ...at, store: { ...at.store, put: () => new Promise(() => {}) } });
+    for (let i = 0; i < 3; i++) {
+      at.database.write([2]);
+      await at.platform.clock.advanceAsync(2_000);
+    }
+    expect(at.state.staged()).toHaveLength(3);
+
+    const slow: ObjectStore = {
+      ...at.store,
+      async put(key, body, options) {
+        await new Promise<void>((resolve) => at.platform.clock.schedule(resolve, 500));
+        return await at.store.put(key, body, options);
+      },
+    };
+    const replication = await start({ ...at, store: slow });
+    await run(at.platform, replication.durable());
+    expect(replication.position).toEqual({ local: 5n, staged: 5n, replicated: 5n });
+    expect(await restored(at)).toEqual(at.database.bytes);
+    await run(at.platform, replication.close());
+  });
+
   test("a file staged and uploaded before a crash is confirmed without a second upload or a full file", async () => {
     const at = bench();
     await firstRun(at);

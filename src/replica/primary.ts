@@ -306,7 +306,9 @@ class Primary implements Replication {
     const proven = found.needsFull === undefined ? found.sequence : undefined;
     // What was staged by an earlier process belongs to the proven state; until it is uploaded nothing is durable.
     if (proven !== undefined && promoted.length === 0) this.#replicatedSequence = proven;
-    this.#uploader.add(...promoted);
+    // Together they lead to the proven state: before the last of them it is not in the store.
+    const steps = promoted.slice(0, -1).map((file) => ({ ...file, sequence: -1 }));
+    this.#uploader.add(...steps, ...promoted.slice(-1));
     this.#collector.begin(new L0Cutter(this.#state, this.#platform, { last, key }), proven);
     const aheadMs = Number(time) - this.#platform.clock.now();
     if (aheadMs > CLOCK_TOLERANCE_MS) {
