@@ -7,7 +7,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type Browser, chromium, type Page } from "playwright-core";
+import { chromium, type Page } from "playwright-core";
 import { startStoreServer, type StoreServer } from "../helpers/http-store-server.ts";
 
 /** A browser, a folder for bundles and the server of both. */
@@ -15,7 +15,9 @@ export interface TestBrowser {
   /** Put bundles here: the server serves them below `/` and, with COOP and COEP, below `/isolated/`. */
   readonly folder: string;
   readonly server: StoreServer;
-  /** Opens a page of the server in a profile of its own; what the page logs or throws ends the test with it. */
+  /** Name and version. */
+  readonly version: string;
+  /** Opens a page of the server, in a profile of its own unless that is on disk; what it logs is printed. */
   open(path: string): Promise<Page>;
   close(): Promise<void>;
 }
@@ -34,21 +36,32 @@ const FLAGS = [
 ];
 
 /** Starts the browser that `scripts/tools.mjs` installs. */
-export async function startBrowser(): Promise<TestBrowser> {
+export async function startBrowser(
+  options: {
+    /** Whether what pages store goes to a disk. @default false */
+    readonly onDisk?: boolean;
+  } = {},
+): Promise<TestBrowser> {
   const folder = mkdtempSync(join(tmpdir(), "pagestream-browser-"));
   const server = await startStoreServer({ folder });
-  const browser: Browser = await chromium.launch({ executablePath: PROGRAM, args: FLAGS });
+  const launch = { executablePath: PROGRAM, args: FLAGS };
+  const shared = options.onDisk
+    ? await chromium.launchPersistentContext(join(folder, ".profile"), launch)
+    : undefined;
+  const browser = shared?.browser() ?? (await chromium.launch(launch));
   return {
     folder,
     server,
+    version: `Chromium ${browser.version()}`,
     async open(path) {
-      const page = await (await browser.newContext()).newPage();
+      const page = await (shared ?? (await browser.newContext())).newPage();
       page.on("pageerror", (error) => console.error(error));
       page.on("console", (message) => console.log(message.text()));
       await page.goto(server.origin + path);
       return page;
     },
     async close() {
+      await shared?.close();
       await browser.close();
       await server.close();
       rmSync(folder, { recursive: true, force: true });
