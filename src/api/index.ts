@@ -78,6 +78,7 @@ export type {
   Replication,
   ReplicationEvent,
   ReplicationStats,
+  SnapshotResult,
   WaitOptions,
 } from "../replica/replication.ts";
 export type { TimeInput } from "../replica/timestamps.ts";

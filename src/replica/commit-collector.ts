@@ -18,6 +18,7 @@ import type { Clock } from "../core/platform.ts";
 import { CommitGroup } from "./commit-group.ts";
 import type { LogContext } from "./commit-log.ts";
 import type { CutState, L0Cutter } from "./l0-cutter.ts";
+import { type ImageReader, readImage, releaseImage } from "./read-image.ts";
 import type { StagedFile } from "./staged-file.ts";
 
 /** Attempts to read chosen pages at one boundary before all pages are read instead. */
@@ -68,6 +69,8 @@ export class CommitCollector implements CommitListener {
   #imaging: CommitGroup | undefined;
   #imageTask: Promise<void> = Promise.resolve();
   #doubts = 0;
+  /** The last commit that is in a file. */
+  #cutSequence = -1;
   #lastCut = NEVER;
   /** After a failed cut: when to try again. */
   #retryAt = NEVER;
@@ -138,6 +141,7 @@ export class CommitCollector implements CommitListener {
       this.#group.makeFull();
     } else {
       this.#group.forgetUpTo(proven);
+      this.#cutSequence = proven;
       if (cutter.last.pageSize === 0) cutter.startFromEmpty();
       if (!this.#group.isEmpty) this.#group.setIncomplete();
     }
@@ -158,6 +162,25 @@ export class CommitCollector implements CommitListener {
   /** Cuts what is there now, as far as files may be cut. */
   cut(): void {
     this.#cutNow();
+  }
+
+  /**
+   * The whole database at a boundary at which a file was cut, and that file's state; `undefined` where a commit slipped
+   * in, or nothing may be cut.
+   */
+  async imageAtCut(
+    signal: AbortSignal | undefined,
+  ): Promise<{ readonly image: DatabaseImage; readonly cut: CutState } | undefined> {
+    this.#cutNow();
+    const image = await this.#options.source.image({ signal });
+    // A transaction that was open at the call has committed since, and nothing after it: cut here.
+    if (this.#group.lastSequence === image.sequence) this.#cutNow();
+    const exact = !this.#pending && this.#imaging === undefined;
+    if (exact && this.#cutSequence === image.sequence) {
+      return { image, cut: (this.#cutter as L0Cutter).last };
+    }
+    await releaseImage(image);
+    return undefined;
   }
 
   /** Ends the timer; resolves when nothing is read from the database any more. */
@@ -249,6 +272,7 @@ export class CommitCollector implements CommitListener {
     }
     try {
       const files = cutter.cutGroup(this.#group);
+      this.#cutSequence = this.#group.lastSequence;
       this.#group = new CommitGroup();
       this.#options.events.cut(files, undefined);
     } catch (error) {
@@ -262,6 +286,7 @@ export class CommitCollector implements CommitListener {
     this.#lastCut = now;
     try {
       const files = (this.#cutter as L0Cutter).cutTransaction(transaction, now);
+      this.#cutSequence = transaction.sequence;
       this.#options.events.cut(files, undefined);
     } catch (error) {
       // Its pages can be read only during the commit; later only the whole database will do.
@@ -273,36 +298,48 @@ export class CommitCollector implements CommitListener {
 
   /** Cuts a file whose pages are read from the database: those of a group without images, or all. */
   async #cutImage(cutter: L0Cutter): Promise<void> {
-    const { events } = this.#options;
     const doubts = this.#doubts;
-    let imaging = this.#group;
-    this.#imaging = imaging;
+    this.#imaging = this.#group;
     this.#group = new CommitGroup();
     try {
-      const image = await this.#imageOf(cutter);
-      imaging = this.#imaging;
-      this.#throwIfStopped();
-      if (image.pageSize === 0) {
-        // The first commit will bring every page.
-        cutter.startFromEmpty();
-        this.#group.forgetUpTo(image.sequence);
-        this.#imaging = undefined;
-        events.empty(image.sequence, doubts);
-        return;
-      }
-      this.#forgetUpTo(image.sequence, cutter.last.txid);
-      const { content, since } = imaging;
-      const full = content === "full";
-      const files = await cutter.cutImage(image, { full, since });
-      this.#throwIfStopped();
-      this.#imaging = undefined;
-      events.cut(files, full ? doubts : undefined);
+      let overrun = false;
+      await readImage(async (read) => {
+        if (overrun) this.#widenImaging();
+        overrun = true;
+        await this.#tryImage(cutter, { read, doubts });
+      });
     } catch (error) {
-      this.#group.prepend(imaging);
+      if (this.#imaging !== undefined) this.#group.prepend(this.#imaging);
       this.#imaging = undefined;
-      if (events.stopped() === undefined) this.#failed(error);
+      if (this.#options.events.stopped() === undefined) this.#failed(error);
     }
     this.schedule();
+  }
+
+  async #tryImage(
+    cutter: L0Cutter,
+    attempt: { readonly read: ImageReader; readonly doubts: number },
+  ): Promise<void> {
+    const { events } = this.#options;
+    const { read, doubts } = attempt;
+    const image = await this.#imageOf(cutter);
+    const { content, since } = this.#imaging as CommitGroup;
+    this.#throwIfStopped();
+    if (image.pageSize === 0) {
+      // The first commit will bring every page.
+      cutter.startFromEmpty();
+      this.#group.forgetUpTo(image.sequence);
+      this.#imaging = undefined;
+      events.empty(image.sequence, doubts);
+      return;
+    }
+    this.#forgetUpTo(image.sequence, cutter.last.txid);
+    const full = content === "full";
+    const files = await cutter.cutImage(image, { full, since, read });
+    this.#throwIfStopped();
+    this.#imaging = undefined;
+    this.#cutSequence = image.sequence;
+    events.cut(files, full ? doubts : undefined);
   }
 
   /**
@@ -319,11 +356,16 @@ export class CommitCollector implements CommitListener {
       const full = imaging.content === "full";
       const image = await source.image(full ? {} : { pages: imaging.sortedNumbers() });
       if (full || image.sequence === before) return image;
-      await image.runs[Symbol.asyncIterator]().return?.();
-      this.#group.prepend(imaging);
-      this.#imaging = this.#group;
-      this.#group = new CommitGroup();
+      await releaseImage(image);
+      this.#widenImaging();
     }
+  }
+
+  /** Adds what was committed meanwhile to the imaging group: its image will be of a later boundary. */
+  #widenImaging(): void {
+    this.#group.prepend(this.#imaging as CommitGroup);
+    this.#imaging = this.#group;
+    this.#group = new CommitGroup();
   }
 
   /** Drops what the file being cut already covers. Whoever was told the TXID after it is told the right one. */

@@ -12,6 +12,7 @@ import { replicaHeader } from "../ltx/header.ts";
 import type { CommitGroup } from "./commit-group.ts";
 import type { LocalState } from "./local-state.ts";
 import { PageDigest } from "./page-digest.ts";
+import type { ImageReader } from "./read-image.ts";
 import { deriveSnapshot, type StagedFile, StagedFileWriter } from "./staged-file.ts";
 
 /** The newest state a file was cut for. */
@@ -92,14 +93,17 @@ export class L0Cutter {
   /** Encodes pages read from the database at a commit boundary; `full` when they are all of them. */
   async cutImage(
     image: DatabaseImage,
-    group: { readonly full: boolean; readonly since: number | undefined },
+    group: {
+      readonly full: boolean;
+      readonly since: number | undefined;
+      readonly read: ImageReader;
+    },
   ): Promise<StagedFile[]> {
     const { pageSize, commit, sequence } = image;
-    const writer = this.#writer({ pageSize, commit, sequence, ...group });
+    const { full, since, read } = group;
+    const writer = this.#writer({ pageSize, commit, sequence, full, since });
     try {
-      for await (const run of image.runs) {
-        for (const { pgno, data } of run) writer.page(pgno, data);
-      }
+      await read(image, (pgno, data) => writer.page(pgno, data));
       return this.#finish(writer);
     } catch (error) {
       writer.abort();

@@ -34,8 +34,10 @@ import type {
   Replication,
   ReplicationEvent,
   ReplicationStats,
+  SnapshotResult,
   WaitOptions,
 } from "./replication.ts";
+import { SnapshotWriter } from "./snapshot.ts";
 import type { StagedFile } from "./staged-file.ts";
 import { Uploader } from "./uploader.ts";
 import { type Wait, Waiters } from "./waiters.ts";
@@ -93,6 +95,7 @@ class Primary implements Replication {
   readonly #collector: CommitCollector;
   /** With durability `local`. */
   readonly #local: LocalCommits | undefined;
+  readonly #snapshots: SnapshotWriter;
   readonly #unlisten: () => void;
 
   #replicated = 0n;
@@ -155,6 +158,17 @@ class Primary implements Replication {
         empty: (sequence, settles) => this.#empty(sequence, settles),
         lowered: (from, to) => this.#waiters.lower(from, to),
       },
+    });
+    this.#snapshots = new SnapshotWriter({
+      source,
+      replica,
+      state: options.state,
+      platform: options.platform,
+      collector: this.#collector,
+      flush: (wait) => this.flush(wait),
+      waitFor: (txid, wait) => this.waitFor(txid, wait),
+      uploaded: (file) => this.#uploaded(file),
+      stopped: () => this.#stopped(),
     });
     // From here on no commit is missed: what comes before continuity is settled waits in the group.
     if (options.durability === "local") {
@@ -238,6 +252,10 @@ class Primary implements Replication {
     await this.#wait({ reached }, options);
   }
 
+  snapshot(options: WaitOptions = {}): Promise<SnapshotResult> {
+    return this.#snapshots.write(options);
+  }
+
   pause(): void {
     this.#paused = true;
     this.#uploader.pause();
@@ -255,6 +273,7 @@ class Primary implements Replication {
       object: this.#source.name,
       what: "the replica is being taken over",
     });
+    await this.#snapshots.end();
     await this.#uploader.stop();
     await this.#collector.end();
     for (const name of this.#state.staged()) this.#state.removeStaged(name);
@@ -429,8 +448,9 @@ class Primary implements Replication {
     this.#unlisten();
     const ended = this.#collector.end();
     const stopped = this.#uploader.stop();
+    const snapshots = this.#snapshots.end();
     // A store that answers neither yes nor no must not keep the process: what it was given is staged.
-    if (failure === undefined) await Promise.all([stopped, ended]);
+    if (failure === undefined) await Promise.all([stopped, ended, snapshots]);
     const what = "the replication was closed before the wait ended";
     this.#waiters.reject(
       new ClosedError({ operation: "wait for", object: this.#source.name, what }),

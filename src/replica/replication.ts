@@ -66,6 +66,14 @@ export interface ReplicationStats {
   readonly pendingBytes: number;
 }
 
+/** A snapshot that is in the store. */
+export interface SnapshotResult {
+  /** The last TXID it holds: it is file `1..txid` of level 9. */
+  readonly txid: bigint;
+  /** Size in bytes. */
+  readonly size: number;
+}
+
 /** Options of every wait. */
 export interface WaitOptions {
   /** Ends the wait with `AbortedError`; uploading goes on. */
@@ -95,6 +103,12 @@ export interface Replication extends AsyncDisposable {
   waitFor(txid: bigint, options?: WaitOptions): Promise<void>;
   /** Resolves when all that is committed now is in the store; rides the normal cadence. */
   durable(options?: WaitOptions): Promise<void>;
+  /**
+   * Uploads what is committed now, and then the whole database as of that moment or a little later as a snapshot, a file
+   * of level 9, while commits go on. Resolves when the store has it, or had it already. Rejects with the store's error
+   * when uploading fails beyond the retry policy, and with `UnsupportedError` while the database is empty.
+   */
+  snapshot(options?: WaitOptions): Promise<SnapshotResult>;
   /** Begins no further upload until {@linkcode resume}; commits go on and are kept. */
   pause(): void;
   /** Uploads again, beginning with all that was kept meanwhile. */

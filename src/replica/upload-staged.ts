@@ -43,6 +43,8 @@ export async function createObject(
   const { where, size } = object;
   const resolve = async (there: LtxFileInfo): Promise<LtxObject> => {
     if (await isSame(replica, there, { object, signal })) return object;
+    // Above level 0 the same state may have been compressed in another way.
+    if (where.level > 0 && (await sameHeader(replica, there, { object, signal }))) return object;
     if (rival !== undefined && (await isSame(replica, there, { object: rival, signal }))) {
       return rival;
     }
@@ -93,6 +95,17 @@ export function sameObject(
 ): Promise<boolean> {
   const { file, state, signal } = staged;
   return isSame(replica, there, { object: stagedObject(state, file), signal });
+}
+
+/** Whether an object says the same of its pages: TXIDs, sizes and time. */
+async function sameHeader(
+  replica: Replica,
+  there: LtxFileInfo,
+  expected: { readonly object: LtxObject; readonly signal: AbortSignal | undefined },
+): Promise<boolean> {
+  const { object, signal } = expected;
+  const header = await replica.read(there, { offset: 0, length: LTX_HEADER_SIZE, signal });
+  return equalBytes(header, object.read(0, LTX_HEADER_SIZE));
 }
 
 async function isSame(

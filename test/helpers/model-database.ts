@@ -13,6 +13,7 @@ import type {
   PageImage,
   PrepareMode,
 } from "../../src/core/commit-source.ts";
+import { ImageOverrunError } from "../../src/core/errors.ts";
 import { seededRandom, type SeededRandom } from "../../src/testing/seeded-random.ts";
 
 /** A {@linkcode CommitSource} whose pages a test writes. */
@@ -30,6 +31,10 @@ export class ModelDatabase implements CommitSource {
   refused: Uint8Array | undefined;
   /** How often somebody looked for commits made beside the source. */
   checks = 0;
+  /** Called between two runs of an image. */
+  betweenRuns: (() => void) | undefined;
+  /** How many images are overrun after their first run. */
+  overruns = 0;
   #pages: Uint8Array[] = [];
   #listener: CommitListener | undefined;
   #prepare: PrepareMode | undefined;
@@ -173,6 +178,12 @@ export class ModelDatabase implements CommitSource {
     const all = this.#pages.map((data, i): PageImage => ({ pgno: i + 1, data: data.slice() }));
     const wanted = options.pages && new Set(options.pages);
     const pages = wanted ? all.filter(({ pgno }) => wanted.has(pgno)) : all;
+    const betweenRuns = (): void => {
+      this.betweenRuns?.();
+      if (this.overruns-- > 0) {
+        throw new ImageOverrunError({ operation: "read", object: this.name, what: "overwritten" });
+      }
+    };
     return {
       sequence: this.sequence,
       pageSize: this.#pages.length === 0 ? 0 : this.pageSize,
@@ -182,6 +193,7 @@ export class ModelDatabase implements CommitSource {
         for (const page of pages) {
           await Promise.resolve();
           yield [page];
+          betweenRuns();
         }
       })(),
     };
