@@ -28,16 +28,22 @@ export async function bundleWorker(entry: URL): Promise<ModuleDefinition[]> {
     .toSorted((a, b) => Number(b.type === "ESModule") - Number(a.type === "ESModule"));
 }
 
+/** What the Worker finds in its environment beside its Durable Object. */
+export interface WorkerBindings {
+  readonly variables?: Readonly<Record<string, string>>;
+  /** A bucket, kept in a folder. */
+  readonly r2?: { readonly bucket: string; readonly folder: string };
+}
+
 /** Starts workerd with a Worker whose class `Notes` is a Durable Object. */
-export function startWorker(
-  modules: ModuleDefinition[],
-  bindings: Readonly<Record<string, string>>,
-): Miniflare {
+export function startWorker(modules: ModuleDefinition[], bindings: WorkerBindings): Miniflare {
+  const { variables = {}, r2 } = bindings;
   return new Miniflare({
     modules,
     modulesRoot: "/worker",
     compatibilityDate: "2026-07-01",
     durableObjects: { NOTES: "Notes" },
-    bindings: { ...bindings },
+    bindings: { ...variables },
+    ...(r2 === undefined ? {} : { r2Buckets: [r2.bucket], r2Persist: r2.folder }),
   });
 }

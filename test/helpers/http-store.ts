@@ -31,7 +31,7 @@ export interface WireObject {
 }
 
 /** Objects per page of a listing. */
-export const LIST_PAGE = 1000;
+export const LIST_PAGE = 100;
 
 const RETRYABLE = { retryable: true };
 

@@ -1,7 +1,7 @@
 import { testObjectStore } from "pagestream/testing";
 import { afterAll, describe, expect, test } from "vitest";
 import { startStoreServer } from "../helpers/http-store-server.ts";
-import { httpStore } from "../helpers/http-store.ts";
+import { httpStore, LIST_PAGE } from "../helpers/http-store.ts";
 
 const server = await startStoreServer();
 afterAll(() => server.close());
@@ -11,4 +11,5 @@ testObjectStore(() => httpStore(server.storeUrl("contract")), {
   test,
   expect,
   name: "httpStore()",
+  manyObjects: LIST_PAGE + 10,
 });

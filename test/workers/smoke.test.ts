@@ -15,7 +15,7 @@ afterEach(() => crash());
 afterAll(() => server.close());
 
 function begin(replica: string): void {
-  worker = startWorker(modules, { REPLICA: server.storeUrl(replica) });
+  worker = startWorker(modules, { variables: { REPLICA: server.storeUrl(replica) } });
 }
 
 /** Ends workerd as an eviction does: nothing is told, nothing is closed. */
@@ -44,7 +44,8 @@ describe("workerd", () => {
     expect(await ask<State>("/write?count=30")).toMatchObject({ rows: 30, restored: false });
     // A request that never ends, and what it commits is not waited for.
     const written = ask("/write?count=100000&slowly=1").catch(() => undefined);
-    await expect.poll(async () => (await ask<State>("/state")).rows).toBeGreaterThan(50);
+    const rows = async (): Promise<number> => (await ask<State>("/state")).rows;
+    await expect.poll(rows, { timeout: 30_000 }).toBeGreaterThan(50);
     await crash();
     await written;
 
