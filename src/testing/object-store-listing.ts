@@ -165,9 +165,9 @@ export function listCases({ expect, storeTest, manyObjects }: StoreSuite): void 
       const all = [...times.keys()];
       const after = await names({
         prefix: "ltx/0/",
-        startAfter: all[999]?.slice(key("").length) ?? "",
+        startAfter: all.at(-11)?.slice(key("").length) ?? "",
       });
-      expect(after.length).toBe(Math.max(0, manyObjects - 1000));
+      expect(after.length).toBe(Math.min(10, manyObjects));
       await store.delete(all);
       expect(await names()).toEqual([]);
     },
