@@ -13,11 +13,11 @@ import type {
   CommittedTransaction,
   DatabaseImage,
 } from "../core/commit-source.ts";
-import { isPagestreamError, type PagestreamError } from "../core/errors.ts";
+import { isPagestreamError, type PagestreamError, UnsupportedError } from "../core/errors.ts";
 import type { Clock } from "../core/platform.ts";
 import { CommitGroup } from "./commit-group.ts";
 import type { LogContext } from "./commit-log.ts";
-import type { CutState, L0Cutter } from "./l0-cutter.ts";
+import type { CutState, CutterMark, L0Cutter } from "./l0-cutter.ts";
 import { type ImageReader, readImage, releaseImage } from "./read-image.ts";
 import type { StagedFile } from "./staged-file.ts";
 
@@ -37,6 +37,8 @@ export interface CollectorEvents {
   committed(pages: number): void;
   /** Files were cut, to be uploaded in this order. `settles` is the number of doubts that end with them. */
   cut(files: readonly StagedFile[], settles: number | undefined): void;
+  /** A file was cut whose transaction is kept back. `settles` as for `cut`. */
+  held(files: readonly StagedFile[], settles: number | undefined): void;
   /** A cut failed; what was collected stays, and it is tried again. */
   failed(error: unknown): void;
   /** Images were dropped, or continuity is in doubt: later files cost more. */
@@ -45,6 +47,15 @@ export interface CollectorEvents {
   empty(sequence: number, settles: number): void;
   /** TXID `from` will not be: its commits are part of `to`. */
   lowered(from: bigint, to: bigint): void;
+}
+
+/** A file cut before its transaction commits. */
+export interface HeldCut {
+  readonly file: StagedFile;
+  /** What the file holds beside the transaction. */
+  readonly earlier: CommitGroup;
+  /** Where the cutter stood. */
+  readonly mark: CutterMark;
 }
 
 /** What a {@linkcode CommitCollector} works with. */
@@ -68,6 +79,8 @@ export class CommitCollector implements CommitListener {
   /** A group whose pages are being read from the database, while later commits collect in the next group. */
   #imaging: CommitGroup | undefined;
   #imageTask: Promise<void> = Promise.resolve();
+  /** Counts readings: one that was abandoned finds another number here. */
+  #reading = 0;
   #doubts = 0;
   /** The last commit that is in a file. */
   #cutSequence = -1;
@@ -200,6 +213,71 @@ export class CommitCollector implements CommitListener {
     this.schedule();
   }
 
+  /**
+   * Cuts a transaction that has not committed yet, with all that waits, into one file; what was being read for another
+   * file goes into it. The file is in nobody's hands yet. Throws, and changes nothing, where that cannot be done.
+   */
+  cutHeld(transaction: CommittedTransaction): HeldCut {
+    const cutter = this.#cutter as L0Cutter;
+    const { clock, events, source } = this.#options;
+    const { pageSize } = cutter.last;
+    if (pageSize !== 0 && pageSize !== transaction.pageSize) {
+      throw new UnsupportedError({
+        operation: "commit",
+        object: source.name,
+        what: "a transaction that changes the page size takes two files and cannot be held",
+        next: "Replicate with durability async while the page size is changed",
+      });
+    }
+    this.#abandonReading();
+    const mark = cutter.mark();
+    const earlier = this.#group;
+    const now = clock.monotonic();
+    const files = earlier.isEmpty
+      ? cutter.cutTransaction(transaction, now)
+      : cutter.cutMerged(earlier, transaction);
+    this.#group = new CommitGroup();
+    this.#lastCut = now;
+    this.#cutSequence = transaction.sequence;
+    events.held(files, earlier.content === "full" ? this.#doubts : undefined);
+    return { file: files.at(-1) as StagedFile, earlier, mark };
+  }
+
+  /** Takes back a held file that may or may not be in the store; another takes its TXID. */
+  withdraw(held: HeldCut): void {
+    this.#abandonReading();
+    (this.#cutter as L0Cutter).moveTo(held.mark);
+    this.#group.prepend(held.earlier);
+    this.bringBack(held.file);
+  }
+
+  /** A withdrawn file has landed: the one that was to take its TXID comes after it. */
+  superseded(landed: StagedFile, instead: StagedFile): void {
+    const { maxTxid: txid, pageSize, commit, timestamp: time } = landed.header;
+    (this.#cutter as L0Cutter).moveTo({ last: { txid, pageSize, commit, time }, fromEmpty: false });
+    if (instead.full) this.#group.makeFull();
+    this.bringBack(instead, landed);
+  }
+
+  /** The database does not hold what files say: its own images of those pages come with the next one. */
+  bringBack(...files: readonly StagedFile[]): void {
+    this.#cutSequence = -1;
+    for (const { digests, header } of files) {
+      const pgnos = Array.from({ length: digests.length }, (_, i) => digests.pgno(i));
+      for (let pgno = header.commit + 1; pgno <= this.#options.source.commit; pgno++) {
+        pgnos.push(pgno);
+      }
+      this.#group.addNumbers(pgnos);
+    }
+    this.hurry();
+  }
+
+  /** A transaction whose file was cut before has committed. */
+  committed(transaction: CommittedTransaction): void {
+    this.#options.events.committed(transaction.pages.pgnos.length);
+    this.schedule();
+  }
+
   needsFull(reason: string): void {
     this.#doubts++;
     this.#group.makeFull();
@@ -267,7 +345,8 @@ export class CommitCollector implements CommitListener {
     this.#cancelTimer = undefined;
     this.#lastCut = this.#options.clock.monotonic();
     if (!cutter.continues(this.#group)) {
-      this.#imageTask = this.#cutImage(cutter);
+      const before = this.#imageTask;
+      this.#imageTask = this.#cutImage(cutter).then(() => before);
       return;
     }
     try {
@@ -299,16 +378,19 @@ export class CommitCollector implements CommitListener {
   /** Cuts a file whose pages are read from the database: those of a group without images, or all. */
   async #cutImage(cutter: L0Cutter): Promise<void> {
     const doubts = this.#doubts;
+    const reading = ++this.#reading;
     this.#imaging = this.#group;
     this.#group = new CommitGroup();
     try {
       let overrun = false;
       await readImage(async (read) => {
+        if (reading !== this.#reading) return;
         if (overrun) this.#widenImaging();
         overrun = true;
-        await this.#tryImage(cutter, { read, doubts });
+        await this.#tryImage(cutter, { read, doubts, reading });
       });
     } catch (error) {
+      if (reading !== this.#reading) return;
       if (this.#imaging !== undefined) this.#group.prepend(this.#imaging);
       this.#imaging = undefined;
       if (this.#options.events.stopped() === undefined) this.#failed(error);
@@ -318,11 +400,12 @@ export class CommitCollector implements CommitListener {
 
   async #tryImage(
     cutter: L0Cutter,
-    attempt: { readonly read: ImageReader; readonly doubts: number },
+    attempt: { readonly read: ImageReader; readonly doubts: number; readonly reading: number },
   ): Promise<void> {
     const { events } = this.#options;
-    const { read, doubts } = attempt;
+    const { read, doubts, reading } = attempt;
     const image = await this.#imageOf(cutter);
+    if (reading !== this.#reading) return await releaseImage(image);
     const { content, since } = this.#imaging as CommitGroup;
     this.#throwIfStopped();
     if (image.pageSize === 0) {
@@ -335,11 +418,17 @@ export class CommitCollector implements CommitListener {
     }
     this.#forgetUpTo(image.sequence, cutter.last.txid);
     const full = content === "full";
-    const files = await cutter.cutImage(image, { full, since, read });
-    this.#throwIfStopped();
-    this.#imaging = undefined;
-    this.#cutSequence = image.sequence;
-    events.cut(files, full ? doubts : undefined);
+    await cutter.cutImage(image, {
+      full,
+      since,
+      read,
+      cut: (files) => {
+        this.#throwIfStopped();
+        this.#imaging = undefined;
+        this.#cutSequence = image.sequence;
+        events.cut(files, full ? doubts : undefined);
+      },
+    });
   }
 
   /**
@@ -348,6 +437,7 @@ export class CommitCollector implements CommitListener {
    */
   async #imageOf(cutter: L0Cutter): Promise<DatabaseImage> {
     const { source } = this.#options;
+    const reading = this.#reading;
     for (let attempt = 1; ; attempt++) {
       const imaging = this.#imaging as CommitGroup;
       const resized = source.pageSize !== cutter.last.pageSize;
@@ -355,7 +445,7 @@ export class CommitCollector implements CommitListener {
       const before = source.sequence;
       const full = imaging.content === "full";
       const image = await source.image(full ? {} : { pages: imaging.sortedNumbers() });
-      if (full || image.sequence === before) return image;
+      if (full || image.sequence === before || reading !== this.#reading) return image;
       await releaseImage(image);
       this.#widenImaging();
     }
@@ -366,6 +456,15 @@ export class CommitCollector implements CommitListener {
     this.#group.prepend(this.#imaging as CommitGroup);
     this.#imaging = this.#group;
     this.#group = new CommitGroup();
+  }
+
+  /** Stops reading pages for a file; what it was to hold goes back into the open group. */
+  #abandonReading(): void {
+    if (this.#imaging === undefined) return;
+    this.#reading++;
+    this.#cutter?.abandon();
+    this.#group.prepend(this.#imaging);
+    this.#imaging = undefined;
   }
 
   /** Drops what the file being cut already covers. Whoever was told the TXID after it is told the right one. */

@@ -7,11 +7,13 @@
  * @module
  */
 import type { CommittedTransaction, DatabaseImage } from "../core/commit-source.ts";
+import { AbortedError } from "../core/errors.ts";
 import type { Platform } from "../core/platform.ts";
 import { replicaHeader } from "../ltx/header.ts";
 import type { CommitGroup } from "./commit-group.ts";
 import type { LocalState } from "./local-state.ts";
 import { PageDigest } from "./page-digest.ts";
+import { PageSet } from "./page-set.ts";
 import type { ImageReader } from "./read-image.ts";
 import { deriveSnapshot, type StagedFile, StagedFileWriter } from "./staged-file.ts";
 
@@ -25,6 +27,12 @@ export interface CutState {
   readonly commit: number;
   /** Header time in milliseconds. */
   readonly time: bigint;
+}
+
+/** Where a cutter stands, to go back to. */
+export interface CutterMark {
+  readonly last: CutState;
+  readonly fromEmpty: boolean;
 }
 
 /** What the next file covers, beside its pages. */
@@ -43,6 +51,8 @@ export class L0Cutter {
   #last: CutState;
   #digest: PageDigest;
   #fromEmpty = false;
+  /** The file whose pages are being read from the database. */
+  #reading: StagedFileWriter | undefined;
 
   /** Continues after `last`; pages are digested under `key`. */
   constructor(
@@ -90,23 +100,75 @@ export class L0Cutter {
     });
   }
 
-  /** Encodes pages read from the database at a commit boundary; `full` when they are all of them. */
+  /** Encodes one transaction on top of a group, every page as of the transaction; it may not change the page size. */
+  cutMerged(group: CommitGroup, transaction: CommittedTransaction): StagedFile[] {
+    const { pageSize, commit, sequence, pages } = transaction;
+    const { since } = group;
+    const full = transaction.full || this.#fromEmpty || group.content === "full";
+    const pgnos = new PageSet();
+    for (const pgno of group.sortedNumbers()) pgnos.add(pgno);
+    for (const pgno of pages.pgnos) pgnos.add(pgno);
+    return this.#cut({ pageSize, commit, sequence, since, full }, (writer) => {
+      if (group.content === "full") {
+        for (let pgno = 1; pgno <= commit; pgno++) writer.page(pgno, pages.page(pgno));
+        return;
+      }
+      for (const pgno of pgnos.toArray()) {
+        if (pgno <= commit) writer.page(pgno, pages.page(pgno));
+      }
+    });
+  }
+
+  /** Where the cutter stands. */
+  mark(): CutterMark {
+    return { last: this.#last, fromEmpty: this.#fromEmpty };
+  }
+
+  /** Goes back to before a file that may not have come to be, or on to one that has. */
+  moveTo(mark: CutterMark): void {
+    this.#last = mark.last;
+    this.#fromEmpty = mark.fromEmpty;
+  }
+
+  /** Gives up the file whose pages are being read from the database, so that another can be cut now. */
+  abandon(): void {
+    this.#reading?.abort();
+    this.#reading = undefined;
+  }
+
+  /**
+   * Encodes pages read from the database at a commit boundary; `full` when they are all of them. Hands the files to `cut`
+   * at the very moment they exist; throws when it was abandoned.
+   */
   async cutImage(
     image: DatabaseImage,
     group: {
       readonly full: boolean;
       readonly since: number | undefined;
       readonly read: ImageReader;
+      readonly cut: (files: readonly StagedFile[]) => void;
     },
-  ): Promise<StagedFile[]> {
+  ): Promise<void> {
     const { pageSize, commit, sequence } = image;
-    const { full, since, read } = group;
+    const { full, since, read, cut } = group;
     const writer = this.#writer({ pageSize, commit, sequence, full, since });
+    this.#reading = writer;
+    const throwIfAbandoned = (): void => {
+      if (this.#reading === writer) return;
+      const what = "another file is cut first";
+      throw new AbortedError({ operation: "read", object: "pages of the database", what });
+    };
     try {
-      await read(image, (pgno, data) => writer.page(pgno, data));
-      return this.#finish(writer);
+      await read(image, (pgno, data) => {
+        throwIfAbandoned();
+        writer.page(pgno, data);
+      });
+      throwIfAbandoned();
+      const files = this.#finish(writer);
+      this.#reading = undefined;
+      cut(files);
     } catch (error) {
-      writer.abort();
+      if (this.#reading === writer) this.abandon();
       throw error;
     }
   }

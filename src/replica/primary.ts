@@ -6,7 +6,7 @@
  *
  * @module
  */
-import type { CommitSource } from "../core/commit-source.ts";
+import type { CommitSource, PrepareMode } from "../core/commit-source.ts";
 import {
   AbortedError,
   ClosedError,
@@ -21,6 +21,7 @@ import { formatTxid } from "../ltx/file-name.ts";
 import { CommitCollector } from "./commit-collector.ts";
 import { type Continuity, establishContinuity } from "./continuity.ts";
 import type { ConflictError } from "./errors.ts";
+import { HeldCommits } from "./held-commits.ts";
 import { L0Cutter } from "./l0-cutter.ts";
 import { LocalCommits } from "./local-commits.ts";
 import { type LocalState, memoryState } from "./local-state.ts";
@@ -29,6 +30,7 @@ import { recoverLog } from "./recover-log.ts";
 import type { Replica } from "./replica.ts";
 import type {
   CloseOptions,
+  Durability,
   Position,
   ReplicateOptions,
   Replication,
@@ -49,8 +51,16 @@ const LOCAL_GROUP_MS = 10;
 const GROUP_BYTES = 16 << 20;
 const STAGING_BYTES = 64 << 20;
 const CLOSE_DEADLINE_MS = 30_000;
+const HOLD_DEADLINE_MS = 30_000;
 /** A clock this far behind the replica's newest file is worth an event. */
 const CLOCK_TOLERANCE_MS = 60_000;
+/** How the source keeps a transaction back. */
+const PREPARE_MODES: Readonly<Record<Durability, PrepareMode | undefined>> = {
+  async: undefined,
+  local: "sync",
+  "hold-retry": "retry",
+  "hold-jspi": "suspend",
+};
 /** Options with everything that the platform or the caller may leave out filled in. */
 type PrimaryOptions = ReplicateOptions & {
   readonly platform: Platform;
@@ -64,12 +74,13 @@ export async function startPrimary(
   options: ReplicateOptions & { readonly platform: Platform },
 ): Promise<Replication> {
   const complete = { ...options, state: options.state ?? memoryState() };
-  if (options.durability === "local" && !complete.state.durable) {
+  const refusal = refusedDurability(replica, complete);
+  if (refusal !== undefined) {
     throw new UnsupportedError({
       operation: "replicate",
       object: source.name,
-      what: "durability local needs a state that outlives the process",
-      next: "Pass fileState() as state, or choose another durability",
+      what: `durability ${options.durability} needs ${refusal}`,
+      next: "Choose another durability",
     });
   }
   const primary = new Primary(source, replica, complete);
@@ -95,6 +106,8 @@ class Primary implements Replication {
   readonly #collector: CommitCollector;
   /** With durability `local`. */
   readonly #local: LocalCommits | undefined;
+  /** With a durability that holds. */
+  readonly #held: HeldCommits | undefined;
   readonly #snapshots: SnapshotWriter;
   readonly #unlisten: () => void;
 
@@ -131,6 +144,7 @@ class Primary implements Replication {
       events: {
         uploaded: (file) => this.#uploaded(file),
         stalled: (error) => this.#stalled(error),
+        superseded: (landed, file) => this.#superseded(landed, file),
         recovered: () => this.#emit({ type: "recovered" }),
         conflict: (error) => this.#conflict(error),
       },
@@ -149,10 +163,17 @@ class Primary implements Replication {
           this.#stopped() === undefined &&
           !this.#paused &&
           !this.#uploader.failing &&
+          // What takes the name of a withdrawn file decides which TXID comes next.
+          (!this.#uploader.hasRival || this.#uploader.pending.length === 0) &&
           this.#uploader.pendingBytes < stagingBytes,
         stopped: () => this.#stopped(),
         committed: (pages) => this.#committed(pages),
-        cut: (files, settles) => this.#cut(files, settles),
+        cut: (files, settles) => {
+          this.#staged(files, settles);
+          this.#uploader.add(...files);
+          this.#waiters.settle();
+        },
+        held: (files, settles) => this.#staged(files, settles),
         failed: (error) => this.#cutFailed(error),
         degraded: (reason) => this.#emit({ type: "degraded", reason }),
         empty: (sequence, settles) => this.#empty(sequence, settles),
@@ -171,20 +192,34 @@ class Primary implements Replication {
       stopped: () => this.#stopped(),
     });
     // From here on no commit is missed: what comes before continuity is settled waits in the group.
-    if (options.durability === "local") {
+    const { durability = "async" } = options;
+    const common = {
+      collector: this.#collector,
+      name: source.name,
+      stopped: () => this.#stopped(),
+    };
+    if (durability === "local") {
       this.#local = new LocalCommits({
-        collector: this.#collector,
+        ...common,
         state: options.state,
-        name: source.name,
         groupBytes,
         stagingBytes,
         staged: () => this.#uploader.pendingBytes,
-        stopped: () => this.#stopped(),
       });
-      this.#unlisten = source.listen(this.#local, { prepare: "sync" });
-    } else {
-      this.#unlisten = source.listen(this.#collector);
+    } else if (durability !== "async") {
+      this.#held = new HeldCommits({
+        ...common,
+        uploader: this.#uploader,
+        clock: options.platform.clock,
+        deadlineMs: options.holdDeadlineMs ?? HOLD_DEADLINE_MS,
+        ahead: (sequence) => {
+          // What is committed is in the store only once the next file is.
+          this.#replicatedSequence = Math.min(this.#replicatedSequence, sequence - 2);
+        },
+      });
     }
+    const listener = this.#local ?? this.#held ?? this.#collector;
+    this.#unlisten = source.listen(listener, { prepare: PREPARE_MODES[durability] });
   }
 
   /** Settles continuity and begins to upload. */
@@ -200,6 +235,10 @@ class Primary implements Replication {
     });
     this.#adopt(await this.#establish({ position, signal }));
     if (this.#local !== undefined) await this.#stageAll(signal);
+    if (this.#held !== undefined) {
+      this.#collector.hurry();
+      await this.durable({ signal });
+    }
   }
 
   /** Resolves when what the database is now is staged: a commit logged after that continues it. */
@@ -343,7 +382,7 @@ class Primary implements Replication {
     this.#emit({ type: "commit", pages });
   }
 
-  #cut(files: readonly StagedFile[], settles: number | undefined): void {
+  #staged(files: readonly StagedFile[], settles: number | undefined): void {
     const file = files.at(-1) as StagedFile;
     const { pageCount: pages, size, full } = file;
     const txid = file.header.maxTxid;
@@ -357,8 +396,6 @@ class Primary implements Replication {
       // The log keeps what the files hold until they can be synced.
       this.#emit({ type: "error", error: wrap(error, "sync", file.name) });
     }
-    this.#uploader.add(...files);
-    this.#waiters.settle();
   }
 
   #cutFailed(error: unknown): void {
@@ -395,8 +432,18 @@ class Primary implements Replication {
     }
     const type = level === 0 ? "uploaded" : "snapshot";
     this.#emit({ type, level, txid: header.maxTxid, size });
+    this.#held?.uploaded(file);
     this.#waiters.settle();
     this.#collector.schedule();
+  }
+
+  /** A file whose transaction was rolled back is in the store after all. */
+  #superseded(landed: StagedFile, file: StagedFile): void {
+    this.#doubtsEnd = undefined;
+    // Its sequence is that of no commit, or of another one.
+    this.#uploaded({ ...landed, sequence: 0 });
+    this.#collector.superseded(landed, file);
+    this.#held?.superseded(file);
   }
 
   #stalled(error: PagestreamError): void {
@@ -408,6 +455,7 @@ class Primary implements Replication {
     this.#failure = error;
     this.#collector.makeFull();
     this.#emit({ type: "conflict", error });
+    this.#held?.fail(error);
     this.#waiters.reject(error);
   }
 
@@ -452,9 +500,9 @@ class Primary implements Replication {
     // A store that answers neither yes nor no must not keep the process: what it was given is staged.
     if (failure === undefined) await Promise.all([stopped, ended, snapshots]);
     const what = "the replication was closed before the wait ended";
-    this.#waiters.reject(
-      new ClosedError({ operation: "wait for", object: this.#source.name, what }),
-    );
+    const closed = new ClosedError({ operation: "wait for", object: this.#source.name, what });
+    this.#held?.fail(closed);
+    this.#waiters.reject(closed);
     this.#marker.close();
     this.#state.close();
     this.#emit({ type: "closed" });
@@ -486,6 +534,17 @@ class Primary implements Replication {
     if (!this.events.hasReaders) return;
     this.events.emit({ ...event, position: this.position } as ReplicationEvent);
   }
+}
+
+/** What a durability needs and is not there. */
+function refusedDurability(replica: Replica, options: PrimaryOptions): string | undefined {
+  const { durability = "async", state } = options;
+  if (durability === "local" && !state.durable) return "a state that outlives the process";
+  if (durability.startsWith("hold") && !replica.store.capabilities.conditionalPut) {
+    // A PUT that was given up could otherwise land later, over what came after it.
+    return "a store with conditional creation";
+  }
+  return undefined;
 }
 
 type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;

@@ -131,8 +131,10 @@ export interface Replication extends AsyncDisposable {
  * - `async`: once SQLite is done; the upload follows. `durable()` waits for it.
  * - `local`: once the transaction is on stable storage beside the database too, before it commits there. Needs a `state`
  *   that is durable.
+ * - `hold-retry`, `hold-jspi`: once the store has confirmed the transaction's file, before it commits here. Only through
+ *   the source's own way to commit. Needs a store with conditional creation.
  */
-export type Durability = "async" | "local";
+export type Durability = "async" | "local" | "hold-retry" | "hold-jspi";
 
 /** Options of `replicate`. */
 export interface ReplicateOptions {
@@ -155,6 +157,8 @@ export interface ReplicateOptions {
   readonly position?: PositionToken | undefined;
   /** When a COMMIT returns; `UnsupportedError` where the set-up cannot do it. @default "async" */
   readonly durability?: Durability | undefined;
+  /** How long a held COMMIT waits for its file, in milliseconds, before it fails with `OutcomeUnknownError`. @default 30000 */
+  readonly holdDeadlineMs?: number | undefined;
   /** Ends the start with `AbortedError`; a running replication is ended by `close`. */
   readonly signal?: AbortSignal | undefined;
   /** Dates files and times every pause. @default the runtime's clock and random numbers */

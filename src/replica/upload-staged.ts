@@ -29,25 +29,24 @@ export interface CreateOptions {
   readonly signal?: AbortSignal | undefined;
   /** Tries in all. @default what the replica's retry policy says */
   readonly attempts?: number | undefined;
-  /** Another object that may be there under the same name without being another writer's. */
-  readonly rival?: LtxObject | undefined;
+  /** Other objects that may be there under the same name without being another writer's. */
+  readonly rivals?: readonly LtxObject[] | undefined;
 }
 
-/** Returns the object that is in the store: the new one, or its `rival`. `ConflictError` if it is neither. */
+/** Returns the object that is in the store: the new one, or one of its rivals. `ConflictError` if it is none of them. */
 export async function createObject(
   replica: Replica,
   object: LtxObject,
   options: CreateOptions = {},
 ): Promise<LtxObject> {
-  const { signal, attempts, rival } = options;
+  const { signal, attempts, rivals = [] } = options;
   const { where, size } = object;
   const resolve = async (there: LtxFileInfo): Promise<LtxObject> => {
-    if (await isSame(replica, there, { object, signal })) return object;
+    for (const known of [object, ...rivals]) {
+      if (await isSame(replica, there, { object: known, signal })) return known;
+    }
     // Above level 0 the same state may have been compressed in another way.
     if (where.level > 0 && (await sameHeader(replica, there, { object, signal }))) return object;
-    if (rival !== undefined && (await isSame(replica, there, { object: rival, signal }))) {
-      return rival;
-    }
     throw new ConflictError({
       operation: "upload",
       object: there.key,
@@ -81,6 +80,14 @@ export function stagedObject(state: LocalState, file: StagedFile): LtxObject {
     body: stagedBody(state, file),
     read: (offset, length) => state.readStaged(name, offset, length),
   };
+}
+
+/** What is needed to recognise an object after its staged bytes are gone; it can no longer be created. */
+export function keptObject(object: LtxObject): LtxObject {
+  const head = object.read(0, LTX_HEADER_SIZE).slice();
+  const end = object.read(object.size - LTX_TRAILER_SIZE, LTX_TRAILER_SIZE).slice();
+  const { where, size } = object;
+  return { where, size, body: head, read: (offset) => (offset === 0 ? head : end) };
 }
 
 /** Whether an object has the size, the header and the last 16 bytes of a staged file: both checksums among them. */

@@ -10,7 +10,7 @@ import { ConflictError } from "./errors.ts";
 import type { LocalState } from "./local-state.ts";
 import type { Replica } from "./replica.ts";
 import type { StagedFile } from "./staged-file.ts";
-import { createObject, stagedObject } from "./upload-staged.ts";
+import { createObject, keptObject, type LtxObject, stagedObject } from "./upload-staged.ts";
 
 /** Pause after a file could not be uploaded for good; it doubles from failure to failure. */
 const FIRST_PAUSE_MS = 1_000;
@@ -25,6 +25,8 @@ export interface UploaderEvents {
   stalled(error: PagestreamError): void;
   /** The store answers again after it was reported stalled. */
   recovered(): void;
+  /** Under the name of `file` the store holds `landed`, which was withdrawn: `file` is not needed as it is. */
+  superseded(landed: StagedFile, file: StagedFile): void;
   /** Another writer owns the next name; the uploader has stopped. */
   conflict(error: ConflictError): void;
 }
@@ -47,6 +49,8 @@ export class Uploader {
   #paused = false;
   #stopped = false;
   #failures = 0;
+  /** Withdrawn files, all of one name, one of which may be in the store. */
+  #rivals: { readonly file: StagedFile; readonly object: LtxObject }[] = [];
 
   constructor(options: UploaderOptions) {
     this.#options = options;
@@ -54,7 +58,12 @@ export class Uploader {
 
   /** Whether the store failed at the last attempt: then nothing more should be cut. */
   get failing(): boolean {
-    return this.#failures > 0;
+    return this.#failures > 0 && this.#queue.length > 0;
+  }
+
+  /** Whether a file was withdrawn and it is not known yet whether the store has it. */
+  get hasRival(): boolean {
+    return this.#rivals.length > 0;
   }
 
   /** Files not yet confirmed, oldest first. */
@@ -71,6 +80,21 @@ export class Uploader {
   add(...files: readonly StagedFile[]): void {
     this.#queue.push(...files);
     this.#start();
+  }
+
+  /**
+   * Gives the newest file up. Whether it reached the store is found out when another one is created under its name; its
+   * staged bytes may be replaced meanwhile.
+   */
+  withdraw(file: StagedFile): void {
+    const { state } = this.#options;
+    this.#rivals.push({ file, object: keptObject(stagedObject(state, file)) });
+    const at = this.#queue.indexOf(file);
+    if (at < 0) return;
+    this.#queue.splice(at);
+    if (at > 0) return;
+    this.#aborter?.abort("withdrawn");
+    this.#pausing?.abort("withdrawn");
   }
 
   /** Begins no further upload; one under way goes on. */
@@ -101,6 +125,7 @@ export class Uploader {
     this.#queue.length = 0;
     this.#stopped = false;
     this.#failures = 0;
+    this.#rivals = [];
   }
 
   #start(): void {
@@ -118,10 +143,12 @@ export class Uploader {
     while (!this.#paused && !this.#stopped) {
       const file = this.#queue[0];
       if (file === undefined) return;
+      let landed: StagedFile;
       try {
-        await this.#upload(file);
+        landed = await this.#upload(file);
       } catch (error) {
         if (this.#stopped) return;
+        if (this.#queue[0] !== file) continue;
         if (error instanceof ConflictError) {
           this.#stopped = true;
           events.conflict(error);
@@ -132,12 +159,15 @@ export class Uploader {
         await this.#pause();
         continue;
       }
-      const recovered = this.failing;
+      const recovered = this.#failures > 0;
       this.#failures = 0;
+      if (this.#queue[0] !== file) continue;
       this.#queue.shift();
+      if (this.#rivals[0]?.file.name === file.name) this.#rivals = [];
       try {
         if (recovered) events.recovered();
-        events.uploaded(file);
+        if (landed === file) events.uploaded(file);
+        else events.superseded(landed, file);
       } catch (error) {
         // Not the store's doing, and no reason to stop: the file is confirmed.
         events.stalled(asPagestreamError(error, file.name));
@@ -145,13 +175,18 @@ export class Uploader {
     }
   }
 
-  async #upload(file: StagedFile): Promise<void> {
+  /** Returns what is in the store under the file's name: itself, or one that was withdrawn. */
+  async #upload(file: StagedFile): Promise<StagedFile> {
     const { replica, state, platform } = this.#options;
     this.#aborter = platform.newAborter();
     const { signal } = this.#aborter;
     // A store known to be dead is asked once per pause; the policy's tries are for passing troubles.
     const attempts = this.failing ? 1 : undefined;
-    await createObject(replica, stagedObject(state, file), { signal, attempts });
+    const others = this.#rivals.filter((rival) => rival.file.name === file.name);
+    const rivals = others.map(({ object }) => object);
+    const object = stagedObject(state, file);
+    const there = await createObject(replica, object, { signal, attempts, rivals });
+    return others.find((other) => other.object === there)?.file ?? file;
   }
 
   async #pause(): Promise<void> {

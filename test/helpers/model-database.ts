@@ -29,6 +29,8 @@ export class ModelDatabase implements CommitSource {
   afterPrepare: "commit" | "roll back" | "die" = "commit";
   /** What the file would be, had the last transaction that failed in `prepare` committed. */
   refused: Uint8Array | undefined;
+  /** What the file was before the last transaction that was kept back. */
+  saved: SavedDatabase = { pageSize: 0, pages: [] };
   /** How often somebody looked for commits made beside the source. */
   checks = 0;
   /** Called between two runs of an image. */
@@ -38,6 +40,8 @@ export class ModelDatabase implements CommitSource {
   #pages: Uint8Array[] = [];
   #listener: CommitListener | undefined;
   #prepare: PrepareMode | undefined;
+  /** Ends with the transaction that is kept back. */
+  #holding: Promise<void> | undefined;
   readonly #random: SeededRandom;
 
   constructor(pageSize = 512, seed = 1) {
@@ -75,12 +79,13 @@ export class ModelDatabase implements CommitSource {
   }
 
   /** What the file is now, to go back to. */
-  save(): { readonly pageSize: number; readonly pages: readonly Uint8Array[] } {
+  save(): SavedDatabase {
     return { pageSize: this.pageSize, pages: this.#pages.slice() };
   }
 
   /** Makes the file what it was, as a crash may, or another one's hand. */
-  revert(to: { readonly pageSize: number; readonly pages: readonly Uint8Array[] }): void {
+  revert(to: SavedDatabase): void {
+    this.#holding = undefined;
     this.pageSize = to.pageSize;
     this.#pages = to.pages.slice();
   }
@@ -108,8 +113,33 @@ export class ModelDatabase implements CommitSource {
   /** Like `write`, for a source whose listener may keep the transaction back; rejects with what COMMIT would throw. */
   async writeHeld(pgnos: readonly number[], size?: number): Promise<void> {
     const before = this.save();
-    const change = this.#change(pgnos, size);
-    const transaction = this.#transaction(change);
+    await this.#holdOpen(before, this.#transaction(this.#change(pgnos, size)));
+  }
+
+  /** Like `resize`, kept back as `writeHeld` is. */
+  async resizeHeld(pageSize: number, size: number): Promise<void> {
+    const before = this.save();
+    await this.#holdOpen(before, this.#transaction(this.#resize(pageSize, size)));
+  }
+
+  /** Commits without asking first, as a change of nothing but the journal mode does. */
+  commitUnprepared(pgnos: readonly number[]): void {
+    this.#commit(this.#transaction(this.#change(pgnos)));
+  }
+
+  async #holdOpen(before: SavedDatabase, transaction: CommittedTransaction): Promise<void> {
+    const ended = this.#hold(before, transaction);
+    const holding = ended
+      .catch(() => {})
+      .then(() => {
+        this.#holding = undefined;
+      });
+    this.#holding = holding;
+    await ended;
+  }
+
+  async #hold(before: SavedDatabase, transaction: CommittedTransaction): Promise<void> {
+    this.saved = before;
     let readable = true;
     const read = (view: Uint8Array): Uint8Array => {
       if (!readable) throw new Error("a page was read after prepare had returned");
@@ -135,7 +165,7 @@ export class ModelDatabase implements CommitSource {
   }
 
   /** Whether a prepared transaction does not commit. */
-  #endsEarly(before: ReturnType<ModelDatabase["save"]>): boolean {
+  #endsEarly(before: SavedDatabase): boolean {
     if (this.afterPrepare === "commit") return false;
     this.revert(before);
     if (this.afterPrepare === "roll back") this.#listener?.rolledBack?.();
@@ -154,11 +184,7 @@ export class ModelDatabase implements CommitSource {
 
   /** Changes the page size and writes `size` new pages, as VACUUM does. */
   resize(pageSize: number, size: number): void {
-    const previousCommit = this.#pages.length;
-    this.pageSize = pageSize;
-    this.#pages = Array.from({ length: size }, () => this.#random.bytes(pageSize));
-    const pgnos = this.#pages.map((_, i) => i + 1);
-    const transaction = this.#transaction({ previousCommit, pgnos, full: true });
+    const transaction = this.#transaction(this.#resize(pageSize, size));
     if (this.#prepare === "sync") this.#listener?.prepare?.(transaction);
     this.#commit(transaction);
   }
@@ -174,6 +200,8 @@ export class ModelDatabase implements CommitSource {
 
   async image(options: ImageOptions = {}): Promise<DatabaseImage> {
     await this.beforeImage?.();
+    // A boundary is where no transaction is open.
+    while (this.#holding !== undefined) await this.#holding;
     this.images++;
     const all = this.#pages.map((data, i): PageImage => ({ pgno: i + 1, data: data.slice() }));
     const wanted = options.pages && new Set(options.pages);
@@ -197,6 +225,13 @@ export class ModelDatabase implements CommitSource {
         }
       })(),
     };
+  }
+
+  #resize(pageSize: number, size: number): Change {
+    const previousCommit = this.#pages.length;
+    this.pageSize = pageSize;
+    this.#pages = Array.from({ length: size }, () => this.#random.bytes(pageSize));
+    return { previousCommit, pgnos: this.#pages.map((_, i) => i + 1), full: true };
   }
 
   #transaction(change: Change): CommittedTransaction {
@@ -224,6 +259,12 @@ export class ModelDatabase implements CommitSource {
       this.#listener?.needsFull(String(error));
     }
   }
+}
+
+/** What a file was at one moment. */
+export interface SavedDatabase {
+  readonly pageSize: number;
+  readonly pages: readonly Uint8Array[];
 }
 
 /** What a transaction changed. */

@@ -25,8 +25,8 @@ import type { ObjectStore } from "../../src/transports/object-store.ts";
 import { ModelDatabase } from "./model-database.ts";
 
 /**
- * How a store answers a PUT: as it should, not at all before (`refuse`) or after (`lose`) it happened, or never, before
- * (`hang`) or after (`swallow`) it happened.
+ * How a store answers a PUT: as it should, with an error before (`refuse`) or after (`lose`) it happened, or not at all
+ * before (`hang`) or after (`swallow`) it happened, until the mode changes.
  */
 export type PutMode = "work" | "refuse" | "lose" | "hang" | "swallow";
 
@@ -121,20 +121,36 @@ export function collectEvents(replication: Replication): ReplicationEvent[] {
 }
 
 function faulty(inner: ObjectStore): FaultyStore {
+  let mode: PutMode = "work";
+  /** Ends the requests that have no answer yet, as a broken connection does. */
+  let cut: (() => void)[] = [];
+  const unanswered = (failure: Error, signal: AbortSignal | undefined): Promise<never> =>
+    new Promise((_, reject) => {
+      cut.push(() => reject(failure));
+      signal?.addEventListener("abort", () => reject(new Error("the request was aborted")));
+    });
   const faults: FaultyStore = {
-    mode: "work",
+    get mode() {
+      return mode;
+    },
+    set mode(next) {
+      mode = next;
+      for (const end of cut) end();
+      cut = [];
+    },
     puts: 0,
     store: {
       ...inner,
       put: (async (key, body, options) => {
         faults.puts++;
-        const { mode } = faults;
-        if (mode === "hang") return await new Promise(() => {});
+        const now = mode;
         const what = { operation: "upload", object: key, what: "no connection" };
-        if (mode === "refuse") throw new StoreError(what, { retryable: true });
+        const failure = new StoreError(what, { retryable: true });
+        if (now === "hang") return await unanswered(failure, options?.signal);
+        if (now === "refuse") throw failure;
         const result = await inner.put(key, body, options);
-        if (mode === "lose") throw new StoreError(what, { retryable: true });
-        return mode === "swallow" ? await new Promise(() => {}) : result;
+        if (now === "lose") throw failure;
+        return now === "swallow" ? await unanswered(failure, options?.signal) : result;
       }) as ObjectStore["put"],
     },
   };

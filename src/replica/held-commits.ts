@@ -1,0 +1,153 @@
+/**
+ * The holds: a transaction commits only after the store has confirmed the file that holds it.
+ *
+ * `prepare` cuts the file at once, together with whatever the open group holds, and keeps the transaction back until the
+ * file is confirmed. When that takes too long, or the transaction does not commit although the file is confirmed, the
+ * store may be ahead of the database. Then the next file brings the database's own images of the pages concerned: under
+ * the same TXID where the outcome is unknown, so that creating it proves that the first never landed; one later where
+ * the first is found there.
+ *
+ * @module
+ */
+import type { CommitListener, CommittedTransaction } from "../core/commit-source.ts";
+import type { Clock } from "../core/platform.ts";
+import type { CommitCollector, HeldCut } from "./commit-collector.ts";
+import { notStarted, OutcomeUnknownError } from "./errors.ts";
+import type { StagedFile } from "./staged-file.ts";
+import type { Uploader } from "./uploader.ts";
+
+/** What {@linkcode HeldCommits} works with. */
+export interface HeldCommitsOptions {
+  readonly collector: CommitCollector;
+  readonly uploader: Uploader;
+  readonly clock: Clock;
+  /** What to call the database in errors. */
+  readonly name: string;
+  /** How long a COMMIT may wait, in milliseconds. */
+  readonly deadlineMs: number;
+  /** Why replication has stopped: then nothing more is let through. */
+  readonly stopped: () => Error | undefined;
+  /** A transaction with this sequence did not commit, and the store may hold it. */
+  readonly ahead: (sequence: number) => void;
+}
+
+interface Hold extends HeldCut {
+  readonly sequence: number;
+  /** Ends the wait, well or with an error; a second call changes nothing. */
+  readonly end: (error?: Error) => void;
+  confirmed: boolean;
+}
+
+/** Keeps one transaction at a time back until its file is confirmed. */
+export class HeldCommits implements CommitListener {
+  readonly #options: HeldCommitsOptions;
+  #hold: Hold | undefined;
+
+  constructor(options: HeldCommitsOptions) {
+    this.#options = options;
+  }
+
+  prepare(transaction: CommittedTransaction): Promise<void> {
+    const { collector, uploader, clock, name, deadlineMs, stopped } = this.#options;
+    const stop = stopped() ?? (collector.last === undefined ? notStarted(name) : undefined);
+    if (stop !== undefined) throw stop;
+    if (this.#isUnresolved) {
+      throw new OutcomeUnknownError({
+        operation: "commit",
+        object: name,
+        what: "it is not known yet whether the store has the transaction that was given up before",
+        next: "Try again; once the store answers the replica is set right",
+      });
+    }
+    const cut = collector.cutHeld(transaction);
+    return new Promise((resolve, reject) => {
+      const cancel = clock.schedule(() => this.#giveUp(), deadlineMs);
+      const end = (error?: Error): void => {
+        cancel();
+        if (error === undefined) resolve();
+        else reject(error);
+      };
+      this.#hold = { ...cut, sequence: transaction.sequence, end, confirmed: false };
+      uploader.add(cut.file);
+    });
+  }
+
+  commit(transaction: CommittedTransaction): void {
+    const hold = this.#hold;
+    if (hold?.sequence !== transaction.sequence) {
+      this.#options.collector.commit(transaction);
+      return;
+    }
+    this.#hold = undefined;
+    hold.end();
+    this.#options.collector.committed(transaction);
+  }
+
+  rolledBack(): void {
+    const hold = this.#hold;
+    if (hold === undefined) return;
+    if (!hold.confirmed) {
+      this.#giveUp();
+      return;
+    }
+    this.#hold = undefined;
+    this.#options.ahead(hold.sequence);
+    this.#options.collector.bringBack(hold.file);
+  }
+
+  needsFull(reason: string): void {
+    this.#options.collector.needsFull(reason);
+  }
+
+  /** A file is confirmed: the transaction that waits for it may commit. */
+  uploaded(file: StagedFile): void {
+    if (this.#hold?.file !== file) return;
+    this.#hold.confirmed = true;
+    this.#hold.end();
+  }
+
+  /** A file turned out to have the name of one that had landed: nobody waits for it any more. */
+  superseded(file: StagedFile): void {
+    if (this.#hold?.file !== file) return;
+    const { end } = this.#hold;
+    this.#hold = undefined;
+    end(this.#outcomeUnknown("the store has an earlier one under its txid"));
+  }
+
+  /** Ends a wait: replication has stopped. */
+  fail(error: Error): void {
+    const hold = this.#hold;
+    if (hold === undefined || hold.confirmed) return;
+    this.#hold = undefined;
+    hold.end(error);
+  }
+
+  /**
+   * Whether a file that was given up may be in the store. Where the database has no page to find that out with, as while
+   * it is empty, its next transaction must.
+   */
+  get #isUnresolved(): boolean {
+    const { uploader, collector } = this.#options;
+    return uploader.hasRival && !(collector.isEmpty && uploader.pending.length === 0);
+  }
+
+  /** Lets the transaction roll back with nobody knowing whether the store has it. */
+  #giveUp(): void {
+    const { collector, uploader, deadlineMs, ahead } = this.#options;
+    const hold = this.#hold as Hold;
+    this.#hold = undefined;
+    uploader.withdraw(hold.file);
+    ahead(hold.sequence);
+    hold.end(this.#outcomeUnknown(`the store has not confirmed it within ${deadlineMs} ms`));
+    collector.withdraw(hold);
+  }
+
+  #outcomeUnknown(what: string): OutcomeUnknownError {
+    return new OutcomeUnknownError({
+      operation: "commit",
+      object: this.#options.name,
+      what,
+      next: "The transaction is rolled back here; try it again",
+    });
+  }
+}
