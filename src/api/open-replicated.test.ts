@@ -65,6 +65,22 @@ describe("openReplicated()", () => {
     await app.close();
   });
 
+  test("runs in WAL mode when asked to, and continues from the log after a crash", async () => {
+    const files = memorySyncFiles();
+    files.makeDirectory("/data");
+    const replica = memoryStore();
+    const app = await open({ files, replica, journalMode: "wal" });
+    app.db.exec("CREATE TABLE note(body)");
+    for (let i = 0; i < 20; i++) app.db.exec(`INSERT INTO note VALUES (${i})`);
+    await app.replication.durable();
+    files.crash("process");
+    const again = await open({ files, replica, journalMode: "wal" });
+    expect(again.db.selectValue("SELECT count(*) FROM note")).toBe(20);
+    again.db.exec("INSERT INTO note VALUES ('after')");
+    await again.close();
+    expect(await restoredRows(replica)).toBe(21);
+  });
+
   test("restores a missing database and continues it without a full file", async () => {
     const replica = memoryStore();
     const files = memorySyncFiles();
@@ -133,7 +149,7 @@ describe("openReplicated()", () => {
     await (await open({ files, replica: memoryStore() })).close();
   });
 
-  test("refuses a database that is marked WAL, and says what to do", async () => {
+  test("brings a database that is marked WAL into the journal mode it runs in", async () => {
     const files = memorySyncFiles();
     files.makeDirectory("/data");
     const replica = memoryStore();
@@ -143,9 +159,10 @@ describe("openReplicated()", () => {
     const marked = fileBytes(files).slice();
     marked[18] = marked[19] = 2;
     files.place(PATH, marked);
-    const opening = open({ files, replica });
-    await expect(opening).rejects.toMatchObject({ code: "UNSUPPORTED" });
-    await expect(opening).rejects.toThrow(/journal/);
+    const again = await open({ files, replica });
+    expect(again.db.selectValue("PRAGMA journal_mode")).toBe("truncate");
+    await again.close();
+    expect(await bytesOf(replica)).toEqual(fileBytes(files));
   });
 
   test("leaves nothing open behind when the replica cannot be read", async () => {

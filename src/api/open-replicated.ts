@@ -15,7 +15,8 @@ import { recoverFiles } from "../replica/target-files.ts";
 import type { ObjectStore } from "../transports/object-store.ts";
 import { type CaptureVfs, installCaptureVfs } from "../vfs/capture-vfs.ts";
 import { installMemoryVfs, type MemoryVfs } from "../vfs/memory-vfs.ts";
-import type { Sqlite3 } from "../vfs/sqlite3.ts";
+import { guardDatabase } from "../vfs/guarded-database.ts";
+import type { Sqlite3, Sqlite3Database } from "../vfs/sqlite3.ts";
 import { installSyncFileVfs } from "../vfs/sync-file-vfs.ts";
 import { replicate } from "./replicate.ts";
 import { restoreIfMissing } from "./restore-if-missing.ts";
@@ -39,12 +40,23 @@ export interface OpenReplicatedOptions<S extends Sqlite3> extends Omit<
   readonly replica: ObjectStore | Replica;
   /** Page size of a database that does not exist yet, in bytes. @default 4096 */
   readonly pageSize?: number | undefined;
+  /**
+   * Journal mode to run in. `wal` commits faster and lets readers go on meanwhile; its log lies beside the database.
+   * @default "truncate" on disk, "memory" in memory
+   */
+  readonly journalMode?: "delete" | "truncate" | "persist" | "memory" | "wal" | undefined;
 }
 
 /** An open database and its replication. */
 export interface ReplicatedDatabase<S extends Sqlite3> extends AsyncDisposable {
-  /** sqlite-wasm's own database object. */
+  /** sqlite-wasm's own database object; with a hold it refuses calls while a COMMIT waits. */
   readonly db: InstanceType<S["oo1"]["DB"]>;
+  /**
+   * Runs `work` between BEGIN IMMEDIATE and COMMIT, one transaction at a time, and resolves with what it returned once
+   * COMMIT has returned. With the holds (`durability`), this is the only way to write. Rejects, the transaction rolled
+   * back, with what `work` threw or why COMMIT failed.
+   */
+  transaction<T>(work: () => T): Promise<T>;
   /** For `durable()`, events and lag; `close()` of the database closes it too. */
   readonly replication: Replication;
   /** What was restored, when the database was missing and the replica had it. */
@@ -55,8 +67,7 @@ export interface ReplicatedDatabase<S extends Sqlite3> extends AsyncDisposable {
 
 /**
  * Opens a database for writing with every commit replicated. A database that is missing here and present in the
- * replica is restored first; a new one gets 4 KiB pages. On disk it runs with `journal_mode=TRUNCATE` and
- * `synchronous=FULL`, in memory with `journal_mode=MEMORY`.
+ * replica is restored first; a new one gets 4 KiB pages. It runs with `synchronous=FULL`.
  *
  * Native SQLite must not open the file meanwhile: it does not see the lock that keeps the file to one process.
  *
@@ -79,14 +90,16 @@ export async function openReplicated<S extends Sqlite3>(
   try {
     const isNew = db.selectValue("PRAGMA page_count") === 0;
     if (isNew) db.exec(`PRAGMA page_size=${checkedPageSize(options.pageSize)}`);
-    db.exec(`PRAGMA journal_mode=${files ? "TRUNCATE" : "MEMORY"}; PRAGMA synchronous=FULL`);
+    const journalMode = options.journalMode ?? (files ? "truncate" : "memory");
+    db.exec(`PRAGMA journal_mode=${journalMode}; PRAGMA synchronous=FULL`);
     state = files ? fileState(files, stateDirectory(path)) : memoryState();
     const replication = await replicate(base.capture.source(db), replica, {
       ...options,
       state,
       position: restored?.position,
     });
-    return new OpenDatabase(db as InstanceType<S["oo1"]["DB"]>, replication, restored);
+    const { capture } = base;
+    return new OpenDatabase<S>({ db, capture, replication, restored, held: isHold(options) });
   } catch (error) {
     state?.close();
     db.close();
@@ -98,28 +111,44 @@ class OpenDatabase<S extends Sqlite3> implements ReplicatedDatabase<S> {
   readonly db: InstanceType<S["oo1"]["DB"]>;
   readonly replication: Replication;
   readonly restored: RestoreResult | undefined;
+  readonly #plain: Sqlite3Database;
+  readonly #capture: CaptureVfs;
 
-  constructor(
-    db: InstanceType<S["oo1"]["DB"]>,
-    replication: Replication,
-    restored: RestoreResult | undefined,
-  ) {
-    this.db = db;
+  constructor(opened: {
+    readonly db: Sqlite3Database;
+    readonly capture: CaptureVfs;
+    readonly replication: Replication;
+    readonly restored: RestoreResult | undefined;
+    readonly held: boolean;
+  }) {
+    const { db, capture, replication, restored, held } = opened;
+    const own = held ? guardDatabase(db, () => capture.committing(db)) : db;
+    this.db = own as InstanceType<S["oo1"]["DB"]>;
     this.replication = replication;
     this.restored = restored;
+    this.#plain = db;
+    this.#capture = capture;
+  }
+
+  transaction<T>(work: () => T): Promise<T> {
+    return this.#capture.transaction(this.#plain, work);
   }
 
   async close(): Promise<void> {
     try {
       await this.replication.close();
     } finally {
-      this.db.close();
+      this.#plain.close();
     }
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
+
+function isHold({ durability = "async" }: Pick<ReplicateOptions, "durability">): boolean {
+  return durability.startsWith("hold");
 }
 
 /** Opens a database through the capture; what the VFS refused is told in full, where SQLite has only a result code. */

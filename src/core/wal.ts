@@ -31,6 +31,12 @@ const MAGIC_LITTLE_ENDIAN = 0x377f0682;
 const MAGIC_BIG_ENDIAN = 0x377f0683;
 const VERSION = 3_007_000;
 
+/** Whether bytes begin as a WAL does, in either byte order. */
+export function isWalMagic(bytes: Uint8Array): boolean {
+  const magic = viewOf(bytes).getUint32(0);
+  return magic === MAGIC_LITTLE_ENDIAN || magic === MAGIC_BIG_ENDIAN;
+}
+
 /** A decoded WAL header. */
 export interface WalHeader {
   /** Byte order of the words that checksums add up. */
@@ -110,7 +116,7 @@ export function decodeWalHeader(bytes: Uint8Array, name = "the WAL"): WalHeader 
   if (bytes.length < WAL_HEADER_SIZE) return undefined;
   const view = viewOf(bytes);
   const magic = view.getUint32(0);
-  if (magic !== MAGIC_LITTLE_ENDIAN && magic !== MAGIC_BIG_ENDIAN) {
+  if (!isWalMagic(bytes)) {
     throw invalid(name, `magic number ${magic.toString(16)} at offset 0 is not that of a WAL`);
   }
   const header = {

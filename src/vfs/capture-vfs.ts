@@ -1,54 +1,27 @@
 /**
  * A VFS over another VFS that sees every committed transaction of the databases opened through it.
  *
- * The parent opens each file in place. Main database files then get a copy of the parent's method table in which
- * xWrite, xTruncate, xFileControl and xClose are ours, so reads stay as fast as the parent's. The one sign of a commit
- * is SQLITE_FCNTL_COMMIT_PHASETWO on the main file: it comes in every journal mode and at every level of
- * `synchronous`, before COMMIT returns, and neither on ROLLBACK nor when a hot journal is played back.
- *
  * @module
  */
 /* oxlint-disable max-params -- the methods have the parameters that SQLite passes. */
 import type { CommitSource } from "../core/commit-source.ts";
-import {
-  guard,
-  type Implementation,
-  IO_METHODS,
-  type MethodSlot,
-  VFS_MEMBERS,
-  VFS_METHODS,
-  WasmMemory,
-} from "./bind.ts";
-import { CapturedDatabase } from "./captured-database.ts";
+import { type Implementation, VFS_MEMBERS, VFS_METHODS, WasmMemory } from "./bind.ts";
+import { CaptureTables } from "./capture-tables.ts";
+import { type CaptureContext, CapturedDatabase } from "./captured-database.ts";
+import { captureSource, connectionOf, type DatabaseHandle, openFile } from "./captured-source.ts";
 import {
   SQLITE_CANTOPEN,
-  SQLITE_ERROR,
-  SQLITE_FCNTL_COMMIT_PHASETWO,
-  SQLITE_FCNTL_FILE_POINTER,
-  SQLITE_FCNTL_PDB,
-  SQLITE_FCNTL_PRAGMA,
   SQLITE_IOERR,
-  SQLITE_IOERR_CLOSE,
-  SQLITE_IOERR_TRUNCATE,
-  SQLITE_IOERR_UNLOCK,
-  SQLITE_IOERR_WRITE,
   SQLITE_OK,
   SQLITE_OPEN_MAIN_DB,
+  SQLITE_OPEN_MAIN_JOURNAL,
   SQLITE_OPEN_WAL,
 } from "./constants.ts";
 import { NotCapturedError, type UnsupportedJournalModeError, VfsError } from "./errors.ts";
-import { readFileHeader } from "./file-header.ts";
 import { cloneVfs, register } from "./io-methods.ts";
-import { refusePragma, walDatabaseError, walFileError } from "./journal-mode.ts";
-import {
-  LARGEST_READ,
-  ParentFile,
-  type ParentMethods,
-  patchMethods,
-  type Overrides,
-  type Scratch,
-} from "./parent-file.ts";
+import { walDatabaseError } from "./journal-mode.ts";
 import type { Sqlite3, WasmPointer } from "./sqlite3.ts";
+import { Transactions } from "./transaction.ts";
 
 /** What to capture and under which name. */
 export interface CaptureVfsOptions {
@@ -58,10 +31,12 @@ export interface CaptureVfsOptions {
   readonly name?: string | undefined;
   /** Whether databases opened without a VFS name are captured. @default false */
   readonly makeDefault?: boolean | undefined;
+  /**
+   * Whether what is written is copied instead of read back at the commit: right where a read is dear.
+   * @default true for parents whose name begins with "opfs", else false
+   */
+  readonly copyWrites?: boolean | undefined;
 }
-
-/** A database handle of sqlite-wasm's object API, or the `sqlite3*` itself. */
-export type DatabaseHandle = WasmPointer | { readonly pointer?: WasmPointer | undefined };
 
 /** An installed capture VFS. */
 export interface CaptureVfs {
@@ -76,12 +51,20 @@ export interface CaptureVfs {
   readonly lastError: unknown;
   /**
    * The commits of an open database. Plays back a hot journal first, if there is one. Throws `NotCapturedError` where
-   * the database was not opened through this VFS or was moved away by `sqlite3_deserialize`, and
-   * `UnsupportedJournalModeError` where its header says WAL.
+   * the database was not opened through this VFS or was moved away by `sqlite3_deserialize`.
    *
    * @param schema "main", or the name a database was attached under. @default "main"
    */
   source(db: DatabaseHandle, schema?: string): CommitSource;
+  /**
+   * Runs `work` between BEGIN IMMEDIATE and COMMIT, one transaction at a time. With the holds, this is the only way to
+   * commit: COMMIT returns when the store has the transaction, and nothing else may run on the connection while it
+   * waits. Resolves with what `work` returned, which must not be a promise; rejects, the transaction rolled back, with
+   * what `work` threw or why COMMIT failed.
+   */
+  transaction<T>(db: DatabaseHandle, work: () => T): Promise<T>;
+  /** Whether a COMMIT waits on a connection: nothing else may run on it now. */
+  committing(db: DatabaseHandle): boolean;
   /** Takes the VFS out of SQLite. Throws `VfsError` while a database is open through it. */
   uninstall(): void;
 }
@@ -108,29 +91,16 @@ export function installCaptureVfs(sqlite3: Sqlite3, options: CaptureVfsOptions):
   return new Capture(sqlite3, options);
 }
 
-/** One open main file and the state of its path. */
-interface Handle {
-  readonly file: ParentFile;
-  readonly methods: ParentMethods;
-  readonly database: CapturedDatabase;
-}
-
 class Capture implements CaptureVfs {
   readonly name: string;
-  lastRefusal: UnsupportedJournalModeError | undefined;
-  lastError: unknown;
   readonly #sqlite3: Sqlite3;
   readonly #memory: WasmMemory;
   readonly #parent: WasmPointer;
   readonly #vfs: WasmPointer;
-  readonly #scratch: Scratch;
-  readonly #overrides: Overrides;
-  /** Open main files by their `sqlite3_file*`. */
-  readonly #handles = new Map<WasmPointer, Handle>();
+  readonly #tables: CaptureTables;
+  readonly #transactions: Transactions;
+  readonly #context: CaptureContext;
   readonly #databases = new Map<string, CapturedDatabase>();
-  /** Patched tables by the parent's own. */
-  readonly #methods = new Map<WasmPointer, ParentMethods>();
-  readonly #installed: WasmPointer[] = [];
 
   constructor(sqlite3: Sqlite3, options: CaptureVfsOptions) {
     this.name = options.name ?? `pagestream-${options.parent}`;
@@ -138,20 +108,36 @@ class Capture implements CaptureVfs {
     this.#memory = new WasmMemory(sqlite3);
     this.#parent = sqlite3.capi.sqlite3_vfs_find(options.parent);
     this.#refuseNames(options.parent);
-    this.#scratch = {
+    const wrapper = { committing: false };
+    this.#tables = new CaptureTables(sqlite3, this.#memory);
+    this.#transactions = new Transactions({
+      sqlite3,
       memory: this.#memory,
-      pointer: this.#memory.allocate(LARGEST_READ + 8),
-    };
-    this.#overrides = this.#installOverrides();
+      tables: this.#tables,
+      wrapper,
+    });
+    const copyWrites = options.copyWrites ?? options.parent.startsWith("opfs");
+    this.#context = { sqlite3, wrapper, copyWrites };
     this.#vfs = cloneVfs(this.#memory, this.#parent);
     this.#memory.writeU32(this.#vfs + VFS_MEMBERS.zName, this.#memory.allocateString(this.name));
     this.#installVfsMethods();
     register(sqlite3, this.#vfs, { name: this.name, makeDefault: options.makeDefault ?? false });
   }
 
+  get lastRefusal(): UnsupportedJournalModeError | undefined {
+    return this.#tables.lastRefusal;
+  }
+
+  get lastError(): unknown {
+    return this.#tables.lastError;
+  }
+
   source(db: DatabaseHandle, schema = "main"): CommitSource {
-    const connection = typeof db === "number" ? db : db.pointer;
-    const handle = connection === undefined ? undefined : this.#find(connection, schema);
+    const connection = connectionOf(db);
+    const { scratch } = this.#tables;
+    const file =
+      connection === undefined ? 0 : openFile(this.#sqlite3, { connection, schema, scratch });
+    const handle = this.#tables.main.get(file);
     if (connection === undefined || handle === undefined) {
       throw new NotCapturedError({
         operation: "capture",
@@ -160,43 +146,39 @@ class Capture implements CaptureVfs {
         next: `Open it with vfs=${this.name}, and do not move it with sqlite3_deserialize`,
       });
     }
-    const { database, file } = handle;
-    this.#recover(connection, schema, database.name);
-    if (readFileHeader(file, file.size()).wal) {
-      this.lastRefusal = walDatabaseError(database.name);
-      throw this.lastRefusal;
-    }
-    database.refresh();
-    return {
-      name: database.name,
-      get pageSize(): number {
-        return database.pageSize;
-      },
-      get commit(): number {
-        return database.commit;
-      },
-      get sequence(): number {
-        return database.sequence;
-      },
-      listen: (listener) => database.listen(listener),
-      image: (imageOptions) => database.image(imageOptions),
-    };
+    handle.file.connection = connection;
+    return captureSource(this.#sqlite3, { handle, schema, tables: this.#tables });
+  }
+
+  transaction<T>(db: DatabaseHandle, work: () => T): Promise<T> {
+    const connection = connectionOf(db);
+    if (connection !== undefined) return this.#transactions.run(connection, work);
+    return Promise.reject(
+      new NotCapturedError({
+        operation: "run",
+        object: "a transaction",
+        what: "the database is closed",
+      }),
+    );
+  }
+
+  committing(db: DatabaseHandle): boolean {
+    const connection = connectionOf(db);
+    return connection !== undefined && this.#transactions.pending(connection);
   }
 
   uninstall(): void {
-    if (this.#handles.size > 0) {
+    const open = this.#tables.main.size;
+    if (open > 0) {
       throw new VfsError({
         operation: "uninstall VFS",
         object: this.name,
-        what: `${this.#handles.size} databases are open through it`,
+        what: `${open} databases are open through it`,
         next: "Close them first",
       });
     }
     this.#sqlite3.capi.sqlite3_vfs_unregister(this.#vfs);
-    for (const pointer of this.#installed.splice(0)) this.#sqlite3.wasm.uninstallFunction(pointer);
-    for (const { table } of this.#methods.values()) this.#memory.free(table);
-    this.#methods.clear();
-    this.#memory.free(this.#scratch.pointer);
+    this.#tables.free();
     this.#memory.free(this.#memory.readU32(this.#vfs + VFS_MEMBERS.zName));
     this.#memory.free(this.#vfs);
   }
@@ -212,124 +194,11 @@ class Capture implements CaptureVfs {
     });
   }
 
-  /** The captured file behind a schema of a connection. */
-  #find(connection: WasmPointer, schema: string): Handle | undefined {
-    const out = this.#scratch.pointer + LARGEST_READ;
-    this.#memory.writeU32(out, 0);
-    const code = this.#sqlite3.capi.sqlite3_file_control(
-      connection,
-      schema,
-      SQLITE_FCNTL_FILE_POINTER,
-      out,
-    );
-    return code === SQLITE_OK ? this.#handles.get(this.#memory.readU32(out)) : undefined;
-  }
-
-  /** Makes SQLite take a read lock once, which plays back a hot journal. */
-  #recover(connection: WasmPointer, schema: string, name: string): void {
-    const sql = `PRAGMA "${schema.replaceAll('"', '""')}".schema_version`;
-    const code = this.#sqlite3.capi.sqlite3_exec(connection, sql, 0, 0, 0);
-    if (code === SQLITE_OK) return;
-    throw new VfsError({
-      operation: "capture",
-      object: name,
-      what: `SQLite cannot read it, result code ${code}`,
-      next: "Check that it is a database and that nobody has it locked",
-    });
-  }
-
-  #install(slot: MethodSlot, failure: number, implementation: Implementation): WasmPointer {
-    const report = (error: unknown): void => {
-      this.lastError = error;
-    };
-    const guarded = guard(implementation, { failure, report });
-    const pointer = this.#sqlite3.wasm.installFunction(slot.signature, guarded);
-    this.#installed.push(pointer);
-    return pointer;
-  }
-
-  #installOverrides(): Overrides {
-    const handles = this.#handles;
-    return {
-      xWrite: this.#install(
-        IO_METHODS.xWrite,
-        SQLITE_IOERR_WRITE,
-        (file: number, from: number, amount: number, offset: bigint) => {
-          const { database, methods } = handles.get(file)!;
-          // Noted before the write: one that fails may still have changed the file.
-          database.writing(Number(offset), amount);
-          return methods.xWrite(file, from, amount, offset);
-        },
-      ),
-      xTruncate: this.#install(
-        IO_METHODS.xTruncate,
-        SQLITE_IOERR_TRUNCATE,
-        (file: number, size: bigint) => {
-          const { database, methods } = handles.get(file)!;
-          database.truncating(Number(size));
-          return methods.xTruncate(file, size);
-        },
-      ),
-      xFileControl: this.#install(
-        IO_METHODS.xFileControl,
-        SQLITE_IOERR,
-        (file: number, op: number, arg: number) => this.#control(file, op, arg),
-      ),
-      xClose: this.#install(IO_METHODS.xClose, SQLITE_IOERR_CLOSE, (file: number) => {
-        const { database, file: parentFile, methods } = handles.get(file)!;
-        handles.delete(file);
-        database.closing(parentFile);
-        if (database.idle) this.#databases.delete(database.name);
-        return methods.xClose(file);
-      }),
-      xUnlock: this.#install(
-        IO_METHODS.xUnlock,
-        SQLITE_IOERR_UNLOCK,
-        (file: number, level: number) => {
-          const { database, file: parentFile, methods } = handles.get(file)!;
-          const code = methods.xUnlock(file, level);
-          if (code === SQLITE_OK) database.unlocked(parentFile, level);
-          return code;
-        },
-      ),
-    };
-  }
-
-  #control(file: WasmPointer, op: number, arg: WasmPointer): number {
-    const handle = this.#handles.get(file)!;
-    if (op === SQLITE_FCNTL_COMMIT_PHASETWO) {
-      // The transaction is committed whatever is answered here; an error would only mislead the application.
-      const code = handle.methods.xFileControl(file, op, arg);
-      handle.database.committed(handle.file);
-      return code;
-    }
-    if (op === SQLITE_FCNTL_PRAGMA) {
-      const refusal = this.#refusePragma(handle.database.name, arg);
-      if (refusal !== undefined) return refusal;
-    } else if (op === SQLITE_FCNTL_PDB) {
-      handle.file.connection = this.#memory.readU32(arg);
-    }
-    handle.database.retryWaiting();
-    return handle.methods.xFileControl(file, op, arg);
-  }
-
-  /** `arg` is an array of three strings: room for an answer, the name, the value or NULL. */
-  #refusePragma(database: string, arg: WasmPointer): number | undefined {
-    const memory = this.#memory;
-    const value = memory.readU32(arg + 8);
-    if (value === 0) return undefined;
-    const name = memory.readString(memory.readU32(arg + 4));
-    const refusal = refusePragma(database, name, memory.readString(value));
-    if (refusal === undefined) return undefined;
-    this.lastRefusal = refusal;
-    memory.writeU32(arg, memory.allocateString(refusal.message));
-    return SQLITE_ERROR;
-  }
-
   #installVfsMethods(): void {
     const { wasm } = this.#sqlite3;
     const parent = this.#parent;
     const memory = this.#memory;
+    const tables = this.#tables;
     const openParent = wasm.functionEntry(memory.readU32(parent + VFS_METHODS.xOpen.offset)) as (
       vfs: number,
       path: number,
@@ -337,19 +206,21 @@ class Capture implements CaptureVfs {
       flags: number,
       outFlags: number,
     ) => number;
-    const xOpen = this.#install(
+    const xOpen = tables.install(
       VFS_METHODS.xOpen,
       SQLITE_CANTOPEN,
       (_vfs: number, path: number, file: number, flags: number, outFlags: number) => {
-        if ((flags & SQLITE_OPEN_WAL) !== 0) {
-          // A PRAGMA on a main database that is not captured reaches attached ones past their xFileControl.
-          this.lastRefusal = walFileError(memory.readString(path));
-          memory.writeU32(file, 0);
-          return SQLITE_CANTOPEN;
-        }
         const code = openParent(parent, path, file, flags, outFlags);
-        if (code !== SQLITE_OK || path === 0 || (flags & SQLITE_OPEN_MAIN_DB) === 0) return code;
-        return this.#adopt(file, memory.readString(path));
+        if (code !== SQLITE_OK || path === 0) return code;
+        try {
+          this.#adopt(file, memory.readString(path), flags);
+        } catch (error) {
+          // SQLite does not close what failed to open, unless it has methods.
+          tables.patched(memory.readU32(file), "main").xClose(file);
+          memory.writeU32(file, 0);
+          throw error;
+        }
+        return SQLITE_OK;
       },
     );
     memory.writeU32(this.#vfs + VFS_METHODS.xOpen.offset, xOpen);
@@ -367,41 +238,31 @@ class Capture implements CaptureVfs {
           : arity === 3
             ? (_vfs: number, b: number, c: number) => call(parent, b, c)
             : (_vfs: number, b: number, c: number, d: number) => call(parent, b, c, d);
-      memory.writeU32(this.#vfs + slot.offset, this.#install(slot, SQLITE_IOERR, forward));
+      memory.writeU32(this.#vfs + slot.offset, tables.install(slot, SQLITE_IOERR, forward));
     }
   }
 
-  /** Takes over a main file that the parent has opened. */
-  #adopt(pointer: WasmPointer, path: string): number {
-    const original = this.#memory.readU32(pointer);
-    const methods = this.#patched(original);
-    try {
-      const file = new ParentFile(pointer, methods, this.#scratch);
-      if (readFileHeader(file, file.size()).wal) {
-        this.lastRefusal = walDatabaseError(path);
-        throw this.lastRefusal;
-      }
-      const database = this.#databases.get(path) ?? new CapturedDatabase(this.#sqlite3, path);
-      database.opened(file);
+  /** Takes over a file that the parent has opened, if commits can be seen in it. */
+  #adopt(pointer: WasmPointer, path: string, flags: number): void {
+    if ((flags & SQLITE_OPEN_MAIN_DB) !== 0) {
+      const database = this.#databases.get(path) ?? this.#newDatabase(path);
+      const { methods } = this.#tables.adoptMain(pointer, database);
       this.#databases.set(path, database);
-      this.#handles.set(pointer, { file, methods, database });
-      this.#memory.writeU32(pointer, methods.table);
-      return SQLITE_OK;
-    } catch (error) {
-      // SQLite does not close what failed to open, unless it has methods.
-      methods.xClose(pointer);
-      this.#memory.writeU32(pointer, 0);
-      throw error;
+      // SQLite itself only says "unable to open database file".
+      if (database.headerSaysWal && !methods.sharedMemory) {
+        this.#tables.lastRefusal = walDatabaseError(path);
+      }
+    } else if ((flags & SQLITE_OPEN_WAL) !== 0) {
+      const database = this.#databases.get(path.slice(0, -"-wal".length));
+      if (database !== undefined) this.#tables.adoptWal(pointer, database);
+    } else if ((flags & SQLITE_OPEN_MAIN_JOURNAL) !== 0) {
+      const database = this.#databases.get(path.slice(0, -"-journal".length));
+      if (database?.preparation.mode === "retry") this.#tables.adoptJournal(pointer, database);
     }
   }
 
-  #patched(original: WasmPointer): ParentMethods {
-    let methods = this.#methods.get(original);
-    if (methods === undefined) {
-      const tables = { original, overrides: this.#overrides };
-      methods = patchMethods(this.#sqlite3, this.#memory, tables);
-      this.#methods.set(original, methods);
-    }
-    return methods;
+  #newDatabase(path: string): CapturedDatabase {
+    const onIdle = (): void => void this.#databases.delete(path);
+    return new CapturedDatabase(path, { ...this.#context, onIdle });
   }
 }

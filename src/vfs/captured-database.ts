@@ -1,27 +1,46 @@
 /**
- * One captured path: what all its connections through one capture VFS share.
+ * One captured path: what all its connections through one capture share.
  *
  * @module
  */
 import type {
   CommitListener,
-  CommittedPages,
   DatabaseImage,
   ImageOptions,
+  ListenOptions,
 } from "../core/commit-source.ts";
-import { AbortedError, throwIfAborted } from "../core/errors.ts";
-import { allPages, DirtyPages } from "./commit-detector.ts";
+import {
+  DATABASE_HEADER_SIZE,
+  READ_FORMAT_OFFSET,
+  WRITE_FORMAT_OFFSET,
+} from "../core/database-header.ts";
+import {
+  decodeWalFrameHeader,
+  decodeWalHeader,
+  WAL_FRAME_HEADER_SIZE,
+  WAL_HEADER_SIZE,
+} from "../core/wal.ts";
+import { allPages, type CommitSize, DirtyPages } from "./commit-detector.ts";
 import { SQLITE_LOCK_SHARED, SQLITE_TXN_WRITE } from "./constants.ts";
 import { CapturedImage } from "./database-image.ts";
 import { NotCapturedError, VfsError } from "./errors.ts";
-import { readFileHeader } from "./file-header.ts";
+import { EMPTY_HEADER, type FileHeader, readFileHeader } from "./file-header.ts";
+import { ImageQueue } from "./image-queue.ts";
+import { type Changes, LivePages, type ReadPage } from "./live-pages.ts";
 import type { ParentFile } from "./parent-file.ts";
+import { type CommitWrapper, Preparation, type Verdict } from "./preparation.ts";
 import type { Sqlite3 } from "./sqlite3.ts";
+import { type WalChange, WalLog } from "./wal-log.ts";
+import { WriteCopies } from "./write-copies.ts";
 
-/** An image that waits for a write transaction to end. */
-interface Waiting {
-  readonly begin: () => void;
-  readonly fail: (error: unknown) => void;
+/** What the databases of one capture share. */
+export interface CaptureContext {
+  readonly sqlite3: Sqlite3;
+  readonly wrapper: CommitWrapper;
+  /** Whether what is written is copied, because the parent is dear to read. */
+  readonly copyWrites: boolean;
+  /** Called when nobody would miss the state of a path any more. */
+  readonly onIdle?: (() => void) | undefined;
 }
 
 /** The state of one captured path. */
@@ -33,107 +52,276 @@ export class CapturedDatabase {
   commit = 0;
   /** Number of commits seen. */
   sequence = 0;
+  /** Whether the header asks for WAL. */
+  headerSaysWal = false;
   /** Open main files of the path. */
   readonly files: Set<ParentFile> = new Set();
+  /** Open WALs of the path: as long as there is one, commits go there. */
+  readonly wals: Set<ParentFile> = new Set();
+  /** Copies of writes to the main file and to the WAL. */
+  readonly copies: {
+    readonly main: WriteCopies | undefined;
+    readonly wal: WriteCopies | undefined;
+  };
+  readonly preparation: Preparation;
   readonly #sqlite3: Sqlite3;
+  readonly #onIdle: (() => void) | undefined;
   readonly #dirty = new DirtyPages();
-  readonly #images = new Set<CapturedImage>();
-  readonly #waiting = new Set<Waiting>();
+  readonly #wal = new WalLog();
+  readonly #images: ImageQueue;
   #listener: CommitListener | undefined;
-  /** Change counter at the last commit, to recognise the file when it is opened again. */
-  #changeCounter = 0;
+  /** Change counter at the last commit; undefined where WAL mode has left it anywhere. */
+  #changeCounter: number | undefined;
   /** Bytes past the end of the database that a crash between commit and truncation left in the file. */
   #trailing = 0;
+  /** The database file is written by a checkpoint. */
+  #checkpointing = false;
+  /** Own frames were written since the last commit: what they say is not committed before SQLite says so. */
+  #framesOpen = false;
+  /** The frame being written commits; its number, page and the size it gives the database. */
+  #commitFrame:
+    | { readonly frame: number; readonly pgno: number; readonly commit: number }
+    | undefined;
 
-  constructor(sqlite3: Sqlite3, name: string) {
-    this.#sqlite3 = sqlite3;
+  constructor(name: string, context: CaptureContext) {
     this.name = name;
+    this.#sqlite3 = context.sqlite3;
+    this.#onIdle = context.onIdle;
+    this.preparation = new Preparation(name, context.wrapper);
+    const copies = (): WriteCopies | undefined =>
+      context.copyWrites ? new WriteCopies() : undefined;
+    this.copies = { main: copies(), wal: copies() };
+    this.#images = new ImageQueue({
+      name,
+      files: this.files,
+      atBoundary: (ended) => this.#atBoundary(ended),
+      begin: (options, onRelease) => this.#beginImage(options, onRelease),
+    });
   }
 
-  /** Whether nobody would miss this state. */
-  get idle(): boolean {
-    return this.files.size === 0 && this.#listener === undefined;
+  /** Whether nothing was written to the main file since the last commit. */
+  get clean(): boolean {
+    return this.#dirty.clean;
   }
 
-  /** Adds a file that was just opened. Throws `VfsError` where its header cannot be read. */
+  // Files come and go.
+
+  /** Adds a main file that was just opened. Throws `VfsError` where its header cannot be read. */
   opened(file: ParentFile): void {
     if (this.files.size === 0) {
       const { pageSize, commit } = this;
       const changeCounter = this.#changeCounter;
-      this.#measure(file);
+      const { wal } = this.#measure(file);
       const same =
         pageSize === this.pageSize &&
         commit === this.commit &&
         changeCounter === this.#changeCounter;
-      if (!same) this.#doubt("the database changed while it was not open through the capture VFS");
+      // A WAL changes the database without changing its header.
+      if (!same || wal) this.#doubt("the database may have changed while it was not open here");
     }
-    if (this.#waiting.size > 0) file.methods.watchUnlock(true);
+    this.#images.watch(file, true);
     this.files.add(file);
   }
 
-  /** Removes a file that is about to be closed. */
+  /** Removes a main file that is about to be closed. */
   closing(file: ParentFile): void {
-    if (this.#waiting.size > 0) file.methods.watchUnlock(false);
+    this.#images.watch(file, false);
+    const { connection } = file;
     this.files.delete(file);
+    // A connection that closes has no statements left. One that runs a statement goes on without this file.
+    if (connection !== 0 && Boolean(this.#sqlite3.capi.sqlite3_next_stmt(connection, 0))) {
+      this.#lost("it was moved away by sqlite3_deserialize, or detached");
+    }
     if (this.files.size > 0) return;
-    for (const waiting of this.#waiting) waiting.fail(this.#notOpen("read"));
-    this.#waiting.clear();
+    this.#images.fail(this.#notOpen("read"));
+    if (this.#listener === undefined) this.#onIdle?.();
   }
+
+  /** The files are given back to their VFS: nothing more can be seen. */
+  abandon(): void {
+    this.files.clear();
+    this.wals.clear();
+    this.#images.fail(this.#notOpen("read"));
+    this.#lost("the capture was detached");
+  }
+
+  /** Adds a WAL that was just opened. */
+  walOpened(file: ParentFile): void {
+    this.wals.add(file);
+  }
+
+  /** Removes a WAL that is about to be closed. */
+  walClosing(file: ParentFile): void {
+    if (this.wals.size === 1) {
+      this.check();
+      this.#beforeWalReset();
+      this.#wal.closed();
+      this.#changeCounter = undefined;
+    }
+    this.wals.delete(file);
+  }
+
+  // The main file is written.
 
   /** Called before a write to the main file. */
   writing(offset: number, length: number): void {
-    if (this.#images.size > 0) {
-      for (const image of this.#images) image.beforeWrite(offset, length);
-    }
-    this.#dirty.note(offset, length);
+    const { running } = this.#images;
+    if (running.size > 0) for (const image of running) image.beforeWrite(offset, length);
+    // What a checkpoint writes was committed before.
+    if (this.wals.size === 0 && !this.#checkpointing) this.#dirty.note(offset, length);
   }
 
   /** Called before the main file is truncated. */
   truncating(size: number): void {
-    for (const image of this.#images) image.beforeTruncation(size);
-    this.#dirty.noteTruncation(size);
+    for (const image of this.#images.running) image.beforeTruncation(size);
+    this.copies.main?.forget();
+    if (this.wals.size === 0 && !this.#checkpointing) this.#dirty.noteTruncation(size);
+  }
+
+  /** A checkpoint begins or ends. */
+  checkpointing(begins: boolean): void {
+    this.#checkpointing = begins;
+  }
+
+  /**
+   * SQLite asks for the main file to be synced: a transaction is about to commit, or one was just taken back. Throws
+   * what the listener refuses the transaction with.
+   */
+  syncing(file: ParentFile): Verdict {
+    if (this.preparation.mode === undefined || this.#dirty.clean || this.wals.size > 0)
+      return "commit";
+    const header = this.#header(file);
+    if (header.changeCounter === this.#changeCounter) {
+      this.preparation.rolledBack(this.#listener);
+      return "commit";
+    }
+    // The file is cut to its new size only after the commit: the header tells it.
+    const changes = this.#mainChanges(file, header);
+    if (!this.preparation.knows(this.sequence + 1)) return this.#prepare(changes);
+    return this.preparation.repeat(changes);
   }
 
   /** A transaction is committed: called at SQLITE_FCNTL_COMMIT_PHASETWO, the locks still held. Never throws. */
   committed(file: ParentFile): void {
-    if (!this.#dirty.clean) {
-      try {
-        this.#deliver(file);
-      } catch (error) {
-        // What was committed is unknown: as if all of it were new.
-        this.commit = 0;
-        this.#doubt(`the commit could not be read: ${text(error)}`);
-      }
-      this.#dirty.clear();
+    try {
+      if (!this.#dirty.clean) this.#deliverMain(file);
+      else if (this.wals.size > 0) this.#deliverWal();
+    } catch (error) {
+      // What was committed is unknown: as if all of it were new.
+      this.commit = 0;
+      this.#doubt(`the commit could not be read: ${text(error)}`);
     }
-    if (this.#waiting.size > 0) this.retryWaiting();
+    this.#dirty.clear();
+    this.#framesOpen = false;
+    this.preparation.committed();
+    this.copies.main?.forget();
+    this.copies.wal?.forget();
+    this.#images.retry();
   }
 
   /** Called after `file` gave up its write lock, while an image waits. */
   unlocked(file: ParentFile, level: number): void {
-    if (level <= SQLITE_LOCK_SHARED) this.retryWaiting(file);
+    if (level <= SQLITE_LOCK_SHARED) this.#images.retry(file);
   }
 
-  /** Begins the waiting images if no write transaction is open; one of `ended` does not count. */
-  retryWaiting(ended?: ParentFile): void {
-    if (this.#waiting.size === 0 || !this.#atBoundary(ended)) return;
-    for (const file of this.files) file.methods.watchUnlock(false);
-    const waiting = [...this.#waiting];
-    this.#waiting.clear();
-    for (const { begin } of waiting) begin();
+  // The WAL is written.
+
+  /**
+   * Called before a write to the WAL. `bytes` begin with what is written and go on to the end of the header or page
+   * that it is a part of; `resumed` says that the write waited for the listener. Throws what the listener refuses the
+   * transaction with.
+   */
+  walWriting(
+    file: ParentFile,
+    offset: number,
+    write: { bytes: Uint8Array; resumed: boolean },
+  ): Verdict {
+    const { bytes, resumed } = write;
+    if (offset === 0) {
+      this.#walRestarting(file, bytes.slice(0, WAL_HEADER_SIZE));
+      return "commit";
+    }
+    const wal = this.#wal;
+    const frame = wal.frameAt(offset);
+    if (frame !== undefined) {
+      const { pgno, commit } = decodeWalFrameHeader(bytes);
+      this.#commitFrame = commit === 0 ? undefined : { frame, pgno, commit };
+      this.#framesOpen = true;
+      return "commit";
+    }
+    const written = wal.frameAt(offset - WAL_FRAME_HEADER_SIZE);
+    if (this.preparation.mode === undefined || written === undefined || resumed) return "commit";
+    // Headers may be written once more before the commit ends, but a page after them is another transaction's first.
+    if (written === wal.end) this.preparation.rolledBack(this.#listener);
+    if (written !== this.#commitFrame?.frame || this.preparation.knows(this.sequence + 1))
+      return "commit";
+    const { pgno, commit } = this.#commitFrame;
+    const frames = wal.uncommitted(file, written);
+    frames.set(pgno, written);
+    const page = bytes.slice(0, wal.pageSize);
+    const change: WalChange = { frames, commit, lowest: commit };
+    return this.#prepare(
+      this.#walChanges(change, (number) => (number === pgno ? page : this.#read(number, frames))),
+    );
+  }
+
+  /** Called before the WAL is truncated. */
+  walTruncating(size: number): void {
+    if (size > 0) return;
+    this.check();
+    this.#beforeWalReset();
+    this.#wal.truncated();
+  }
+
+  #walRestarting(file: ParentFile, header: Uint8Array): void {
+    // What others appended to the old log is about to be overwritten.
+    if (!this.#framesOpen) this.#deliverWal();
+    if (file.size() < WAL_HEADER_SIZE && this.#wal.end > 0) {
+      this.#doubt("the WAL was truncated by someone else");
+    }
+    this.#beforeWalReset();
+    this.#wal.restarted(decodeWalHeader(header));
+  }
+
+  #beforeWalReset(): void {
+    for (const image of this.#images.running) image.beforeWalReset();
+    this.copies.wal?.forget();
+  }
+
+  // Where the database stands.
+
+  /** Looks for commits that did not pass through the capture. See `CommitSource.check`. */
+  check(): void {
+    const file = this.#anyFile();
+    if (file === undefined || !this.#atBoundary()) return;
+    try {
+      if (this.wals.size > 0) {
+        if (!this.#framesOpen) this.#deliverWal();
+        return;
+      }
+      const { changeCounter } = this.#header(file);
+      if (this.#changeCounter === undefined || changeCounter === this.#changeCounter) return;
+      this.#measure(file);
+      this.#doubt("foreign commit: the database was written beside the capture");
+    } catch (error) {
+      this.#doubt(`the database could not be read: ${text(error)}`);
+    }
   }
 
   /**
    * Reads size and page size anew unless a write transaction is open: a hot journal may have been played back since
-   * the file was opened.
+   * the file was opened, or a WAL recovered.
    */
   refresh(): void {
     const file = this.#anyFile();
-    if (file !== undefined && this.#atBoundary()) this.#measure(file);
+    if (file === undefined || !this.#atBoundary()) return;
+    if (this.wals.size > 0 && !this.#framesOpen) this.#wal.advance(this.#walFile());
+    this.#wal.doubt = undefined;
+    this.#measure(file);
   }
 
   /** See `CommitSource.listen`. Throws `VfsError` where there is a listener already. */
-  listen(listener: CommitListener): () => void {
+  listen(listener: CommitListener, options: ListenOptions = {}): () => void {
     if (this.#listener !== undefined) {
       throw new VfsError({
         operation: "listen to",
@@ -144,55 +332,38 @@ export class CapturedDatabase {
     }
     if (this.files.size === 0) throw this.#notOpen("listen to");
     this.#listener = listener;
+    this.preparation.mode = options.prepare;
     return () => {
-      if (this.#listener === listener) this.#listener = undefined;
+      if (this.#listener !== listener) return;
+      this.#listener = undefined;
+      this.preparation.mode = undefined;
+      if (this.files.size === 0) this.#onIdle?.();
     };
   }
 
+  // Images.
+
   /** See `CommitSource.image`. */
-  async image(options: ImageOptions = {}): Promise<DatabaseImage> {
-    throwIfAborted(options.signal, "read", this.name);
-    if (this.files.size === 0) throw this.#notOpen("read");
-    if (this.#atBoundary()) return this.#beginImage(options);
-    return new Promise((resolve, reject) => {
-      const onAbort = (): void => {
-        this.#waiting.delete(waiting);
-        if (this.#waiting.size === 0) this.#watchUnlock(false);
-        reject(
-          new AbortedError({
-            operation: "read",
-            object: this.name,
-            what: "the operation was aborted",
-            cause: options.signal?.reason,
-          }),
-        );
-      };
-      const waiting: Waiting = {
-        begin: () => {
-          options.signal?.removeEventListener("abort", onAbort);
-          try {
-            resolve(this.#beginImage(options));
-          } catch (error) {
-            reject(error);
-          }
-        },
-        fail: (error) => {
-          options.signal?.removeEventListener("abort", onAbort);
-          reject(error);
-        },
-      };
-      if (this.#waiting.size === 0) this.#watchUnlock(true);
-      this.#waiting.add(waiting);
-      options.signal?.addEventListener("abort", onAbort, { once: true });
-    });
+  image(options: ImageOptions = {}): Promise<DatabaseImage> {
+    if (this.files.size === 0) return Promise.reject(this.#notOpen("read"));
+    return this.#images.request(options);
   }
 
-  #watchUnlock(watch: boolean): void {
-    for (const file of this.files) file.methods.watchUnlock(watch);
+  /** A transaction may have ended: images that wait for it begin. */
+  retryImages(): void {
+    this.#images.retry();
   }
 
-  #beginImage(options: ImageOptions): CapturedImage {
-    const image = new CapturedImage({
+  #beginImage(options: ImageOptions, onRelease: (image: CapturedImage) => void): CapturedImage {
+    const inWal = this.wals.size > 0;
+    if (inWal && !this.#framesOpen) this.#deliverWal();
+    if (!this.#dirty.clean) {
+      // Free pages that a rollback did not restore: the image will hold them, so the commits must.
+      this.#deliverMain(this.#anyFile() as ParentFile);
+      this.#dirty.clear();
+      this.copies.main?.forget();
+    }
+    return new CapturedImage({
       name: this.name,
       sequence: this.sequence,
       pageSize: this.pageSize,
@@ -200,10 +371,11 @@ export class CapturedDatabase {
       pages: options.pages,
       signal: options.signal,
       file: () => this.#anyFile(),
-      onRelease: (released) => this.#images.delete(released),
+      wal: inWal
+        ? { frames: new Map(this.#wal.frames), read: (frame) => this.#walPage(frame) }
+        : undefined,
+      onRelease,
     });
-    this.#images.add(image);
-    return image;
   }
 
   /** The file holds a committed state, except for free pages that a rollback did not restore. */
@@ -224,26 +396,102 @@ export class CapturedDatabase {
     return file.reserved() ?? true;
   }
 
-  #deliver(file: ParentFile): void {
-    const previousPageSize = this.pageSize;
-    const previousCommit = this.commit;
+  // Commits.
+
+  #deliverMain(file: ParentFile): void {
+    const last = this.#changeCounter;
     const trailing = this.#trailing;
-    this.#measure(file);
     const { pageSize, commit } = this;
-    if (pageSize === 0) throw new Error("the header holds no page size");
-    const full = previousPageSize !== 0 && previousPageSize !== pageSize;
+    const header = this.#header(file);
+    if (header.pageSize === 0) throw new Error("the header holds no page size");
+    this.#take(file, header);
     if (this.#trailing !== trailing) {
       this.sequence++;
       this.#doubt("the header's database size is not that of the file");
       return;
     }
+    const changes = this.#mainChanges(
+      file,
+      { ...header, commit: this.commit },
+      { pageSize, commit },
+    );
+    // In exclusive locking mode the counter stays; otherwise each commit adds one.
+    const step = last === undefined ? 1 : (header.changeCounter - last) >>> 0;
+    if (step !== 0 && step !== 1 && !changes.full && changes.pgnos.length < this.commit) {
+      this.#doubt("foreign commit: the change counter has moved by more than this commit");
+    }
+    this.#deliver(changes, commit);
+  }
+
+  /** The pages of a transaction in the main file, which has `header` now. */
+  #mainChanges(
+    file: ParentFile,
+    header: FileHeader,
+    before: Pick<CommitSize, "pageSize" | "commit"> = this,
+  ): Changes {
+    const { pageSize, commit } = header;
+    const full = before.pageSize !== 0 && before.pageSize !== pageSize;
     const pgnos = full
       ? allPages(pageSize, commit)
-      : this.#dirty.collect({ pageSize, previousCommit, commit });
+      : this.#dirty.collect({ pageSize, previousCommit: before.commit, commit });
+    const read: ReadPage = (pgno) => file.readPadded((pgno - 1) * pageSize, pageSize);
+    return { pageSize, commit, full, pgnos, read };
+  }
+
+  #deliverWal(): void {
+    const change = this.#wal.advance(this.#walFile());
+    const { doubt } = this.#wal;
+    if (doubt !== undefined) {
+      this.#wal.doubt = undefined;
+      this.#doubt(doubt);
+    }
+    if (change === undefined) return;
+    const previousCommit = this.commit;
+    const changes = this.#walChanges(change, (pgno) => this.#read(pgno));
+    this.pageSize = changes.pageSize;
+    this.commit = changes.commit;
+    this.#deliver(changes, previousCommit);
+  }
+
+  /** The pages of committed frames, and those that one transaction took and another gave back. */
+  #walChanges(change: WalChange, read: ReadPage): Changes {
+    const { commit, frames, lowest } = change;
+    const { pageSize } = this.#wal;
+    const dirty = new DirtyPages();
+    for (const pgno of frames.keys()) dirty.note((pgno - 1) * pageSize, pageSize);
+    const previousCommit = Math.min(this.commit, lowest);
+    const pgnos = dirty.collect({ pageSize, previousCommit, commit });
+    return { pageSize, commit, full: false, pgnos, read };
+  }
+
+  #prepare(changes: Changes): Verdict {
+    if (this.#listener === undefined || this.#changesJournalModeOnly(changes)) return "commit";
+    const pages = new LivePages(changes.pgnos, changes.read);
+    try {
+      const sequence = this.sequence + 1;
+      const { pageSize, commit, full } = changes;
+      const { commit: previousCommit } = this;
+      const transaction = { sequence, pageSize, commit, previousCommit, full, pages };
+      return this.preparation.decide(this.#listener, transaction, changes);
+    } finally {
+      pages.end();
+    }
+  }
+
+  /** SQLite answers `PRAGMA journal_mode` with an error again and again when this commit is refused. */
+  #changesJournalModeOnly({ pgnos, read, commit }: Changes): boolean {
+    if (pgnos.length !== 1 || pgnos[0] !== 1 || commit !== this.commit) return false;
+    const page = read(1);
+    const wal = page[WRITE_FORMAT_OFFSET] === 2 && page[READ_FORMAT_OFFSET] === 2;
+    return wal !== this.headerSaysWal;
+  }
+
+  #deliver(changes: Changes, previousCommit: number): void {
+    const { pageSize, commit, full, pgnos } = changes;
     if (pgnos.length === 0 && commit === previousCommit) return;
     const sequence = ++this.sequence;
     if (this.#listener === undefined) return;
-    const pages = new LivePages(file, pageSize, pgnos);
+    const pages = new LivePages(pgnos, changes.read);
     try {
       this.#listener.commit({ sequence, pageSize, commit, previousCommit, full, pages });
     } catch (error) {
@@ -253,12 +501,52 @@ export class CapturedDatabase {
     }
   }
 
-  /** Takes page size and size from the file. */
-  #measure(file: ParentFile): void {
-    const size = file.size();
-    const header = readFileHeader(file, size);
+  // Reading.
+
+  /** The image of a page as of the last commit, or of a transaction in the WAL that is about to commit. */
+  #read(pgno: number, uncommitted?: ReadonlyMap<number, number>): Uint8Array {
+    const frame = uncommitted?.get(pgno) ?? this.#wal.frames.get(pgno);
+    if (frame !== undefined) return this.#walPage(frame);
+    const file = this.#anyFile();
+    if (file === undefined) throw this.#notOpen("read");
+    return file.readPadded((pgno - 1) * this.pageSize, this.pageSize);
+  }
+
+  #walPage(frame: number): Uint8Array {
+    return this.#wal.page(this.#walFile(), frame);
+  }
+
+  #walFile(): ParentFile {
+    for (const file of this.wals) return file;
+    throw this.#notOpen("read the WAL of");
+  }
+
+  #header(file: ParentFile): FileHeader {
+    if (this.wals.size > 0 && this.#wal.frames.has(1)) {
+      return readFileHeader(this.#read(1).subarray(0, DATABASE_HEADER_SIZE));
+    }
+    if (file.size() < DATABASE_HEADER_SIZE) return EMPTY_HEADER;
+    // The length in which SQLite itself asks for the header, so that every parent has seen it.
+    return readFileHeader(file.read(0, DATABASE_HEADER_SIZE));
+  }
+
+  /** Takes page size and size from the file and its WAL. */
+  #measure(file: ParentFile): FileHeader {
+    const header = this.#header(file);
+    this.#take(file, header);
+    return header;
+  }
+
+  #take(file: ParentFile, header: FileHeader): void {
     this.pageSize = header.pageSize;
     this.#changeCounter = header.changeCounter;
+    this.headerSaysWal = header.wal;
+    if (this.wals.size > 0) {
+      this.commit = this.#wal.commit || header.commit;
+      this.#trailing = 0;
+      return;
+    }
+    const size = file.size();
     const pages = header.pageSize === 0 ? 0 : Math.floor(size / header.pageSize);
     this.commit = Math.min(header.commit, pages);
     this.#trailing = size - header.commit * header.pageSize;
@@ -272,6 +560,21 @@ export class CapturedDatabase {
     }
   }
 
+  #lost(what: string): void {
+    try {
+      this.#listener?.lost?.(
+        new NotCapturedError({
+          operation: "capture",
+          object: this.name,
+          what,
+          next: "Open it through the capture again; what is committed until then is not replicated",
+        }),
+      );
+    } catch {
+      // Closing goes on, whatever the listener thinks of it.
+    }
+  }
+
   #anyFile(): ParentFile | undefined {
     for (const file of this.files) return file;
     return undefined;
@@ -281,43 +584,9 @@ export class CapturedDatabase {
     return new NotCapturedError({
       operation,
       object: this.name,
-      what: "it is not open through the capture VFS, or no longer",
+      what: "it is not open through the capture, or no longer",
       next: "Open it through the capture VFS, and do not move it with sqlite3_deserialize",
     });
-  }
-}
-
-/** Pages of a commit that just happened, read back through the parent. */
-class LivePages implements CommittedPages {
-  readonly pgnos: Uint32Array;
-  readonly #file: ParentFile;
-  readonly #pageSize: number;
-  #live = true;
-
-  constructor(file: ParentFile, pageSize: number, pgnos: Uint32Array) {
-    this.#file = file;
-    this.#pageSize = pageSize;
-    this.pgnos = pgnos;
-  }
-
-  read(index: number): Uint8Array {
-    const pgno = this.pgnos[index];
-    if (pgno === undefined || !this.#live) {
-      throw new VfsError({
-        operation: "read",
-        object: `page ${index} of a commit`,
-        what: this.#live ? `it has ${this.pgnos.length} pages` : "the commit's call has returned",
-      });
-    }
-    return this.page(pgno);
-  }
-
-  page(pgno: number): Uint8Array {
-    return this.#file.read((pgno - 1) * this.#pageSize, this.#pageSize);
-  }
-
-  end(): void {
-    this.#live = false;
   }
 }
 

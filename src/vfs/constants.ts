@@ -11,6 +11,7 @@ export const SQLITE_BUSY = 5;
 export const SQLITE_IOERR = 10;
 export const SQLITE_NOTFOUND = 12;
 export const SQLITE_CANTOPEN = 14;
+export const SQLITE_DONE = 101;
 export const SQLITE_IOERR_READ = 266;
 export const SQLITE_IOERR_SHORT_READ = 522;
 export const SQLITE_IOERR_WRITE = 778;
@@ -33,6 +34,7 @@ export const SQLITE_OPEN_CREATE = 0x4;
 export const SQLITE_OPEN_DELETEONCLOSE = 0x8;
 export const SQLITE_OPEN_EXCLUSIVE = 0x10;
 export const SQLITE_OPEN_MAIN_DB = 0x100;
+export const SQLITE_OPEN_MAIN_JOURNAL = 0x800;
 export const SQLITE_OPEN_WAL = 0x80000;
 
 /** Lock levels. */
@@ -51,6 +53,7 @@ export const SQLITE_FCNTL_FILE_POINTER = 7;
 export const SQLITE_FCNTL_PRAGMA = 14;
 export const SQLITE_FCNTL_SYNC = 21;
 export const SQLITE_FCNTL_COMMIT_PHASETWO = 22;
+export const SQLITE_FCNTL_JOURNAL_POINTER = 28;
 export const SQLITE_FCNTL_PDB = 30;
 export const SQLITE_FCNTL_CKPT_DONE = 37;
 export const SQLITE_FCNTL_CKPT_START = 39;

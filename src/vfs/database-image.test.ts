@@ -180,17 +180,20 @@ function fakeImage(
   return { image, bytes, reads, released: () => released };
 }
 
-test("CapturedImage reads all that is missing once the saved pages pass the bound", async () => {
-  const { image, bytes, released } = fakeImage(20, 2 * 512);
-  const then = bytes.slice();
-  for (let pgno = 3; pgno <= 5; pgno++) {
-    image.beforeWrite((pgno - 1) * 512, 512);
-    bytes.fill(0xff, (pgno - 1) * 512, pgno * 512);
-  }
+test("CapturedImage is refused once the saved pages pass the bound, and keeps none of them", async () => {
+  const { image, released } = fakeImage(20, 2 * 512);
+  for (let pgno = 3; pgno <= 5; pgno++) image.beforeWrite((pgno - 1) * 512, 512);
   expect(released()).toBe(1);
-  // Nothing is saved any more, and nothing needs to be.
-  bytes.fill(0xff);
-  expect(Buffer.compare(await collect(image), then)).toBe(0);
+  const refused = await collect(image).catch((error: unknown) => error);
+  expect(isPagestreamError(refused, "IMAGE_OVERRUN")).toBe(true);
+});
+
+test("CapturedImage.runsAtOnce() reads all pages without a turn in between", () => {
+  const { image, bytes, released } = fakeImage(20, 2 * 512);
+  const read: number[] = [];
+  for (const run of image.runsAtOnce()) for (const { data } of run) read.push(...data);
+  expect(read).toEqual([...bytes]);
+  expect(released()).toBe(1);
 });
 
 test("CapturedImage saves an old page once and a cut-off tail whole", async () => {

@@ -2,12 +2,13 @@
  * An image of a database at one commit boundary, read run by run while commits go on.
  *
  * Before SQLite overwrites or cuts off a page that was not read yet, its old bytes are saved. What is saved is
- * bounded; past the bound the pages still missing are read at once, before that write.
+ * bounded; past the bound the image ends with `ImageOverrunError`, and a later one may come through. In WAL mode the
+ * boundary's pages lie in frames that stay as they are until the WAL is begun anew.
  *
  * @module
  */
 import type { DatabaseImage, PageImage } from "../core/commit-source.ts";
-import { AbortedError, InvalidArgumentError } from "../core/errors.ts";
+import { AbortedError, ImageOverrunError, InvalidArgumentError } from "../core/errors.ts";
 import { lockPage } from "../core/lock-page.ts";
 import { NotCapturedError } from "./errors.ts";
 import { allPages } from "./commit-detector.ts";
@@ -29,6 +30,13 @@ export interface ImageBoundary {
   readonly signal: AbortSignal | undefined;
   /** An open handle to read through, if there is one. */
   readonly file: () => ParentFile | undefined;
+  /** In WAL mode: the frame of each page that lies in the WAL at the boundary, and how to read a frame's page. */
+  readonly wal?:
+    | {
+        readonly frames: ReadonlyMap<number, number>;
+        readonly read: (frame: number) => Uint8Array;
+      }
+    | undefined;
   /** Called when the image needs no more saving; more than once is harmless. */
   readonly onRelease: (image: CapturedImage) => void;
   /** Bytes of old pages to keep. @default 16 MiB */
@@ -91,37 +99,44 @@ export class CapturedImage implements DatabaseImage {
   /** Saves what a write at `offset` is about to destroy. Never throws. */
   beforeWrite(offset: number, length: number): void {
     const first = Math.floor(offset / this.pageSize) + 1;
-    this.#save(first, Math.ceil((offset + length) / this.pageSize));
+    const last = Math.min(Math.ceil((offset + length) / this.pageSize), this.commit);
+    for (let pgno = first; pgno <= last; pgno++) {
+      if (!this.#boundary.wal?.frames.has(pgno)) this.#save(pgno);
+    }
   }
 
   /** Saves what a truncation to `size` bytes is about to destroy. Never throws. */
   beforeTruncation(size: number): void {
-    this.#save(Math.floor(size / this.pageSize) + 1, this.commit);
+    this.beforeWrite(size, this.commit * this.pageSize - size);
   }
 
-  #save(first: number, last: number): void {
-    const end = Math.min(last, this.commit);
+  /** Saves what lies in the WAL, which is about to be begun anew, emptied or closed. Never throws. */
+  beforeWalReset(): void {
+    for (const pgno of this.#boundary.wal?.frames.keys() ?? []) {
+      if (pgno <= this.commit) this.#save(pgno);
+    }
+  }
+
+  #save(pgno: number): void {
+    if (!this.#isPending(pgno)) return;
+    const bound = this.#boundary.savedBound ?? SAVED_BOUND;
+    if ((this.#saved.size + 1) * this.pageSize > bound) {
+      this.#fail(
+        new ImageOverrunError({
+          operation: "read",
+          object: this.#boundary.name,
+          what: `more than ${bound} bytes of what was still to be read were overwritten`,
+          next: "Begin again at a later commit, or read all pages at once",
+        }),
+      );
+      return;
+    }
     try {
-      for (let pgno = first; pgno <= end; pgno++) {
-        if (!this.#isPending(pgno)) continue;
-        this.#saved.set(pgno, this.#read(pgno, 1).slice());
-        this.#done(pgno);
-        const bound = this.#boundary.savedBound ?? SAVED_BOUND;
-        if (this.#saved.size * this.pageSize > bound) return this.#saveRest();
-      }
+      this.#saved.set(pgno, this.#read(pgno, 1).slice());
+      this.#done(pgno);
     } catch (error) {
       this.#fail(error);
     }
-  }
-
-  /** Reads all that is missing: from here on nothing that is written matters to this image. */
-  #saveRest(): void {
-    for (let i = this.#next; i < this.#pgnos.length; i++) {
-      const pgno = this.#pgnos[i]!;
-      if (this.#isPending(pgno)) this.#saved.set(pgno, this.#read(pgno, 1).slice());
-    }
-    this.#pending.fill(0);
-    this.#boundary.onRelease(this);
   }
 
   #nextRun(): IteratorResult<readonly PageImage[], undefined> {
@@ -164,10 +179,13 @@ export class CapturedImage implements DatabaseImage {
   #neighbours(pgno: number, room: number): number {
     const most = Math.max(1, Math.min(LARGEST_READ, room) / this.pageSize);
     let count = 1;
+    const frames = this.#boundary.wal?.frames;
+    if (frames?.has(pgno) === true) return 1;
     while (
       count < most &&
       this.#pgnos[this.#next + count] === pgno + count &&
-      this.#isPending(pgno + count)
+      this.#isPending(pgno + count) &&
+      frames?.has(pgno + count) !== true
     ) {
       count++;
     }
@@ -175,6 +193,9 @@ export class CapturedImage implements DatabaseImage {
   }
 
   #read(pgno: number, count: number): Uint8Array {
+    const { wal } = this.#boundary;
+    const frame = wal?.frames.get(pgno);
+    if (wal !== undefined && frame !== undefined) return wal.read(frame);
     const file = this.#boundary.file();
     if (file === undefined) {
       throw new NotCapturedError({
@@ -184,7 +205,10 @@ export class CapturedImage implements DatabaseImage {
         next: "Keep the database open until the image is read",
       });
     }
-    return file.read((pgno - 1) * this.pageSize, count * this.pageSize);
+    const offset = (pgno - 1) * this.pageSize;
+    const length = count * this.pageSize;
+    // Until a checkpoint the file may end before pages that were taken and given back.
+    return wal === undefined ? file.read(offset, length) : file.readPadded(offset, length);
   }
 
   #isPending(pgno: number): boolean {

@@ -5,15 +5,12 @@
  */
 import {
   CHANGE_COUNTER_OFFSET,
-  DATABASE_HEADER_SIZE,
   isValidPageSize,
   PAGE_COUNT_OFFSET,
   PAGE_SIZE_OFFSET,
   READ_FORMAT_OFFSET,
   WRITE_FORMAT_OFFSET,
 } from "../core/database-header.ts";
-import type { ParentFile } from "./parent-file.ts";
-
 /** What a header says. */
 export interface FileHeader {
   /** Bytes; 0 where the header holds no page size that SQLite knows. */
@@ -25,13 +22,11 @@ export interface FileHeader {
   readonly wal: boolean;
 }
 
-const EMPTY: FileHeader = { pageSize: 0, commit: 0, changeCounter: 0, wal: false };
+/** What an empty file has for a header. */
+export const EMPTY_HEADER: FileHeader = { pageSize: 0, commit: 0, changeCounter: 0, wal: false };
 
-/** Reads the header of an open file; zeros for a file too short to have one. Throws `VfsError`. */
-export function readFileHeader(file: ParentFile, sizeBytes: number): FileHeader {
-  if (sizeBytes < DATABASE_HEADER_SIZE) return EMPTY;
-  // The length in which SQLite itself asks for the header, so that every parent has seen it.
-  const bytes = file.read(0, DATABASE_HEADER_SIZE);
+/** Reads the header from the first {@linkcode DATABASE_HEADER_SIZE} bytes of a database. */
+export function readFileHeader(bytes: Uint8Array): FileHeader {
   const stored = (bytes[PAGE_SIZE_OFFSET]! << 8) | bytes[PAGE_SIZE_OFFSET + 1]!;
   const pageSize = stored === 1 ? 65_536 : stored;
   return {

@@ -4,11 +4,12 @@
  * @module
  */
 export {
-  type CaptureVfs,
-  type CaptureVfsOptions,
-  type DatabaseHandle,
-  installCaptureVfs,
-} from "./capture-vfs.ts";
+  attachCapture,
+  type AttachCaptureOptions,
+  type AttachedCapture,
+} from "./attach-capture.ts";
+export { type CaptureVfs, type CaptureVfsOptions, installCaptureVfs } from "./capture-vfs.ts";
+export type { DatabaseHandle } from "./captured-source.ts";
 export * from "./errors.ts";
 export { patchWorkerd, type PatchWorkerdOptions } from "./patch-workerd.ts";
 export { installMemoryVfs, type MemoryVfs, type MemoryVfsOptions } from "./memory-vfs.ts";

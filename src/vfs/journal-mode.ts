@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { PrepareMode } from "../core/commit-source.ts";
 import { UnsupportedJournalModeError } from "./errors.ts";
 
 /** In the order in which SQLite compares them. */
@@ -20,49 +21,104 @@ export function parseJournalMode(value: string): JournalMode | undefined {
   return JOURNAL_MODES.find((mode) => mode.startsWith(lower));
 }
 
-/** Why a PRAGMA is refused, or undefined where it is not. `value` is undefined for `PRAGMA name`. */
+/** How a database is set up at the moment of a PRAGMA. */
+export interface JournalSetup {
+  /** Its name in messages. */
+  readonly database: string;
+  /** The connection's main file: whether it stays locked is noted on it. */
+  readonly file: { exclusive: boolean };
+  /** How transactions are kept back, if they are. */
+  readonly prepare: PrepareMode | undefined;
+  /** Whether commits go to a WAL now. */
+  readonly inWal: boolean;
+}
+
+/** Why a PRAGMA is refused, or undefined where it is not; `value` is what it sets. */
 export function refusePragma(
-  database: string,
-  name: string,
-  value: string | undefined,
+  pragma: { readonly name: string; readonly value: string },
+  setup: JournalSetup,
 ): UnsupportedJournalModeError | undefined {
-  if (value === undefined || name.toLowerCase() !== "journal_mode") return undefined;
+  const name = pragma.name.toLowerCase();
+  if (name === "locking_mode") return refuseLockingMode(pragma.value, setup);
+  return name === "journal_mode" ? refuseJournalMode(pragma.value, setup) : undefined;
+}
+
+/** Why transactions of a database cannot be kept back as it is set up, or undefined where they can. */
+export function refusePreparing(
+  mode: {
+    readonly prepare: PrepareMode;
+    readonly journalMode: string;
+    readonly lockingMode: string;
+  },
+  database: string,
+): UnsupportedJournalModeError | undefined {
+  const setup = { database, prepare: mode.prepare, inWal: mode.journalMode === "wal" };
+  const journal = refuseJournalMode(mode.journalMode, { ...setup, file: { exclusive: false } });
+  return journal ?? refuseLockingMode(mode.lockingMode, { ...setup, file: { exclusive: false } });
+}
+
+function refuseJournalMode(
+  value: string,
+  setup: JournalSetup,
+): UnsupportedJournalModeError | undefined {
+  const { database, prepare, file } = setup;
   const mode = parseJournalMode(value);
-  if (mode === "wal") {
-    return new UnsupportedJournalModeError({
-      operation: "set journal_mode=WAL on",
+  if (mode === undefined) return undefined;
+  const refuse = (what: string, next: string): UnsupportedJournalModeError =>
+    new UnsupportedJournalModeError({
+      operation: `set journal_mode=${mode.toUpperCase()} on`,
       object: database,
-      what: "its commits are captured from the rollback journal's modes only",
-      next: "Use DELETE, TRUNCATE, PERSIST or MEMORY",
+      what,
+      next,
     });
-  }
   if (mode === "off") {
-    return new UnsupportedJournalModeError({
-      operation: "set journal_mode=OFF on",
-      object: database,
-      what: "a ROLLBACK would leave half a transaction in the file and in the replica",
-      next: "Use DELETE, TRUNCATE, PERSIST or MEMORY",
-    });
+    return refuse(
+      "a ROLLBACK would leave half a transaction in the file and in the replica",
+      "Use DELETE, TRUNCATE, PERSIST, MEMORY or WAL",
+    );
+  }
+  if (prepare === "retry" && (mode === "wal" || mode === "persist")) {
+    return refuse(
+      mode === "wal"
+        ? "a COMMIT that is repeated leaves a WAL that breaks off at a crash"
+        : "a COMMIT that is repeated may revive an older journal",
+      "Use DELETE, TRUNCATE or MEMORY with hold-retry, or another durability",
+    );
+  }
+  if (prepare !== undefined && mode !== "wal" && file.exclusive) {
+    return refuse(
+      "with locking_mode=EXCLUSIVE nothing tells a commit from a rollback before it happens",
+      "Set locking_mode=NORMAL first, or use WAL",
+    );
   }
   return undefined;
 }
 
-/** The error for a database whose header asks for WAL. */
+function refuseLockingMode(
+  value: string,
+  setup: JournalSetup,
+): UnsupportedJournalModeError | undefined {
+  const { database, prepare, inWal, file } = setup;
+  const exclusive = value.toLowerCase() === "exclusive";
+  if (exclusive && prepare !== undefined && !inWal) {
+    return new UnsupportedJournalModeError({
+      operation: "set locking_mode=EXCLUSIVE on",
+      object: database,
+      what: "with a rollback journal nothing then tells a commit from a rollback before it happens",
+      next: "Use locking_mode=NORMAL, or set journal_mode=WAL first",
+    });
+  }
+  if (exclusive) file.exclusive = true;
+  else if (value.toLowerCase() === "normal") file.exclusive = false;
+  return undefined;
+}
+
+/** What to say when SQLite cannot open a database because its header asks for a WAL that the parent cannot share. */
 export function walDatabaseError(database: string): UnsupportedJournalModeError {
   return new UnsupportedJournalModeError({
     operation: "open",
     object: database,
-    what: "its header says WAL, which the capture VFS does not take",
-    next: 'Restore it with journalHeader "rollback", or run PRAGMA journal_mode=DELETE on it elsewhere first',
-  });
-}
-
-/** The error for a `-wal` file opened through the capture VFS. */
-export function walFileError(path: string): UnsupportedJournalModeError {
-  return new UnsupportedJournalModeError({
-    operation: "open",
-    object: path,
-    what: "the capture VFS takes no WAL",
-    next: "Use journal_mode DELETE, TRUNCATE, PERSIST or MEMORY",
+    what: "its header says WAL, and the VFS below has no shared memory",
+    next: 'Run PRAGMA locking_mode=EXCLUSIVE before anything else, or restore it with journalHeader "rollback"',
   });
 }

@@ -1,14 +1,15 @@
 /**
- * Files of the VFS under a capture VFS: calls to the parent's own methods, and a copy of its method table in which
- * a few entries are ours.
+ * Files of the VFS under a capture: calls to the parent's own methods, and copies of its method tables in which a few
+ * entries are ours.
  *
  * @module
  */
 /* oxlint-disable max-params -- the methods have the parameters that SQLite passes. */
-import { IO_METHODS, IO_METHODS_V1_SIZE, type WasmMemory } from "./bind.ts";
-import { SQLITE_OK } from "./constants.ts";
+import { IO_METHODS, IO_METHODS_V1_SIZE, IO_METHODS_V2_SIZE, type WasmMemory } from "./bind.ts";
+import { SQLITE_IOERR_SHORT_READ, SQLITE_OK } from "./constants.ts";
 import { VfsError } from "./errors.ts";
 import type { Sqlite3, WasmPointer } from "./sqlite3.ts";
+import type { WriteCopies } from "./write-copies.ts";
 
 /** The largest read: no parent has ever been asked by SQLite for more than a page of this size. */
 export const LARGEST_READ = 65_536;
@@ -17,16 +18,21 @@ export const LARGEST_READ = 65_536;
 export interface Overrides {
   readonly xWrite: WasmPointer;
   readonly xTruncate: WasmPointer;
-  readonly xFileControl: WasmPointer;
   readonly xClose: WasmPointer;
+  /** For main databases. */
+  readonly xFileControl?: WasmPointer | undefined;
   /** Only in the table while somebody waits for a transaction to end. */
-  readonly xUnlock: WasmPointer;
+  readonly xUnlock?: WasmPointer | undefined;
 }
 
 /** The parent's methods behind one of its tables, and our copy of that table. */
 export interface ParentMethods {
-  /** Our `sqlite3_io_methods`, version 1: without shared memory there is no WAL to miss. */
+  /** The parent's `sqlite3_io_methods`. */
+  readonly original: WasmPointer;
+  /** Ours: version 2 where the parent has shared memory, else version 1. */
   readonly table: WasmPointer;
+  /** Whether several connections can share a WAL through this parent. */
+  readonly sharedMemory: boolean;
   readonly xClose: (file: WasmPointer) => number;
   readonly xRead: (file: WasmPointer, into: WasmPointer, amount: number, offset: bigint) => number;
   readonly xWrite: (file: WasmPointer, from: WasmPointer, amount: number, offset: bigint) => number;
@@ -51,16 +57,22 @@ export function patchMethods(
     const pointer = memory.readU32(original + IO_METHODS[name].offset);
     return (pointer === 0 ? undefined : sqlite3.wasm.functionEntry(pointer)) as never;
   };
-  const table = memory.allocate(IO_METHODS_V1_SIZE);
-  memory.bytes().copyWithin(table, original, original + IO_METHODS_V1_SIZE);
-  memory.writeU32(table, 1);
+  const sharedMemory =
+    memory.readU32(original) >= 2 && memory.readU32(original + IO_METHODS.xShmMap.offset) !== 0;
+  const size = sharedMemory ? IO_METHODS_V2_SIZE : IO_METHODS_V1_SIZE;
+  const table = memory.allocate(size);
+  memory.bytes().copyWithin(table, original, original + size);
+  memory.writeU32(table, sharedMemory ? 2 : 1);
   for (const name of ["xWrite", "xTruncate", "xFileControl", "xClose"] as const) {
-    memory.writeU32(table + IO_METHODS[name].offset, overrides[name]);
+    const pointer = overrides[name];
+    if (pointer !== undefined) memory.writeU32(table + IO_METHODS[name].offset, pointer);
   }
   const parentUnlock = memory.readU32(original + IO_METHODS.xUnlock.offset);
   let watchers = 0;
   return {
+    original,
     table,
+    sharedMemory,
     xClose: method("xClose"),
     xRead: method("xRead"),
     xWrite: method("xWrite"),
@@ -73,7 +85,7 @@ export function patchMethods(
       watchers += watch ? 1 : -1;
       memory.writeU32(
         table + IO_METHODS.xUnlock.offset,
-        watchers > 0 ? overrides.xUnlock : parentUnlock,
+        watchers > 0 ? (overrides.xUnlock ?? parentUnlock) : parentUnlock,
       );
     },
   };
@@ -86,29 +98,54 @@ export interface Scratch {
   readonly pointer: WasmPointer;
 }
 
-/** One open main database file of the parent. */
+/** What a {@linkcode ParentFile} reads from. */
+export interface Reading {
+  readonly scratch: Scratch;
+  /** Shared by all handles of one file. */
+  readonly copies?: WriteCopies | undefined;
+}
+
+/** One open file of the parent: a main database, or its WAL. */
 export class ParentFile {
   /** The `sqlite3_file*`. */
   readonly pointer: WasmPointer;
   readonly methods: ParentMethods;
   /** The `sqlite3*` of the connection, 0 until SQLite tells it. */
   connection: WasmPointer = 0;
+  /** Whether the connection keeps its lock between transactions. */
+  exclusive = false;
   readonly #scratch: Scratch;
+  readonly #copies: WriteCopies | undefined;
 
-  constructor(pointer: WasmPointer, methods: ParentMethods, scratch: Scratch) {
+  constructor(pointer: WasmPointer, methods: ParentMethods, reading: Reading) {
     this.pointer = pointer;
     this.methods = methods;
-    this.#scratch = scratch;
+    this.#scratch = reading.scratch;
+    this.#copies = reading.copies;
   }
 
   /**
-   * Reads at most {@linkcode LARGEST_READ} bytes through the parent. Returns a view of scratch memory, valid until the
-   * next call. Throws `VfsError` where the parent fails or the file is too short.
+   * Reads at most {@linkcode LARGEST_READ} bytes through the parent. Returns a view, valid until the next call. Throws
+   * `VfsError` where the parent fails or the file is too short.
    */
   read(offset: number, amount: number): Uint8Array {
+    const copy = this.#copies?.get(offset, amount);
+    if (copy !== undefined) return copy;
     const { memory, pointer } = this.#scratch;
     const code = this.methods.xRead(this.pointer, pointer, amount, BigInt(offset));
     if (code !== SQLITE_OK) throw failed(`read ${amount} bytes at ${offset} of`, code);
+    return memory.bytes().subarray(pointer, pointer + amount);
+  }
+
+  /** As {@linkcode read}; what lies past the end of the file reads as zeros. */
+  readPadded(offset: number, amount: number): Uint8Array {
+    const copy = this.#copies?.get(offset, amount);
+    if (copy !== undefined) return copy;
+    const { memory, pointer } = this.#scratch;
+    const code = this.methods.xRead(this.pointer, pointer, amount, BigInt(offset));
+    if (code !== SQLITE_OK && code !== SQLITE_IOERR_SHORT_READ) {
+      throw failed(`read ${amount} bytes at ${offset} of`, code);
+    }
     return memory.bytes().subarray(pointer, pointer + amount);
   }
 

@@ -20,11 +20,32 @@ export interface Sqlite3Capi {
   sqlite3_file_control(db: WasmPointer, schema: string, op: number, arg: WasmPointer): number;
   /** 0 none, 1 read, 2 write; the highest of all schemas when `schema` is 0. */
   sqlite3_txn_state(db: WasmPointer, schema: string | WasmPointer): number;
-  /** Runs SQL without results when the last three pointers are 0; returns a result code. */
+  /** The next prepared statement of a connection, or the first when `after` is 0; 0 where there is none. */
+  sqlite3_next_stmt(db: WasmPointer, after: 0): unknown;
+  /** The path of a schema's database; empty or null for one without a file. */
+  sqlite3_db_filename(db: WasmPointer, schema: string): string | null;
+  /** 0 inside a transaction that BEGIN opened. */
+  sqlite3_get_autocommit(db: WasmPointer): number;
+  /** The message of the last error of a connection. */
+  sqlite3_errmsg(db: WasmPointer): string;
+  /** Compiles one statement; its address goes to `statementOut`. */
+  sqlite3_prepare_v2(
+    db: WasmPointer,
+    sql: string,
+    sizeBytes: number,
+    statementOut: WasmPointer,
+    tailOut: WasmPointer,
+  ): number;
+  /** Ends a statement; 0 is allowed. */
+  sqlite3_finalize(statement: WasmPointer): number;
+  /**
+   * Runs SQL, calling `callback` with the texts of each row where it is not 0; the last two pointers may be 0. Returns
+   * a result code.
+   */
   sqlite3_exec(
     db: WasmPointer,
     sql: string,
-    callback: WasmPointer,
+    callback: WasmPointer | ((values: readonly unknown[]) => number),
     callbackArg: WasmPointer,
     errorOut: WasmPointer,
   ): number;
@@ -36,6 +57,8 @@ export interface Sqlite3Capi {
 
 /** The wasm helper functions used here. */
 export interface Sqlite3Wasm {
+  /** The functions of the wasm module itself. */
+  readonly exports: object;
   /** A view of the whole memory, detached as soon as the memory grows: ask anew in every call. */
   heap8u(): Uint8Array;
   /** Decodes a zero-terminated UTF-8 string; null for address 0. */

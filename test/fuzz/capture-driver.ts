@@ -6,6 +6,7 @@
  */
 import type { Sqlite3Static } from "@sqlite.org/sqlite-wasm";
 import type { CommitSource, DatabaseImage } from "../../src/core/commit-source.ts";
+import { setJournalHeader } from "../../src/core/database-header.ts";
 import { seededRandom, type SeededRandom } from "../../src/testing/seeded-random.ts";
 import type { CaptureVfs } from "../../src/vfs/capture-vfs.ts";
 import { EventReplica } from "./capture-replica.ts";
@@ -16,7 +17,7 @@ export interface FuzzBase {
   readonly capture: CaptureVfs;
   /** A path that no run used before. */
   newPath(): string;
-  /** The bytes of a file, not by way of SQLite. */
+  /** The bytes of a database as of its last commit, not by way of SQLite. */
   read(path: string): Uint8Array | undefined;
 }
 
@@ -33,8 +34,9 @@ export interface FuzzResult {
 
 type Database = InstanceType<Sqlite3Static["oo1"]["DB"]>;
 
-const JOURNAL_MODES = ["delete", "truncate", "persist", "memory"] as const;
+const JOURNAL_MODES = ["delete", "truncate", "persist", "memory", "wal", "wal"] as const;
 const PAGE_SIZES = [512, 1024, 2048, 4096, 8192, 16_384, 32_768, 65_536] as const;
+const CHECKPOINTS = ["passive", "full", "restart", "truncate"] as const;
 /** XOR of these bytes anywhere leaves a page's CRC-64 as it was. */
 const CRC_NULL = [0x01, 0, 0, 0, 0, 0, 0, 0xb0, 0x01] as const;
 
@@ -178,7 +180,7 @@ class FuzzRun {
   #work(): void {
     const random = this.#random;
     const size = random.chance(0.3) ? 3000 : 50;
-    const roll = random.int(106);
+    const roll = random.int(110);
     if (roll < 20) this.#exec(insertMany(random.int(400), random.int(20), size));
     else if (roll < 30) {
       this.#exec(`update t set b=chance(${size}) where a%${2 + random.int(9)}=0`);
@@ -217,7 +219,8 @@ class FuzzRun {
     else if (roll < 99) this.#allocateAndFree();
     else if (roll < 101) this.#backup();
     else if (roll < 104) this.#image();
-    else this.#second();
+    else if (roll < 106) this.#second();
+    else this.#exec(`pragma wal_checkpoint(${random.pick(CHECKPOINTS)})`);
   }
 
   #exec(sql: string, db: Database = this.#db, bind?: readonly (Uint8Array | number)[]): boolean {
@@ -241,7 +244,7 @@ class FuzzRun {
   }
 
   #refused(): void {
-    const mode = this.#random.pick(["wal", "WA", "w", "off", "o", "Of"]);
+    const mode = this.#random.pick(["off", "o", "Of"]);
     if (this.#exec(`pragma journal_mode=${mode}`)) this.fail(`journal_mode=${mode} was accepted`);
   }
 
@@ -378,7 +381,8 @@ class FuzzRun {
   /** Opens the replica's bytes and compares what the two databases hold. */
   #checkContents(): void {
     const { capi, oo1, wasm } = this.#sqlite3;
-    const bytes = this.#replica.bytes();
+    const bytes = this.#replica.bytes().slice();
+    setJournalHeader(bytes, "rollback");
     const db = new oo1.DB(":memory:");
     try {
       const pointer = wasm.allocFromTypedArray(bytes);

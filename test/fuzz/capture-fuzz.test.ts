@@ -1,9 +1,10 @@
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import sqlite3InitModule from "@sqlite.org/sqlite-wasm";
 import { afterAll, expect, test } from "vitest";
 import { syncFiles } from "../../adapters/node/files.ts";
+import { checkpointed } from "../../src/testing/checkpointed.ts";
 import { installCaptureVfs } from "../../src/vfs/capture-vfs.ts";
 import { installMemoryVfs } from "../../src/vfs/memory-vfs.ts";
 import { installSyncFileVfs } from "../../src/vfs/sync-file-vfs.ts";
@@ -28,18 +29,24 @@ afterAll(() => rmSync(directory, { recursive: true, force: true }));
 const memory = installMemoryVfs(sqlite3);
 const files = installSyncFileVfs(sqlite3, { files: syncFiles() });
 let paths = 0;
+const logical = (main: Uint8Array | undefined, wal: Uint8Array | undefined): Uint8Array =>
+  checkpointed(main ?? new Uint8Array(0), wal);
 const bases: readonly FuzzBase[] = [
   {
     name: "memory",
     capture: installCaptureVfs(sqlite3, { parent: memory.name }),
     newPath: () => `fuzz-${++paths}.db`,
-    read: (path) => memory.read(path),
+    read: (path) => logical(memory.read(path), memory.read(`${path}-wal`)),
   },
   {
     name: "sync-file",
     capture: installCaptureVfs(sqlite3, { parent: files.name }),
     newPath: () => join(directory, `fuzz-${++paths}.db`),
-    read: (path) => readFileSync(path),
+    read: (path) =>
+      logical(
+        readFileSync(path),
+        existsSync(`${path}-wal`) ? readFileSync(`${path}-wal`) : undefined,
+      ),
   },
 ];
 
