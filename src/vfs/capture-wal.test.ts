@@ -366,3 +366,29 @@ test("a database moved away by sqlite3_deserialize is reported", () => {
   expect(copy.lostErrors[0]!.message).toMatch(/sqlite3_deserialize/u);
   db.close();
 });
+
+for (const parent of ["unix", "unix-excl"]) {
+  test(`captures WAL between connections over sqlite-wasm's own ${parent}`, async () => {
+    const over = installCaptureVfs(sqlite3, { parent });
+    const path = `/over-${parent}.db`;
+    const db = open(path, over.name);
+    db.exec("pragma page_size=1024; create table t(a integer primary key, b)");
+    const source = over.source(db);
+    const copy = new Copy();
+    copy.bytes = await imageBytes(await source.image());
+    source.listen(copy);
+    expect(db.selectValue("pragma journal_mode=wal")).toBe("wal");
+    const other = open(path, over.name);
+    db.exec(fill("t", 30, 700));
+    other.exec("update t set b=1 where a%3=0");
+    db.exec("pragma wal_checkpoint(restart)");
+    other.exec("delete from t where a>20");
+    expect(Buffer.compare(copy.bytes, await imageBytes(await source.image()))).toBe(0);
+    expect(copy.reasons).toEqual([]);
+    other.close();
+    db.exec("pragma journal_mode=delete; insert into t(b) values(2)");
+    expect(Buffer.compare(copy.bytes, capi.sqlite3_js_db_export(db))).toBe(0);
+    db.close();
+    over.uninstall();
+  });
+}
