@@ -23,6 +23,7 @@ export default defineConfig({
   test: {
     exclude: ["**/node_modules/**", "**/dist/**", ...nightly],
     testTimeout: 60_000,
+    hookTimeout: 60_000,
     maxWorkers: 2,
     projects: [
       {

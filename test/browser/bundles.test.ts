@@ -49,14 +49,13 @@ const BUNDLERS: Readonly<Record<string, (folder: string) => Promise<unknown>>> =
 
   async webpack(folder) {
     const compiler = webpack({
-      mode: "production",
+      // Not "production", which takes half a minute for SQLite's glue code.
+      mode: "none",
       target: "webworker",
       context: example,
       entry: { worker: entry },
       output: { path: folder, filename: "[name].js", module: true, publicPath: "auto" },
       experiments: { outputModule: true },
-      // Half a minute for SQLite's glue code, which is not what this is about.
-      optimization: { minimize: false },
     });
     await new Promise<void>((resolve, reject) => {
       compiler!.run((error, stats) => {

@@ -100,9 +100,14 @@ export const commands = {
     return state();
   },
 
-  /** The file as SQLite sees it. */
-  async bytes(): Promise<Uint8Array> {
-    return sqlite3!.capi.sqlite3_js_db_export(opened().db);
+  /** Rows of which the store is known to have them, without a look at the database. */
+  async durable(): Promise<number> {
+    return durable;
+  },
+
+  /** Puts the file, as SQLite sees it, into a store under the key `database`: posting it would take longer. */
+  async export(url: string): Promise<void> {
+    await httpStore(url).put("database", sqlite3!.capi.sqlite3_js_db_export(opened().db));
   },
 
   async close(): Promise<void> {
