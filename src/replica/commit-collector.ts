@@ -41,6 +41,8 @@ export interface CollectorEvents {
   held(files: readonly StagedFile[], settles: number | undefined): void;
   /** A cut failed; what was collected stays, and it is tried again. */
   failed(error: unknown): void;
+  /** The database can no longer be observed. */
+  lost(error: Error): void;
   /** Images were dropped, or continuity is in doubt: later files cost more. */
   degraded(reason: string): void;
   /** The database is empty as of commit `sequence`: there is nothing to save, and `settles` doubts are over. */
@@ -283,6 +285,10 @@ export class CommitCollector implements CommitListener {
     this.#group.makeFull();
     this.#options.events.degraded(reason);
     this.schedule();
+  }
+
+  lost(error: Error): void {
+    this.#options.events.lost(error);
   }
 
   /** Cuts the open group when its time has come, else sets a timer for that moment. */

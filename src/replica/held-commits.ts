@@ -99,6 +99,10 @@ export class HeldCommits implements CommitListener {
     this.#options.collector.needsFull(reason);
   }
 
+  lost(error: Error): void {
+    this.#options.collector.lost(error);
+  }
+
   /** A file is confirmed: the transaction that waits for it may commit. */
   uploaded(file: StagedFile): void {
     if (this.#hold?.file !== file) return;

@@ -88,6 +88,10 @@ export class LocalCommits implements CommitListener {
     this.#options.collector.needsFull(reason);
   }
 
+  lost(error: Error): void {
+    this.#options.collector.lost(error);
+  }
+
   /** Makes cut files last, after which the log is not needed for what they hold. Throws what local storage throws. */
   staged(files: readonly StagedFile[]): void {
     for (const { name } of files) this.#unsynced.add(name);

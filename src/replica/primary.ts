@@ -6,14 +6,13 @@
  *
  * @module
  */
-import type { CommitSource, PrepareMode } from "../core/commit-source.ts";
+import type { CommitSource } from "../core/commit-source.ts";
 import {
   AbortedError,
   ClosedError,
   isPagestreamError,
   PagestreamError,
   TimeoutError,
-  UnsupportedError,
 } from "../core/errors.ts";
 import { EventStream } from "../core/event-stream.ts";
 import type { Platform } from "../core/platform.ts";
@@ -21,6 +20,7 @@ import { formatTxid } from "../ltx/file-name.ts";
 import { CommitCollector } from "./commit-collector.ts";
 import { type Continuity, establishContinuity } from "./continuity.ts";
 import type { ConflictError } from "./errors.ts";
+import { checkDurability, PREPARE_MODES } from "./durability.ts";
 import { HeldCommits } from "./held-commits.ts";
 import { L0Cutter } from "./l0-cutter.ts";
 import { LocalCommits } from "./local-commits.ts";
@@ -30,7 +30,6 @@ import { recoverLog } from "./recover-log.ts";
 import type { Replica } from "./replica.ts";
 import type {
   CloseOptions,
-  Durability,
   Position,
   ReplicateOptions,
   Replication,
@@ -54,13 +53,6 @@ const CLOSE_DEADLINE_MS = 30_000;
 const HOLD_DEADLINE_MS = 30_000;
 /** A clock this far behind the replica's newest file is worth an event. */
 const CLOCK_TOLERANCE_MS = 60_000;
-/** How the source keeps a transaction back. */
-const PREPARE_MODES: Readonly<Record<Durability, PrepareMode | undefined>> = {
-  async: undefined,
-  local: "sync",
-  "hold-retry": "retry",
-  "hold-jspi": "suspend",
-};
 /** Options with everything that the platform or the caller may leave out filled in. */
 type PrimaryOptions = ReplicateOptions & {
   readonly platform: Platform;
@@ -74,15 +66,7 @@ export async function startPrimary(
   options: ReplicateOptions & { readonly platform: Platform },
 ): Promise<Replication> {
   const complete = { ...options, state: options.state ?? memoryState() };
-  const refusal = refusedDurability(replica, complete);
-  if (refusal !== undefined) {
-    throw new UnsupportedError({
-      operation: "replicate",
-      object: source.name,
-      what: `durability ${options.durability} needs ${refusal}`,
-      next: "Choose another durability",
-    });
-  }
+  checkDurability(options.durability ?? "async", source, { replica, state: complete.state });
   const primary = new Primary(source, replica, complete);
   try {
     await primary.start();
@@ -122,6 +106,8 @@ class Primary implements Replication {
   #closed = false;
   #paused = false;
   #failure: PagestreamError | undefined;
+  /** Why commits are no longer seen. */
+  #unobserved: PagestreamError | undefined;
   #closing: Promise<void> | undefined;
   readonly #stats = { commits: 0, pages: 0, bytes: 0, files: 0 };
 
@@ -175,6 +161,7 @@ class Primary implements Replication {
         },
         held: (files, settles) => this.#staged(files, settles),
         failed: (error) => this.#cutFailed(error),
+        lost: (error) => this.#lost(error),
         degraded: (reason) => this.#emit({ type: "degraded", reason }),
         empty: (sequence, settles) => this.#empty(sequence, settles),
         lowered: (from, to) => this.#waiters.lower(from, to),
@@ -273,9 +260,10 @@ class Primary implements Replication {
   }
 
   async flush(options: WaitOptions = {}): Promise<void> {
+    this.#source.check?.();
     this.#uploader.wake();
     this.#collector.hurry();
-    await this.durable(options);
+    await this.#settled(options);
   }
 
   async waitFor(txid: bigint, options: WaitOptions = {}): Promise<void> {
@@ -284,11 +272,20 @@ class Primary implements Replication {
   }
 
   async durable(options: WaitOptions = {}): Promise<void> {
+    this.#source.check?.();
+    await this.#settled(options);
+  }
+
+  /** Resolves when all that the source has delivered is in the store; never says so where it may miss a commit. */
+  async #settled(options: WaitOptions): Promise<void> {
     const { sequence } = this.#source;
     const { doubts } = this.#collector;
     const reached = (): boolean =>
-      this.#replicatedSequence >= sequence && this.#settledDoubts >= doubts;
+      this.#unobserved === undefined
+        ? this.#replicatedSequence >= sequence && this.#settledDoubts >= doubts
+        : this.#collector.isEmpty && this.#uploader.pending.length === 0;
     await this.#wait({ reached }, options);
+    if (this.#unobserved !== undefined) throw this.#unobserved;
   }
 
   snapshot(options: WaitOptions = {}): Promise<SnapshotResult> {
@@ -396,6 +393,13 @@ class Primary implements Replication {
       // The log keeps what the files hold until they can be synced.
       this.#emit({ type: "error", error: wrap(error, "sync", file.name) });
     }
+  }
+
+  #lost(error: Error): void {
+    this.#unobserved = wrap(error, "observe", this.#source.name);
+    this.#emit({ type: "error", error: this.#unobserved });
+    this.#held?.fail(this.#unobserved);
+    this.#waiters.reject(this.#unobserved);
   }
 
   #cutFailed(error: unknown): void {
@@ -534,17 +538,6 @@ class Primary implements Replication {
     if (!this.events.hasReaders) return;
     this.events.emit({ ...event, position: this.position } as ReplicationEvent);
   }
-}
-
-/** What a durability needs and is not there. */
-function refusedDurability(replica: Replica, options: PrimaryOptions): string | undefined {
-  const { durability = "async", state } = options;
-  if (durability === "local" && !state.durable) return "a state that outlives the process";
-  if (durability.startsWith("hold") && !replica.store.capabilities.conditionalPut) {
-    // A PUT that was given up could otherwise land later, over what came after it.
-    return "a store with conditional creation";
-  }
-  return undefined;
 }
 
 type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;

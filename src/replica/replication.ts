@@ -101,7 +101,10 @@ export interface Replication extends AsyncDisposable {
    * store's error when uploading fails beyond the retry policy (replication itself goes on trying).
    */
   waitFor(txid: bigint, options?: WaitOptions): Promise<void>;
-  /** Resolves when all that is committed now is in the store; rides the normal cadence. */
+  /**
+   * Resolves when all that is committed now is in the store; rides the normal cadence. Rejects where the database can no
+   * longer be observed, since a commit may have been missed.
+   */
   durable(options?: WaitOptions): Promise<void>;
   /**
    * Uploads what is committed now, and then the whole database as of that moment or a little later as a snapshot, a file
