@@ -42,6 +42,7 @@ export type {
 export {
   ConflictError,
   DamagedFileError,
+  DatabaseBehindError,
   GapError,
   IntegrityError,
   NoBackupError,

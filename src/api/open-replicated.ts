@@ -3,13 +3,19 @@
  *
  * @module
  */
+import { toHex } from "../core/bytes.ts";
+import { DATABASE_HEADER_SIZE } from "../core/database-header.ts";
 import { InvalidArgumentError } from "../core/errors.ts";
 import type { SyncFiles } from "../core/sync-files.ts";
 import { bytesSink } from "../replica/bytes-sink.ts";
+import type { StartEvent } from "../replica/comparison.ts";
+import { DatabaseBehindError } from "../replica/errors.ts";
 import { fileState, type LocalState, memoryState, stateDirectory } from "../replica/local-state.ts";
-import type { Replica } from "../replica/replica.ts";
+import { startPrimary } from "../replica/primary.ts";
+import { openReplica, type Replica } from "../replica/replica.ts";
 import type { ReplicateOptions, Replication } from "../replica/replication.ts";
 import type { RestoreResult } from "../replica/restore-options.ts";
+import type { RestoreSink } from "../replica/restore-sink.ts";
 import { syncFileSink } from "../replica/sync-file-sink.ts";
 import { recoverFiles } from "../replica/target-files.ts";
 import type { ObjectStore } from "../transports/object-store.ts";
@@ -18,7 +24,7 @@ import { installMemoryVfs, type MemoryVfs } from "../vfs/memory-vfs.ts";
 import { guardDatabase } from "../vfs/guarded-database.ts";
 import type { Sqlite3, Sqlite3Database } from "../vfs/sqlite3.ts";
 import { installSyncFileVfs } from "../vfs/sync-file-vfs.ts";
-import { replicate } from "./replicate.ts";
+import { restore } from "./restore.ts";
 import { restoreIfMissing } from "./restore-if-missing.ts";
 import { webPlatform } from "./web-platform.ts";
 
@@ -28,7 +34,7 @@ const DEFAULT_PAGE_SIZE = 4096;
 /** Options of {@linkcode openReplicated}. */
 export interface OpenReplicatedOptions<S extends Sqlite3> extends Omit<
   ReplicateOptions,
-  "state" | "position"
+  "state" | "position" | "onBehind"
 > {
   /** What `sqlite3InitModule()` of `@sqlite.org/sqlite-wasm` resolved to. */
   readonly sqlite3: S;
@@ -38,6 +44,12 @@ export interface OpenReplicatedOptions<S extends Sqlite3> extends Omit<
   readonly path: string;
   /** The replica, as a store. */
   readonly replica: ObjectStore | Replica;
+  /**
+   * What to do with a database that equals an earlier state of the replica: `catch-up` restores the newest state into its
+   * place; `refuse` and `adopt` as for `replicate`. Work of its own is never overwritten.
+   * @default "catch-up", or "refuse" where a restore was told to restore the earlier state
+   */
+  readonly onBehind?: "catch-up" | "refuse" | "adopt" | undefined;
   /** Page size of a database that does not exist yet, in bytes. @default 4096 */
   readonly pageSize?: number | undefined;
   /**
@@ -59,7 +71,7 @@ export interface ReplicatedDatabase<S extends Sqlite3> extends AsyncDisposable {
   transaction<T>(work: () => T): Promise<T>;
   /** For `durable()`, events and lag; `close()` of the database closes it too. */
   readonly replication: Replication;
-  /** What was restored, when the database was missing and the replica had it. */
+  /** What was restored, when the database was missing or behind and the replica had it. */
   readonly restored: RestoreResult | undefined;
   /** Uploads what is left, then closes replication and database; both are closed even when the upload fails. */
   close(): Promise<void>;
@@ -67,7 +79,8 @@ export interface ReplicatedDatabase<S extends Sqlite3> extends AsyncDisposable {
 
 /**
  * Opens a database for writing with every commit replicated. A database that is missing here and present in the
- * replica is restored first; a new one gets 4 KiB pages. It runs with `synchronous=FULL`.
+ * replica is restored first, and so is one that equals an earlier state; a new one gets 4 KiB pages. It runs with
+ * `synchronous=FULL`.
  *
  * Native SQLite must not open the file meanwhile: it does not see the lock that keeps the file to one process.
  *
@@ -81,10 +94,45 @@ export interface ReplicatedDatabase<S extends Sqlite3> extends AsyncDisposable {
 export async function openReplicated<S extends Sqlite3>(
   options: OpenReplicatedOptions<S>,
 ): Promise<ReplicatedDatabase<S>> {
-  const { sqlite3, files, replica } = options;
+  const { sqlite3, files } = options;
   const base = baseOf(sqlite3, files);
   const path = files?.fullPath(options.path) ?? options.path;
-  const restored = await restoreMissing(base, path, options);
+  let restored = await restoreMissing(base, path, options);
+  for (let caughtUp: StartEvent | undefined; ;) {
+    try {
+      return await open(base, path, { ...options, restored, caughtUp });
+    } catch (error) {
+      if (!(error instanceof BehindHere)) throw error;
+      // What the replica is given meanwhile only makes the next turn necessary.
+      restored = await catchUp(base, path, { ...options, unchanged: error.stamp });
+      const { txid, newestTxid } = error.behind;
+      caughtUp = { type: "behind", txid, newestTxid };
+    }
+  }
+}
+
+/** A database that is to be brought to the newest state, and what its file looked like when it was still open. */
+class BehindHere {
+  readonly behind: DatabaseBehindError;
+  readonly stamp: string;
+
+  constructor(behind: DatabaseBehindError, stamp: string) {
+    this.behind = behind;
+    this.stamp = stamp;
+  }
+}
+
+/** Opens a database that is there, and replicates it. */
+async function open<S extends Sqlite3>(
+  base: Base,
+  path: string,
+  options: OpenReplicatedOptions<S> & {
+    readonly restored: RestoreResult | undefined;
+    readonly caughtUp: StartEvent | undefined;
+  },
+): Promise<ReplicatedDatabase<S>> {
+  const { sqlite3, files, restored, caughtUp, onBehind } = options;
+  const platform = options.platform ?? webPlatform;
   const db = openCaptured(sqlite3, path, base.capture);
   let state: LocalState | undefined;
   try {
@@ -93,17 +141,25 @@ export async function openReplicated<S extends Sqlite3>(
     const journalMode = options.journalMode ?? (files ? "truncate" : "memory");
     db.exec(`PRAGMA journal_mode=${journalMode}; PRAGMA synchronous=FULL`);
     state = files ? fileState(files, stateDirectory(path)) : memoryState();
-    const replication = await replicate(base.capture.source(db), replica, {
+    const replica = openReplica(options.replica, { platform });
+    const replication = await startPrimary(base.capture.source(db), replica, {
       ...options,
+      platform,
       state,
       position: restored?.position,
+      onBehind: onBehind === "adopt" ? "adopt" : "refuse",
+      announce: caughtUp === undefined ? [] : [caughtUp],
     });
     const { capture } = base;
     return new OpenDatabase<S>({ db, capture, replication, restored, held: isHold(options) });
   } catch (error) {
+    const catchesUp =
+      error instanceof DatabaseBehindError &&
+      (onBehind === "catch-up" || (onBehind === undefined && !error.chosen));
+    const thrown = catchesUp ? new BehindHere(error, stamp(base, path, files)) : error;
     state?.close();
     db.close();
-    throw error;
+    throw thrown;
   }
 }
 
@@ -195,11 +251,10 @@ async function restoreMissing<S extends Sqlite3>(
 ): Promise<RestoreResult | undefined> {
   const { files, replica, platform, signal } = options;
   if (files === undefined) {
-    const memory = base.memory as MemoryVfs;
-    if (memory.read(path) !== undefined) return undefined;
+    if ((base.memory as MemoryVfs).read(path) !== undefined) return undefined;
     const sink = bytesSink();
     const result = await restoreIfMissing(replica, sink, { platform, signal });
-    if (result !== undefined) memory.write(path, sink.bytes);
+    if (result !== undefined) (base.memory as MemoryVfs).write(path, sink.bytes);
     return result;
   }
   // Two processes that find the database missing must not restore over each other; opening takes the lock anew.
@@ -207,15 +262,52 @@ async function restoreMissing<S extends Sqlite3>(
   try {
     recoverFiles(files, path);
     if ((files.identity(path)?.size ?? 0) > 0) return undefined;
-    const sink = syncFileSink(files, path, {
-      platform: platform ?? webPlatform,
-      // The database is missing: what lies beside it belongs to nothing.
-      force: true,
-      journalHeader: "rollback",
-    });
-    return await restoreIfMissing(replica, sink, { platform, signal });
+    return await restoreIfMissing(replica, sinkOver(files, path, platform), { platform, signal });
   } finally {
     lock.release();
+  }
+}
+
+/** Puts the newest state in the place of a closed database, unless that has changed since it was found behind. */
+async function catchUp<S extends Sqlite3>(
+  base: Base,
+  path: string,
+  options: OpenReplicatedOptions<S> & { readonly unchanged: string },
+): Promise<RestoreResult | undefined> {
+  const { files, replica, platform, signal, unchanged } = options;
+  if (files === undefined) {
+    const sink = bytesSink();
+    const result = await restore(replica, sink, { platform, signal });
+    if (stamp(base, path, files) !== unchanged) return undefined;
+    (base.memory as MemoryVfs).write(path, sink.bytes);
+    return result;
+  }
+  const lock = files.lock(path);
+  try {
+    if (stamp(base, path, files) !== unchanged) return undefined;
+    return await restore(replica, sinkOver(files, path, platform), { platform, signal });
+  } finally {
+    lock.release();
+  }
+}
+
+/** A sink that replaces whatever lies at the path: nothing, or what is known not to be needed. */
+function sinkOver(files: SyncFiles, path: string, platform = webPlatform): RestoreSink {
+  return syncFileSink(files, path, { platform, force: true, journalHeader: "rollback" });
+}
+
+/** What changes with every commit to a file, by whomever: its size and its header, with the change counter in it. */
+function stamp(base: Base, path: string, files: SyncFiles | undefined): string {
+  if (files === undefined) {
+    const bytes = (base.memory as MemoryVfs).read(path) ?? new Uint8Array(0);
+    return `${bytes.length} ${toHex(bytes.subarray(0, DATABASE_HEADER_SIZE))}`;
+  }
+  const file = files.open(path, { mode: "read" });
+  try {
+    const header = new Uint8Array(DATABASE_HEADER_SIZE);
+    return `${file.size()} ${toHex(header.subarray(0, file.read(header, 0)))}`;
+  } finally {
+    file.close();
   }
 }
 

@@ -148,15 +148,19 @@ export class CommitCollector implements CommitListener {
 
   /**
    * Says where the files go on. What was collected so far is kept: all of it when `proven` is undefined, since then the
-   * next file holds every page, else what came after that commit.
+   * next file holds every page, else what came after that commit, and the pages that differed at it.
    */
-  begin(cutter: L0Cutter, proven: number | undefined): void {
+  begin(
+    cutter: L0Cutter,
+    proven: { readonly sequence: number; readonly differing: Uint32Array } | undefined,
+  ): void {
     this.#cutter = cutter;
     if (proven === undefined) {
       this.#group.makeFull();
     } else {
-      this.#group.forgetUpTo(proven);
-      this.#cutSequence = proven;
+      this.#group.forgetUpTo(proven.sequence);
+      this.#cutSequence = proven.sequence;
+      if (proven.differing.length > 0) this.#group.addNumbers(proven.differing);
       if (cutter.last.pageSize === 0) cutter.startFromEmpty();
       if (!this.#group.isEmpty) this.#group.setIncomplete();
     }

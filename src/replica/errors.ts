@@ -4,6 +4,7 @@
  * @module
  */
 import { type ErrorDetails, PagestreamError, UnsupportedError } from "../core/errors.ts";
+import { formatTxid } from "../ltx/file-name.ts";
 
 /** The store holds no file of a replica at all; a replica that is merely damaged is never reported like this. */
 export class NoBackupError extends PagestreamError {
@@ -135,4 +136,34 @@ export function notStarted(name: string): UnsupportedError {
     what: "its replication has not started yet",
     next: "Await replicate() before the first COMMIT",
   });
+}
+
+/** The database equals an earlier state of the replica, and may not simply be brought forward. */
+export class DatabaseBehindError extends PagestreamError {
+  /** TXID of the state that the database equals. */
+  readonly txid: bigint;
+  /** TXID of the replica's newest state. */
+  readonly newestTxid: bigint;
+  /** Whether a restore was told to restore this earlier state. */
+  readonly chosen: boolean;
+
+  /** Makes the error for the database at `path`. */
+  constructor(
+    path: string,
+    context: { readonly txid: bigint; readonly newestTxid: bigint; readonly chosen: boolean },
+  ) {
+    const { txid, newestTxid, chosen } = context;
+    const states = `${formatTxid(txid)}, the newest state of the replica is ${formatTxid(newestTxid)}`;
+    super("DATABASE_BEHIND", {
+      operation: "replicate",
+      object: path,
+      what: chosen
+        ? `it was restored to the earlier state ${states}`
+        : `it equals the earlier state ${states}`,
+      next: "Restore the newest state into its place, or say onBehind: adopt to go on from the earlier one as the new truth",
+    });
+    this.txid = txid;
+    this.newestTxid = newestTxid;
+    this.chosen = chosen;
+  }
 }

@@ -270,7 +270,7 @@ describe("a hold", () => {
         at.files.crash(crash, seededRandom(seed));
         at.database.afterPrepare = "commit";
         at.database.revert(at.database.saved);
-        const again = await at.start(HOLD);
+        const again = await at.start({ ...HOLD, onBehind: "adopt" });
         expect(await at.restored(2n)).toEqual(confirmed);
         expect(await at.restored()).toEqual(at.database.bytes);
         await at.run(at.database.writeHeld([3]));

@@ -100,6 +100,29 @@ export class PageTable {
     return this.#values[2 * pgno - 2] === digest.hi && this.#values[2 * pgno - 1] === digest.lo;
   }
 
+  /** The first page from `from` on that `other` does not have with the same digest; 0 where there is none. */
+  firstUnlike(other: PageTable, from: number): number {
+    const mine = this.#values;
+    const others = other.#values;
+    const common = Math.min(this.#size, other.#size);
+    for (let pgno = from; pgno <= common; pgno++) {
+      const i = 2 * pgno - 2;
+      if (mine[i] !== others[i] || mine[i + 1] !== others[i + 1]) return pgno;
+    }
+    const added = Math.max(from, common + 1);
+    return added <= this.#size ? added : 0;
+  }
+
+  /** All pages of this table that `other` does not have with the same digest, in ascending order. */
+  unlike(other: PageTable): Uint32Array<ArrayBuffer> {
+    const pgnos: number[] = [];
+    for (let pgno = this.firstUnlike(other, 1); pgno > 0;) {
+      pgnos.push(pgno);
+      pgno = this.firstUnlike(other, pgno + 1);
+    }
+    return Uint32Array.from(pgnos);
+  }
+
   /** An independent copy. */
   copy(): PageTable {
     return new PageTable(this.#size, this.values.slice());

@@ -18,7 +18,13 @@ import { EventStream } from "../core/event-stream.ts";
 import type { Platform } from "../core/platform.ts";
 import { formatTxid } from "../ltx/file-name.ts";
 import { CommitCollector } from "./commit-collector.ts";
-import { type Continuity, establishContinuity } from "./continuity.ts";
+import type { StartEvent } from "./comparison.ts";
+import {
+  type Continuity,
+  type ContinuityOptions,
+  continueAnyway,
+  establishContinuity,
+} from "./continuity.ts";
 import type { ConflictError } from "./errors.ts";
 import { checkDurability, PREPARE_MODES } from "./durability.ts";
 import { HeldCommits } from "./held-commits.ts";
@@ -63,13 +69,17 @@ type PrimaryOptions = ReplicateOptions & {
 export async function startPrimary(
   source: CommitSource,
   replica: Replica,
-  options: ReplicateOptions & { readonly platform: Platform },
+  options: ReplicateOptions & {
+    readonly platform: Platform;
+    /** What the caller has done for the start, told to whoever reads events first. */
+    readonly announce?: readonly StartEvent[] | undefined;
+  },
 ): Promise<Replication> {
   const complete = { ...options, state: options.state ?? memoryState() };
   checkDurability(options.durability ?? "async", source, { replica, state: complete.state });
   const primary = new Primary(source, replica, complete);
   try {
-    await primary.start();
+    await primary.start(options.announce);
   } catch (error) {
     primary.detach();
     throw error;
@@ -210,9 +220,9 @@ class Primary implements Replication {
   }
 
   /** Settles continuity and begins to upload. */
-  async start(): Promise<void> {
-    const { position, signal } = this.#options;
-    await recoverLog({
+  async start(announce: readonly StartEvent[] = []): Promise<void> {
+    const { signal } = this.#options;
+    const acknowledged = await recoverLog({
       source: this.#source,
       replica: this.#replica,
       state: this.#state,
@@ -220,7 +230,8 @@ class Primary implements Replication {
       always: this.#local !== undefined,
       signal,
     });
-    this.#adopt(await this.#establish({ position, signal }));
+    this.#adopt(await establishContinuity({ ...this.#where(this.#options), acknowledged }));
+    for (const event of announce) this.#announce(event);
     if (this.#local !== undefined) await this.#stageAll(signal);
     if (this.#held !== undefined) {
       this.#collector.hurry();
@@ -315,10 +326,10 @@ class Primary implements Replication {
     for (const name of this.#state.staged()) this.#state.removeStaged(name);
     this.#local?.forget();
     this.#marker.forget();
-    const found = await this.#establish(options);
+    const found = await continueAnyway(this.#where(options), "taken over after a conflict");
     this.#uploader.restart();
     this.#failure = undefined;
-    this.#adopt({ ...found, needsFull: found.needsFull ?? "taken over after a conflict" });
+    this.#adopt(found);
   }
 
   close(options: CloseOptions = {}): Promise<void> {
@@ -332,44 +343,44 @@ class Primary implements Replication {
 
   // Continuity.
 
-  #establish(options: Pick<ReplicateOptions, "position" | "signal">): Promise<Continuity> {
-    const { position, signal } = options;
-    return establishContinuity({
+  #where(options: Pick<ReplicateOptions, "position" | "onBehind" | "signal">): ContinuityOptions {
+    const { position, onBehind, signal } = options;
+    return {
       source: this.#source,
       replica: this.#replica,
       state: this.#state,
       platform: this.#platform,
       position,
+      onBehind,
       signal,
-    });
+    };
   }
 
   #adopt(found: Continuity): void {
-    const { maxTxid: txid, pageSize, commit, lastTime: time, key, promoted } = found;
-    const header = promoted.at(-1)?.header;
-    const last = header
-      ? {
-          txid: header.maxTxid,
-          pageSize: header.pageSize,
-          commit: header.commit,
-          time: header.timestamp,
-        }
-      : { txid, pageSize, commit, time };
+    const { maxTxid: txid, pageSize, commit, lastTime, key, promoted } = found;
+    const header = promoted.at(-1)?.header ?? { maxTxid: txid, pageSize, commit, timestamp: 0n };
+    const last = {
+      txid: header.maxTxid,
+      pageSize: header.pageSize,
+      commit: header.commit,
+      time: header.timestamp > lastTime ? header.timestamp : lastTime,
+    };
     this.#replicated = txid;
     this.#replicatedSequence = -1;
     this.#marker.begin(found.marker, key);
-    const proven = found.needsFull === undefined ? found.sequence : undefined;
-    // What was staged by an earlier process belongs to the proven state; until it is uploaded nothing is durable.
-    if (proven !== undefined && promoted.length === 0) this.#replicatedSequence = proven;
-    // Together they lead to the proven state: before the last of them it is not in the store.
-    const steps = promoted.slice(0, -1).map((file) => ({ ...file, sequence: -1 }));
-    this.#uploader.add(...steps, ...promoted.slice(-1));
+    // Not before the marker says what became of them.
+    for (const name of found.settled) this.#state.removeStaged(name);
+    const { sequence, differing } = found;
+    const proven = found.needsFull === undefined ? { sequence, differing } : undefined;
+    // While anything of the proven state still has to be uploaded, nothing is durable.
+    if (proven !== undefined && promoted.length + differing.length === 0)
+      this.#replicatedSequence = sequence;
+    this.#uploader.add(...promoted);
     this.#collector.begin(new L0Cutter(this.#state, this.#platform, { last, key }), proven);
-    const aheadMs = Number(time) - this.#platform.clock.now();
-    if (aheadMs > CLOCK_TOLERANCE_MS) {
-      // Nobody can read events before the start has ended.
-      this.events.announce({ type: "clock", aheadMs, position: this.position });
-    }
+    // Nobody can read events before the start has ended.
+    for (const event of found.events) this.#announce(event);
+    const aheadMs = Number(lastTime) - this.#platform.clock.now();
+    if (aheadMs > CLOCK_TOLERANCE_MS) this.#announce({ type: "clock", aheadMs });
   }
 
   // What the collector tells.
@@ -532,6 +543,10 @@ class Primary implements Replication {
     } finally {
       cancel();
     }
+  }
+
+  #announce(event: DistributiveOmit<ReplicationEvent, "position">): void {
+    this.events.announce({ ...event, position: this.position } as ReplicationEvent);
   }
 
   #emit(event: DistributiveOmit<ReplicationEvent, "position">): void {

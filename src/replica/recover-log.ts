@@ -35,11 +35,14 @@ export interface RecoverLogOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Brings the log of an earlier process into the replica, and empties it. */
-export async function recoverLog(options: RecoverLogOptions): Promise<void> {
+/**
+ * Brings the log of an earlier process into the replica, and empties it. Returns whether what was staged, now uploaded as
+ * far as it continues the replica, had been acknowledged.
+ */
+export async function recoverLog(options: RecoverLogOptions): Promise<boolean> {
   const { source, state, platform, signal } = options;
   const isLogged = state.readLog(0, 1).length > 0;
-  if (!isLogged && !options.always) return;
+  if (!isLogged && !options.always) return false;
   const marker = readMarker(state.readMarker());
   const digest = new PageDigest(marker?.key ?? new Uint8Array(DIGEST_KEY_LENGTH));
   const staged = soundFiles(state, platform, digest);
@@ -54,6 +57,7 @@ export async function recoverLog(options: RecoverLogOptions): Promise<void> {
   await uploadAll(staged, options);
   state.truncateLog(0);
   state.syncLog();
+  return true;
 }
 
 /** The whole staged files, oldest first, a snapshot before the L0 file of its state. */

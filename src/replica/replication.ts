@@ -44,6 +44,10 @@ export type ReplicationEvent = { readonly position: Position } & (
   | { readonly type: "degraded"; readonly reason: string }
   /** Another writer uses the replica; replication has stopped. */
   | { readonly type: "conflict"; readonly error: PagestreamError }
+  /** The database equals the earlier state `txid` of the replica; it was brought to the newest, or adopted as it is. */
+  | { readonly type: "behind"; readonly txid: bigint; readonly newestTxid: bigint }
+  /** What the replica held up to `txid` is not what this database goes on from: the next file leaves it behind. */
+  | { readonly type: "forked"; readonly txid: bigint }
   /** The newest file of the replica carries a time that lies ahead of this clock by `aheadMs`. */
   | { readonly type: "clock"; readonly aheadMs: number }
   | { readonly type: "error"; readonly error: PagestreamError }
@@ -162,6 +166,13 @@ export interface ReplicateOptions {
   readonly durability?: Durability | undefined;
   /** How long a held COMMIT waits for its file, in milliseconds, before it fails with `OutcomeUnknownError`. @default 30000 */
   readonly holdDeadlineMs?: number | undefined;
+  /**
+   * What to do with a database that equals an earlier state of the replica. `refuse` ends the start with
+   * `DatabaseBehindError`; `adopt` makes the earlier state the new truth: a file with every page goes behind what the
+   * replica holds.
+   * @default "refuse"
+   */
+  readonly onBehind?: "refuse" | "adopt" | undefined;
   /** Ends the start with `AbortedError`; a running replication is ended by `close`. */
   readonly signal?: AbortSignal | undefined;
   /** Dates files and times every pause. @default the runtime's clock and random numbers */

@@ -189,6 +189,13 @@ export class ModelDatabase implements CommitSource {
     this.#commit(transaction);
   }
 
+  /** Replaces the whole file behind everybody's back. */
+  load(bytes: Uint8Array): void {
+    this.#pages = Array.from({ length: bytes.length / this.pageSize }, (_, i) =>
+      bytes.slice(i * this.pageSize, (i + 1) * this.pageSize),
+    );
+  }
+
   /** Changes a page behind everybody's back. */
   tamper(pgno: number): void {
     this.#pages[pgno - 1] = this.#random.bytes(this.pageSize);

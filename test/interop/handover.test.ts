@@ -169,23 +169,22 @@ describeWithLitestream("hand-over between us and Litestream", () => {
     expectSame(await newestState(replica), ours.copies.get(txid), "our file");
   });
 
-  test("we continue without the token with a full file, one past the newest", async () => {
+  test("we continue without the token with the page that changed, one past the newest", async () => {
     const replica = join(temporaryDirectory(), "replica");
     await litestreamTurn({ replica, path: await nativeDatabase(), statements: [row("theirs")] });
+    const before = newestTxid(replica);
     const ours = await continueOurs(replica, "no token");
-    const txid = await ours.flush();
-    await ours.commit(row("ours"));
+    // Read back, the replica's newest state is what the file holds.
+    expect(await ours.flush()).toBe(before);
+    const txid = await ours.commit(row("ours", 10));
     await ours.close();
-    expect(isFull(readL0(replica, txid))).toBe(true);
-    expect(isFull(readL0(replica, txid + 1n))).toBe(false);
-    expect(
-      replicaFiles(replica).filter((f) => f.level === 0 && f.maxTxid === txid - 1n),
-    ).toHaveLength(1);
-    expectSame(await newestState(replica), ours.copies.get(txid + 1n), "our file");
-    expect(writers(await stateOf(replica, txid - 1n))).toBe("theirs");
+    expect(txid).toBe(before + 1n);
+    expect(isFull(readL0(replica, txid))).toBe(false);
+    expectSame(await newestState(replica), ours.copies.get(txid), "our file");
+    expect(writers(await stateOf(replica, before))).toBe("theirs");
   });
 
-  test("a token that is not of the newest state leads to a full file", async () => {
+  test("an earlier state that was restored by choice is refused, and adopted when told", async () => {
     const replica = join(temporaryDirectory(), "replica");
     const path = await nativeDatabase();
     const { txids } = await litestreamTurn({ replica, path, statements: [row("theirs")] });
@@ -195,7 +194,15 @@ describeWithLitestream("hand-over between us and Litestream", () => {
       fileSink(stale, { journalHeader: "rollback" }),
       { txid: txids[0] as bigint },
     );
-    const { db, replication } = await openCaptured(stale, replica, position);
+    const before = replicaFiles(replica);
+    await expect(openCaptured(stale, replica, { position })).rejects.toMatchObject({
+      code: "DATABASE_BEHIND",
+      txid: txids[0],
+      newestTxid: txids[1],
+      chosen: true,
+    });
+    expect(replicaFiles(replica)).toEqual(before);
+    const { db, replication } = await openCaptured(stale, replica, { position, onBehind: "adopt" });
     await replication.flush();
     const txid = replication.position.replicated;
     await replication.close();
@@ -274,12 +281,13 @@ describeWithLitestream("hand-over between us and Litestream", () => {
       const newest = newestTxid(replica);
       const { db, replication } = await openCaptured(path, replica);
       await replication.flush();
-      const full = replication.position.replicated;
-      expect(full).toBe(newest + 1n);
-      expect(isFull(readL0(replica, full))).toBe(true);
+      const txid = replication.position.replicated;
+      expect(txid).toBe(newest + 1n);
+      // Nothing but the change of the journal mode.
+      expect(readL0(replica, txid).pages).toHaveLength(1);
       db.exec(row("ours"));
       await replication.flush();
-      expect(isFull(readL0(replica, full + 1n))).toBe(false);
+      expect(isFull(readL0(replica, txid + 1n))).toBe(false);
       await replication.close();
       db.close();
       expectSame(await newestState(replica), readFileSync(path), "our file");
@@ -314,7 +322,7 @@ describeWithLitestream("hand-over between us and Litestream", () => {
     expect(writers(await stateOf(replica, newest))).toBe("theirs");
   });
 
-  test("an old file opened again takes over with every page, and the other's states stay restorable", async () => {
+  test("an old file opened again is brought to the other's newest state, and goes on from there", async () => {
     const directory = temporaryDirectory();
     const [path, replica] = [join(directory, "app.db"), join(directory, "replica")];
     const first = await openOurs({ path, replica });
@@ -324,10 +332,33 @@ describeWithLitestream("hand-over between us and Litestream", () => {
     const theirs = newestTxid(replica);
 
     const second = await openOurs({ path, replica });
-    await second.commit(row("ours"));
+    expect(second.opened.restored?.txid).toBe(theirs);
+    const txid = await second.commit(row("ours"));
     await second.close();
-    expect(isFull(readL0(replica, theirs + 1n))).toBe(true);
-    expect(writers(await newestState(replica))).toBe("ours");
+    expect(txid).toBe(theirs + 1n);
+    expect(isFull(readL0(replica, txid))).toBe(false);
+    expect(writers(await newestState(replica))).toBe("theirs ours");
+  });
+
+  test("an old file with work of its own is shipped behind the other's states, which stay restorable", async () => {
+    const directory = temporaryDirectory();
+    const [path, replica] = [join(directory, "app.db"), join(directory, "replica")];
+    const first = await openOurs({ path, replica });
+    await first.commit(SCHEMA);
+    await first.close();
+    await litestreamTurn({ replica, statements: [row("theirs")] });
+    const theirs = newestTxid(replica);
+    const alone = new DatabaseSync(path);
+    alone.exec(row("alone"));
+    alone.close();
+
+    const second = await openOurs({ path, replica });
+    const txid = await second.flush();
+    await second.close();
+    expect(second.opened.restored).toBeUndefined();
+    expect(txid).toBe(theirs + 1n);
+    expectSame(await newestState(replica), readFileSync(path), "our file");
+    expect(writers(await newestState(replica))).toBe("alone");
     expect(writers(await stateOf(replica, theirs))).toBe("theirs");
   });
 });
@@ -368,12 +399,17 @@ const capture = installCaptureVfs(sqlite3, { parent: base.name, name: "handover-
 async function openCaptured(
   path: string,
   replica: string,
-  position?: PositionToken,
+  options: { readonly position?: PositionToken | undefined; readonly onBehind?: "adopt" } = {},
 ): Promise<{
   db: InstanceType<typeof sqlite3.oo1.DB>;
   replication: Awaited<ReturnType<typeof replicate>>;
 }> {
   const db = new sqlite3.oo1.DB(path, "w", capture.name);
-  const options = { groupMs: 0, position };
-  return { db, replication: await replicate(capture.source(db), fileStore(replica), options) };
+  try {
+    const settings = { groupMs: 0, ...options };
+    return { db, replication: await replicate(capture.source(db), fileStore(replica), settings) };
+  } catch (error) {
+    db.close();
+    throw error;
+  }
 }
