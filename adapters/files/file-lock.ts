@@ -29,7 +29,14 @@ const OPERATION = "lock";
  * The locks this thread holds, by full path. SQLite's own bookkeeping, which all threads of the process share, refuses
  * the other threads; this list adds the files that can be reached under two names.
  */
-const held = new Map<string, FileIdentity | undefined>();
+const held = new Map<string, HeldLock>();
+
+interface HeldLock {
+  /** The database file as it was, if there was one. */
+  readonly file: FileIdentity | undefined;
+  /** Kept here, because a database that nobody refers to is closed when garbage is collected. */
+  readonly release: () => void;
+}
 
 /** Takes the lock of a database file, which need not exist yet. Throws `DatabaseLockedError`, or `IoError`. */
 export function lockDatabase(path: string, sqlite: NativeSqlite): FileLock {
@@ -42,7 +49,7 @@ export function lockDatabase(path: string, sqlite: NativeSqlite): FileLock {
     release();
     throw error;
   }
-  held.set(full, identity(full));
+  held.set(full, { file: identity(full), release });
   let released = false;
   return {
     release() {
@@ -56,8 +63,8 @@ export function lockDatabase(path: string, sqlite: NativeSqlite): FileLock {
 
 function refuseHeldHere(full: string): void {
   const own = identity(full);
-  for (const [path, then] of held) {
-    const same = path === full || isSameFile(own, then) || isSameFile(own, identity(path));
+  for (const [path, { file }] of held) {
+    const same = path === full || isSameFile(own, file) || isSameFile(own, identity(path));
     if (same) {
       throw locked(
         full,
