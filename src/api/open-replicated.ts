@@ -13,7 +13,7 @@ import { DatabaseBehindError } from "../replica/errors.ts";
 import { fileState, type LocalState, memoryState, stateDirectory } from "../replica/local-state.ts";
 import { startPrimary } from "../replica/primary.ts";
 import { openReplica, type Replica } from "../replica/replica.ts";
-import type { ReplicateOptions, Replication } from "../replica/replication.ts";
+import type { CloseOptions, ReplicateOptions, Replication } from "../replica/replication.ts";
 import type { RestoreResult } from "../replica/restore-options.ts";
 import type { RestoreSink } from "../replica/restore-sink.ts";
 import { syncFileSink } from "../replica/sync-file-sink.ts";
@@ -74,7 +74,7 @@ export interface ReplicatedDatabase<S extends Sqlite3> extends AsyncDisposable {
   /** What was restored, when the database was missing or behind and the replica had it. */
   readonly restored: RestoreResult | undefined;
   /** Uploads what is left, then closes replication and database; both are closed even when the upload fails. */
-  close(): Promise<void>;
+  close(options?: CloseOptions): Promise<void>;
 }
 
 /**
@@ -190,9 +190,9 @@ class OpenDatabase<S extends Sqlite3> implements ReplicatedDatabase<S> {
     return this.#capture.transaction(this.#plain, work);
   }
 
-  async close(): Promise<void> {
+  async close(options?: CloseOptions): Promise<void> {
     try {
-      await this.replication.close();
+      await this.replication.close(options);
     } finally {
       this.#plain.close();
     }
