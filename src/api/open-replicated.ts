@@ -139,7 +139,11 @@ async function open<S extends Sqlite3>(
     const isNew = db.selectValue("PRAGMA page_count") === 0;
     if (isNew) db.exec(`PRAGMA page_size=${checkedPageSize(options.pageSize)}`);
     const journalMode = options.journalMode ?? (files ? "truncate" : "memory");
-    db.exec(`PRAGMA journal_mode=${journalMode}; PRAGMA synchronous=FULL`);
+    const setJournalMode = (): unknown => db.exec(`PRAGMA journal_mode=${journalMode}`);
+    db.exec("PRAGMA synchronous=FULL");
+    // A change of the mode is a commit: made before the comparison, it would make a database that is behind look as if
+    // it held work of its own. Only where a hold could not begin in the mode that the file has does it come first.
+    if (isNew || options.durability === "hold-retry") setJournalMode();
     state = files ? fileState(files, stateDirectory(path)) : memoryState();
     const replica = openReplica(options.replica, { platform });
     const replication = await startPrimary(base.capture.source(db), replica, {
@@ -150,6 +154,12 @@ async function open<S extends Sqlite3>(
       onBehind: onBehind === "adopt" ? "adopt" : "refuse",
       announce: caughtUp === undefined ? [] : [caughtUp],
     });
+    try {
+      setJournalMode();
+    } catch (error) {
+      await replication.close().catch(() => {});
+      throw error;
+    }
     const { capture } = base;
     return new OpenDatabase<S>({ db, capture, replication, restored, held: isHold(options) });
   } catch (error) {
