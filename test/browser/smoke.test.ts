@@ -57,32 +57,35 @@ class Driver {
 interface Setting {
   readonly base: Base;
   readonly place: Place;
+  readonly journalMode: string;
+  /** Whether the page has COOP and COEP. @default false */
   readonly isolated?: boolean;
-  readonly journalMode?: string;
 }
 
 const SETTINGS: readonly Setting[] = [
-  { base: "memory", place: "page" },
-  { base: "memory", place: "worker" },
-  { base: "opfs-sahpool", place: "worker" },
-  { base: "opfs", place: "worker", isolated: true },
+  { base: "memory", place: "page", journalMode: "memory" },
+  { base: "memory", place: "worker", journalMode: "memory" },
+  { base: "opfs-sahpool", place: "worker", journalMode: "truncate" },
+  { base: "opfs-sahpool", place: "worker", journalMode: "wal" },
+  { base: "opfs", place: "worker", journalMode: "truncate", isolated: true },
 ];
 
 const SOME = 12;
 
 describe("Chromium", () => {
   test.for(SETTINGS)(
-    "a database in $base survives that the $place ends while it writes",
+    "a database in $base, mode $journalMode, survives that the $place ends while it writes",
     async ({ base, place, isolated = false, journalMode }) => {
-      const name = `${base}-${place}`;
-      const request: OpenRequest = {
-        base,
-        replica: browser.server.storeUrl(name),
-        ...(journalMode === undefined ? {} : { journalMode }),
-      };
+      const name = `${base}-${place}-${journalMode}`;
+      const replica = browser.server.storeUrl(name);
+      const request: OpenRequest = { base, replica, journalMode };
       const page = await browser.open(`${isolated ? "/isolated" : ""}/smoke/index.html`);
       const driver = new Driver(page, place);
-      expect(await driver.run("open", request)).toMatchObject({ rows: 0, restored: false });
+      expect(await driver.run("open", request)).toMatchObject({
+        rows: 0,
+        restored: false,
+        journalMode,
+      });
       expect(await driver.run("write", SOME)).toMatchObject({ rows: SOME, durable: SOME });
 
       await driver.run("writeForever");
@@ -93,7 +96,7 @@ describe("Chromium", () => {
       await driver.crash();
 
       const after = await driver.run("open", request);
-      expect(after).toMatchObject({ check: "ok", restored: base === "memory" });
+      expect(after).toMatchObject({ check: "ok", restored: base === "memory", journalMode });
       expect(after.rows).toBeGreaterThanOrEqual(kept);
       if (base !== "memory") expect(after.rows).toBeGreaterThanOrEqual(before.rows);
       const more = await driver.run("write", SOME);
@@ -113,7 +116,7 @@ describe("Chromium", () => {
 
 /** What restores elsewhere is what SQLite has there, byte for byte. */
 async function expectRestorable(driver: Driver, name: string): Promise<void> {
-  const sink = bytesSink();
+  const sink = bytesSink({ journalHeader: "keep" });
   await restore(browser.server.store(name), sink);
   const files = `${name}-file`;
   await driver.run("export", browser.server.storeUrl(files));

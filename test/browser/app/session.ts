@@ -25,8 +25,8 @@ export interface OpenRequest {
   readonly replica: string;
   /** Removes what lies in OPFS first. @default false */
   readonly fresh?: boolean;
-  /** @default "TRUNCATE", or "MEMORY" in memory */
-  readonly journalMode?: string;
+  /** Over OPFS; in memory it is "memory". */
+  readonly journalMode: string;
 }
 
 /** What a session tells of itself. */
@@ -156,7 +156,7 @@ async function openMemory(sqlite3: Sqlite3, { replica }: OpenRequest): Promise<O
 }
 
 async function openOpfs(sqlite3: Sqlite3, request: OpenRequest): Promise<Open> {
-  const { base, replica, fresh = false, journalMode = "TRUNCATE" } = request;
+  const { base, replica, fresh = false, journalMode } = request;
   const files = await (base === "opfs" ? plainFiles(sqlite3) : pooledFiles(sqlite3));
   if (fresh) await files.remove();
   const store = httpStore(replica);
@@ -169,8 +169,9 @@ async function openOpfs(sqlite3: Sqlite3, request: OpenRequest): Promise<Open> {
   const capture = captures.get(base) ?? installCaptureVfs(sqlite3, { parent: base });
   captures.set(base, capture);
   const db = new sqlite3.oo1.DB(PATH, "c", capture.name);
+  // Before anything is read: there is no shared memory for the WAL's index.
+  if (journalMode === "wal") db.exec("PRAGMA locking_mode=EXCLUSIVE");
   if (db.selectValue("PRAGMA page_count") === 0) db.exec("PRAGMA page_size=4096");
-  if (journalMode === "WAL") db.exec("PRAGMA locking_mode=EXCLUSIVE");
   db.exec(`PRAGMA journal_mode=${journalMode}`);
   const replication = await replicate(capture.source(db), store, { position: restored?.position });
   return { db, replication, restored };
