@@ -54,6 +54,12 @@ export {
 } from "../replica/errors.ts";
 export type { FileSpan, Layout } from "../replica/layout.ts";
 export {
+  type BlockingUploader,
+  blockingUploader,
+  type UploadPort,
+} from "../replica/blocking-uploader.ts";
+export type { LtxObject } from "../replica/upload-staged.ts";
+export {
   fileState,
   type LocalState,
   type StagedWriter,

@@ -249,6 +249,11 @@ export class CommitCollector implements CommitListener {
     return { file: files.at(-1) as StagedFile, earlier, mark };
   }
 
+  /** Whether the database has any page to put in place of a held file's. */
+  canReplace(file: StagedFile): boolean {
+    return this.#options.source.commit > 0 && file.pageCount > 0;
+  }
+
   /** Takes back a held file that may or may not be in the store; another takes its TXID. */
   withdraw(held: HeldCut): void {
     this.#abandonReading();

@@ -7,7 +7,9 @@ import type { CommitSource, PrepareMode } from "../core/commit-source.ts";
 import { UnsupportedError } from "../core/errors.ts";
 import type { LocalState } from "./local-state.ts";
 import type { Replica } from "./replica.ts";
-import type { Durability } from "./replication.ts";
+import type { BlockingUpload } from "./held-commits.ts";
+import type { Durability, ReplicateOptions } from "./replication.ts";
+import { stagedObject } from "./upload-staged.ts";
 
 /** How the source keeps a transaction back. */
 export const PREPARE_MODES: Readonly<Record<Durability, PrepareMode | undefined>> = {
@@ -15,33 +17,52 @@ export const PREPARE_MODES: Readonly<Record<Durability, PrepareMode | undefined>
   local: "sync",
   "hold-retry": "retry",
   "hold-jspi": "suspend",
+  "hold-block": "sync",
 };
 
-/** Throws `UnsupportedError` where store or state lack what a durability stands on; the source refuses by itself. */
-export function checkDurability(
-  durability: Durability,
-  source: CommitSource,
-  found: { readonly replica: Replica; readonly state: LocalState },
-): void {
-  const missing = missingFor(durability, found);
+/** How long a held COMMIT waits unless told otherwise. */
+export const HOLD_DEADLINE_MS = 30_000;
+
+/** What a durability may stand on. */
+export interface Foundations {
+  readonly replica: Replica;
+  readonly state: LocalState;
+  readonly options: ReplicateOptions;
+}
+
+/** Throws where a durability lacks what it stands on; the source refuses by itself. */
+export function checkDurability(source: CommitSource, found: Foundations): void {
+  const missing = missingFor(found);
   if (missing === undefined) return;
   throw new UnsupportedError({
     operation: "replicate",
     object: source.name,
-    what: `durability ${durability} needs ${missing}`,
+    what: `durability ${found.options.durability} needs ${missing}`,
     next: "Choose another durability",
   });
 }
 
-function missingFor(
-  durability: Durability,
-  found: { readonly replica: Replica; readonly state: LocalState },
-): string | undefined {
+/** Uploads with the thread blocked, for `hold-block`. */
+export function blockingUpload(
+  options: ReplicateOptions & { readonly state: LocalState },
+): BlockingUpload | undefined {
+  const { blockingUploader, durability, holdDeadlineMs = HOLD_DEADLINE_MS, state } = options;
+  if (durability !== "hold-block") return undefined;
+  return (files) =>
+    blockingUploader?.upload(
+      files.map((file) => stagedObject(state, file)),
+      holdDeadlineMs,
+    );
+}
+
+function missingFor({ replica, state, options }: Foundations): string | undefined {
+  const { durability = "async", blockingUploader } = options;
   if (durability === "async") return undefined;
-  if (durability === "local") {
-    return found.state.durable ? undefined : "a state that outlives the process";
-  }
+  if (durability === "local")
+    return state.durable ? undefined : "a state that outlives the process";
   // A PUT that was given up could otherwise land later, over what came after it.
-  const { conditionalPut } = found.replica.store.capabilities;
-  return conditionalPut ? undefined : "a store with conditional creation";
+  if (!replica.store.capabilities.conditionalPut) return "a store with conditional creation";
+  if (durability !== "hold-block") return undefined;
+  if (blockingUploader === undefined) return "a blockingUploader";
+  return blockingUploader.canBlock() ? undefined : "a thread that may block";
 }

@@ -5,7 +5,8 @@
  * file is confirmed. When that takes too long, or the transaction does not commit although the file is confirmed, the
  * store may be ahead of the database. Then the next file brings the database's own images of the pages concerned: under
  * the same TXID where the outcome is unknown, so that creating it proves that the first never landed; one later where
- * the first is found there.
+ * the first is found there. A database without such pages, as while it is empty, has nothing to create: then the first is
+ * uploaded to the end.
  *
  * @module
  */
@@ -29,7 +30,12 @@ export interface HeldCommitsOptions {
   readonly stopped: () => Error | undefined;
   /** A transaction with this sequence did not commit, and the store may hold it. */
   readonly ahead: (sequence: number) => void;
+  /** Blocks the thread until a file is confirmed, in place of a promise. */
+  readonly block?: BlockingUpload | undefined;
 }
+
+/** Uploads what waits and then a file; returns why it is not confirmed. */
+export type BlockingUpload = (files: readonly StagedFile[]) => string | undefined;
 
 interface Hold extends HeldCut {
   readonly sequence: number;
@@ -42,16 +48,18 @@ interface Hold extends HeldCut {
 export class HeldCommits implements CommitListener {
   readonly #options: HeldCommitsOptions;
   #hold: Hold | undefined;
+  /** A file that was given up and is uploaded all the same. */
+  #kept: StagedFile | undefined;
 
   constructor(options: HeldCommitsOptions) {
     this.#options = options;
   }
 
-  prepare(transaction: CommittedTransaction): Promise<void> {
-    const { collector, uploader, clock, name, deadlineMs, stopped } = this.#options;
+  prepare(transaction: CommittedTransaction): void | Promise<void> {
+    const { collector, uploader, clock, name, deadlineMs, stopped, block } = this.#options;
     const stop = stopped() ?? (collector.last === undefined ? notStarted(name) : undefined);
     if (stop !== undefined) throw stop;
-    if (this.#isUnresolved) {
+    if (uploader.hasRival || this.#kept !== undefined) {
       throw new OutcomeUnknownError({
         operation: "commit",
         object: name,
@@ -60,14 +68,25 @@ export class HeldCommits implements CommitListener {
       });
     }
     const cut = collector.cutHeld(transaction);
+    const { sequence } = transaction;
+    if (block !== undefined) {
+      const failure = block([...uploader.pending, cut.file]);
+      this.#hold = { ...cut, sequence, end: () => {}, confirmed: failure === undefined };
+      if (failure !== undefined) throw this.#giveUp(failure);
+      uploader.confirmed(cut.file);
+      return undefined;
+    }
     return new Promise((resolve, reject) => {
-      const cancel = clock.schedule(() => this.#giveUp(), deadlineMs);
+      const cancel = clock.schedule(
+        () => this.#giveUp(`the store has not confirmed it within ${deadlineMs} ms`),
+        deadlineMs,
+      );
       const end = (error?: Error): void => {
         cancel();
         if (error === undefined) resolve();
         else reject(error);
       };
-      this.#hold = { ...cut, sequence: transaction.sequence, end, confirmed: false };
+      this.#hold = { ...cut, sequence, end, confirmed: false };
       uploader.add(cut.file);
     });
   }
@@ -87,7 +106,7 @@ export class HeldCommits implements CommitListener {
     const hold = this.#hold;
     if (hold === undefined) return;
     if (!hold.confirmed) {
-      this.#giveUp();
+      this.#giveUp("it was rolled back before the store had confirmed it");
       return;
     }
     this.#hold = undefined;
@@ -105,17 +124,10 @@ export class HeldCommits implements CommitListener {
 
   /** A file is confirmed: the transaction that waits for it may commit. */
   uploaded(file: StagedFile): void {
+    if (this.#kept === file) this.#kept = undefined;
     if (this.#hold?.file !== file) return;
     this.#hold.confirmed = true;
     this.#hold.end();
-  }
-
-  /** A file turned out to have the name of one that had landed: nobody waits for it any more. */
-  superseded(file: StagedFile): void {
-    if (this.#hold?.file !== file) return;
-    const { end } = this.#hold;
-    this.#hold = undefined;
-    end(this.#outcomeUnknown("the store has an earlier one under its txid"));
   }
 
   /** Ends a wait: replication has stopped. */
@@ -126,32 +138,28 @@ export class HeldCommits implements CommitListener {
     hold.end(error);
   }
 
-  /**
-   * Whether a file that was given up may be in the store. Where the database has no page to find that out with, as while
-   * it is empty, its next transaction must.
-   */
-  get #isUnresolved(): boolean {
-    const { uploader, collector } = this.#options;
-    return uploader.hasRival && !(collector.isEmpty && uploader.pending.length === 0);
-  }
-
-  /** Lets the transaction roll back with nobody knowing whether the store has it. */
-  #giveUp(): void {
-    const { collector, uploader, deadlineMs, ahead } = this.#options;
+  /** Lets the transaction roll back with nobody knowing whether the store has it. Returns what COMMIT fails with. */
+  #giveUp(what: string): OutcomeUnknownError {
+    const { collector, uploader, name, ahead } = this.#options;
     const hold = this.#hold as Hold;
+    const { file } = hold;
     this.#hold = undefined;
-    uploader.withdraw(hold.file);
     ahead(hold.sequence);
-    hold.end(this.#outcomeUnknown(`the store has not confirmed it within ${deadlineMs} ms`));
-    collector.withdraw(hold);
-  }
-
-  #outcomeUnknown(what: string): OutcomeUnknownError {
-    return new OutcomeUnknownError({
+    const error = new OutcomeUnknownError({
       operation: "commit",
-      object: this.#options.name,
+      object: name,
       what,
       next: "The transaction is rolled back here; try it again",
     });
+    hold.end(error);
+    if (collector.canReplace(file)) {
+      uploader.withdraw(file);
+      collector.withdraw(hold);
+    } else {
+      this.#kept = file;
+      if (!uploader.pending.includes(file)) uploader.add(file);
+      collector.bringBack(file);
+    }
+    return error;
   }
 }

@@ -26,7 +26,7 @@ import {
   establishContinuity,
 } from "./continuity.ts";
 import type { ConflictError } from "./errors.ts";
-import { checkDurability, PREPARE_MODES } from "./durability.ts";
+import { blockingUpload, checkDurability, HOLD_DEADLINE_MS, PREPARE_MODES } from "./durability.ts";
 import { HeldCommits } from "./held-commits.ts";
 import { L0Cutter } from "./l0-cutter.ts";
 import { LocalCommits } from "./local-commits.ts";
@@ -56,7 +56,6 @@ const LOCAL_GROUP_MS = 10;
 const GROUP_BYTES = 16 << 20;
 const STAGING_BYTES = 64 << 20;
 const CLOSE_DEADLINE_MS = 30_000;
-const HOLD_DEADLINE_MS = 30_000;
 /** A clock this far behind the replica's newest file is worth an event. */
 const CLOCK_TOLERANCE_MS = 60_000;
 /** Options with everything that the platform or the caller may leave out filled in. */
@@ -76,7 +75,7 @@ export async function startPrimary(
   },
 ): Promise<Replication> {
   const complete = { ...options, state: options.state ?? memoryState() };
-  checkDurability(options.durability ?? "async", source, { replica, state: complete.state });
+  checkDurability(source, { replica, state: complete.state, options });
   const primary = new Primary(source, replica, complete);
   try {
     await primary.start(options.announce);
@@ -209,6 +208,7 @@ class Primary implements Replication {
         uploader: this.#uploader,
         clock: options.platform.clock,
         deadlineMs: options.holdDeadlineMs ?? HOLD_DEADLINE_MS,
+        block: blockingUpload(options),
         ahead: (sequence) => {
           // What is committed is in the store only once the next file is.
           this.#replicatedSequence = Math.min(this.#replicatedSequence, sequence - 2);
@@ -458,7 +458,6 @@ class Primary implements Replication {
     // Its sequence is that of no commit, or of another one.
     this.#uploaded({ ...landed, sequence: 0 });
     this.#collector.superseded(landed, file);
-    this.#held?.superseded(file);
   }
 
   #stalled(error: PagestreamError): void {

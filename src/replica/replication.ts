@@ -5,6 +5,7 @@
  */
 import type { PagestreamError } from "../core/errors.ts";
 import type { Platform } from "../core/platform.ts";
+import type { BlockingUploader } from "./blocking-uploader.ts";
 import type { LocalState } from "./local-state.ts";
 import type { PositionToken } from "./position-token.ts";
 
@@ -140,8 +141,10 @@ export interface Replication extends AsyncDisposable {
  *   that is durable.
  * - `hold-retry`, `hold-jspi`: once the store has confirmed the transaction's file, before it commits here. Only through
  *   the source's own way to commit. Needs a store with conditional creation.
+ * - `hold-block`: the same for every COMMIT, with the thread blocked meanwhile. Needs a thread that may block, and a
+ *   `blockingUploader`.
  */
-export type Durability = "async" | "local" | "hold-retry" | "hold-jspi";
+export type Durability = "async" | "local" | "hold-retry" | "hold-jspi" | "hold-block";
 
 /** Options of `replicate`. */
 export interface ReplicateOptions {
@@ -166,6 +169,8 @@ export interface ReplicateOptions {
   readonly durability?: Durability | undefined;
   /** How long a held COMMIT waits for its file, in milliseconds, before it fails with `OutcomeUnknownError`. @default 30000 */
   readonly holdDeadlineMs?: number | undefined;
+  /** Uploads while the thread is blocked, for durability `hold-block`: see `blockingUploader()`. */
+  readonly blockingUploader?: BlockingUploader | undefined;
   /**
    * What to do with a database that equals an earlier state of the replica. `refuse` ends the start with
    * `DatabaseBehindError`; `adopt` makes the earlier state the new truth: a file with every page goes behind what the

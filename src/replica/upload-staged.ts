@@ -29,21 +29,22 @@ export interface CreateOptions {
   readonly signal?: AbortSignal | undefined;
   /** Tries in all. @default what the replica's retry policy says */
   readonly attempts?: number | undefined;
-  /** Other objects that may be there under the same name without being another writer's. */
-  readonly rivals?: readonly LtxObject[] | undefined;
+  /** Another object that may be there under the same name without being another writer's. */
+  readonly rival?: LtxObject | undefined;
 }
 
-/** Returns the object that is in the store: the new one, or one of its rivals. `ConflictError` if it is none of them. */
+/** Returns the object that is in the store: the new one, or its rival. `ConflictError` if it is neither. */
 export async function createObject(
   replica: Replica,
   object: LtxObject,
   options: CreateOptions = {},
 ): Promise<LtxObject> {
-  const { signal, attempts, rivals = [] } = options;
+  const { signal, attempts, rival } = options;
   const { where, size } = object;
   const resolve = async (there: LtxFileInfo): Promise<LtxObject> => {
-    for (const known of [object, ...rivals]) {
-      if (await isSame(replica, there, { object: known, signal })) return known;
+    if (await isSame(replica, there, { object, signal })) return object;
+    if (rival !== undefined && (await isSame(replica, there, { object: rival, signal }))) {
+      return rival;
     }
     // Above level 0 the same state may have been compressed in another way.
     if (where.level > 0 && (await sameHeader(replica, there, { object, signal }))) return object;

@@ -49,8 +49,8 @@ export class Uploader {
   #paused = false;
   #stopped = false;
   #failures = 0;
-  /** Withdrawn files, all of one name, one of which may be in the store. */
-  #rivals: { readonly file: StagedFile; readonly object: LtxObject }[] = [];
+  /** A withdrawn file that may be in the store. */
+  #rival: { readonly file: StagedFile; readonly object: LtxObject } | undefined;
 
   constructor(options: UploaderOptions) {
     this.#options = options;
@@ -63,7 +63,7 @@ export class Uploader {
 
   /** Whether a file was withdrawn and it is not known yet whether the store has it. */
   get hasRival(): boolean {
-    return this.#rivals.length > 0;
+    return this.#rival !== undefined;
   }
 
   /** Files not yet confirmed, oldest first. */
@@ -88,13 +88,22 @@ export class Uploader {
    */
   withdraw(file: StagedFile): void {
     const { state } = this.#options;
-    this.#rivals.push({ file, object: keptObject(stagedObject(state, file)) });
+    this.#rival = { file, object: keptObject(stagedObject(state, file)) };
     const at = this.#queue.indexOf(file);
     if (at < 0) return;
     this.#queue.splice(at);
     if (at > 0) return;
     this.#aborter?.abort("withdrawn");
     this.#pausing?.abort("withdrawn");
+  }
+
+  /** Somebody else has had all files that wait confirmed, and `file` after them. */
+  confirmed(file: StagedFile): void {
+    const files = [...this.#queue.splice(0), file];
+    this.#failures = 0;
+    this.#aborter?.abort("confirmed");
+    this.#pausing?.abort("confirmed");
+    for (const each of files) this.#options.events.uploaded(each);
   }
 
   /** Begins no further upload; one under way goes on. */
@@ -125,7 +134,7 @@ export class Uploader {
     this.#queue.length = 0;
     this.#stopped = false;
     this.#failures = 0;
-    this.#rivals = [];
+    this.#rival = undefined;
   }
 
   #start(): void {
@@ -163,7 +172,7 @@ export class Uploader {
       this.#failures = 0;
       if (this.#queue[0] !== file) continue;
       this.#queue.shift();
-      if (this.#rivals[0]?.file.name === file.name) this.#rivals = [];
+      if (this.#rival?.file.name === file.name) this.#rival = undefined;
       try {
         if (recovered) events.recovered();
         if (landed === file) events.uploaded(file);
@@ -175,18 +184,17 @@ export class Uploader {
     }
   }
 
-  /** Returns what is in the store under the file's name: itself, or one that was withdrawn. */
+  /** Returns what is in the store under the file's name: itself, or the one that was withdrawn. */
   async #upload(file: StagedFile): Promise<StagedFile> {
     const { replica, state, platform } = this.#options;
     this.#aborter = platform.newAborter();
     const { signal } = this.#aborter;
     // A store known to be dead is asked once per pause; the policy's tries are for passing troubles.
     const attempts = this.failing ? 1 : undefined;
-    const others = this.#rivals.filter((rival) => rival.file.name === file.name);
-    const rivals = others.map(({ object }) => object);
+    const other = this.#rival?.file.name === file.name ? this.#rival : undefined;
     const object = stagedObject(state, file);
-    const there = await createObject(replica, object, { signal, attempts, rivals });
-    return others.find((other) => other.object === there)?.file ?? file;
+    const there = await createObject(replica, object, { signal, attempts, rival: other?.object });
+    return other !== undefined && there === other.object ? other.file : file;
   }
 
   async #pause(): Promise<void> {

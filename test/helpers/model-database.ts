@@ -42,6 +42,8 @@ export class ModelDatabase implements CommitSource {
   #prepare: PrepareMode | undefined;
   /** Ends with the transaction that is kept back. */
   #holding: Promise<void> | undefined;
+  /** What the file was before the transaction that is open. */
+  #before: SavedDatabase | undefined;
   readonly #random: SeededRandom;
 
   constructor(pageSize = 512, seed = 1) {
@@ -50,7 +52,7 @@ export class ModelDatabase implements CommitSource {
   }
 
   get commit(): number {
-    return this.#pages.length;
+    return (this.#before?.pages ?? this.#pages).length;
   }
 
   /** The file's bytes. */
@@ -86,6 +88,7 @@ export class ModelDatabase implements CommitSource {
   /** Makes the file what it was, as a crash may, or another one's hand. */
   revert(to: SavedDatabase): void {
     this.#holding = undefined;
+    this.#before = undefined;
     this.pageSize = to.pageSize;
     this.#pages = to.pages.slice();
   }
@@ -96,6 +99,7 @@ export class ModelDatabase implements CommitSource {
     const change = this.#change(pgnos, size);
     const transaction = this.#transaction(change);
     if (this.#prepare !== undefined) {
+      this.#before = before;
       try {
         if (this.#listener?.prepare?.(transaction) !== undefined) {
           throw new Error("a transaction that is not held was kept back");
@@ -140,6 +144,7 @@ export class ModelDatabase implements CommitSource {
 
   async #hold(before: SavedDatabase, transaction: CommittedTransaction): Promise<void> {
     this.saved = before;
+    this.#before = before;
     let readable = true;
     const read = (view: Uint8Array): Uint8Array => {
       if (!readable) throw new Error("a page was read after prepare had returned");
@@ -260,6 +265,7 @@ export class ModelDatabase implements CommitSource {
 
   #commit(transaction: CommittedTransaction): void {
     this.sequence = transaction.sequence;
+    this.#before = undefined;
     try {
       this.#listener?.commit(transaction);
     } catch (error) {

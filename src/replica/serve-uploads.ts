@@ -1,0 +1,83 @@
+/**
+ * The worker's side of durability `hold-block`: uploads what a blocked thread asks for.
+ *
+ * @module
+ */
+import { asciiBytes } from "../core/ascii.ts";
+import type { Platform } from "../core/platform.ts";
+import {
+  CONFIRMED,
+  CONTROL_BYTES,
+  CONTROL_TEXT,
+  FAILED,
+  PENDING,
+  type SharedFile,
+  type UploadRequest,
+} from "./blocking-uploader.ts";
+import type { Replica } from "./replica.ts";
+import { createObject, type LtxObject } from "./upload-staged.ts";
+
+/** Where requests come from: `self` of a web worker, or `parentPort` of `node:worker_threads`. */
+export type RequestPort =
+  | {
+      /** Called with each message; set by `serveUploads`. */
+      onmessage: unknown;
+    }
+  | {
+      /** Calls `listener` with each message. */
+      on(event: "message", listener: (data: unknown) => void): unknown;
+    };
+
+/** Uploads every file asked for through `port`, and tells in shared memory once the store has confirmed all. */
+export function serveRequests(port: RequestPort, replica: Replica, platform: Platform): void {
+  const receive = (data: unknown): void => {
+    // Other messages are the worker's own affair.
+    if (isRequest(data)) void serve(data, replica, platform);
+  };
+  if ("on" in port) port.on("message", receive);
+  else port.onmessage = (event: { readonly data: unknown }) => receive(event.data);
+}
+
+function isRequest(data: unknown): data is UploadRequest {
+  return (data as { readonly kind?: unknown } | null | undefined)?.kind === "pagestream-upload";
+}
+
+async function serve(request: UploadRequest, replica: Replica, platform: Platform): Promise<void> {
+  const { control, files, deadlineMs } = request;
+  const words = new Int32Array(control, 0, 2);
+  const aborter = platform.newAborter();
+  const cancel = platform.clock.schedule(() => aborter.abort("deadline"), deadlineMs);
+  let status = CONFIRMED;
+  try {
+    for (const file of files) {
+      // Nobody waits any more: what is not begun is left to the asking thread's own uploader.
+      if (Atomics.load(words, 0) !== PENDING) return;
+      await createObject(replica, objectOf(file), { signal: aborter.signal });
+    }
+  } catch (error) {
+    status = FAILED;
+    const reason = error instanceof Error ? error.message : String(error);
+    const text = asciiBytes(reason.replaceAll(/[^ -~]/g, "?")).subarray(
+      0,
+      CONTROL_BYTES - CONTROL_TEXT,
+    );
+    new Uint8Array(control, CONTROL_TEXT).set(text);
+    words[1] = text.length;
+  } finally {
+    cancel();
+  }
+  Atomics.compareExchange(words, 0, PENDING, status);
+  Atomics.notify(words, 0);
+}
+
+function objectOf(file: SharedFile): LtxObject {
+  const { level, minTxid, maxTxid, timestamp } = file;
+  // A copy: runtimes take no shared memory as the body of a request.
+  const bytes = new Uint8Array(file.bytes).slice();
+  return {
+    where: { level, minTxid, maxTxid, timestamp },
+    size: bytes.length,
+    body: bytes,
+    read: (offset, length) => bytes.subarray(offset, offset + length),
+  };
+}
