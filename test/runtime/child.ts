@@ -8,8 +8,8 @@ import process from "node:process";
 import { setTimeout } from "node:timers/promises";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import sqlite3InitModule from "@sqlite.org/sqlite-wasm";
-import { isPagestreamError, openReplicated } from "pagestream";
+import sqlite3InitModule, { type Sqlite3Static } from "@sqlite.org/sqlite-wasm";
+import { isPagestreamError, openReplicated, type OpenReplicatedOptions } from "pagestream";
 import { adapter } from "./kit.ts";
 
 /** What a child is told, as JSON in its first argument. */
@@ -21,12 +21,17 @@ export interface ChildOptions {
   readonly task: "write" | "flush-at-exit" | "lock";
   readonly path: string;
   readonly replica: string;
+  /** How the database is opened. */
+  readonly mode?: Mode;
 }
+
+/** What of `openReplicated` a case varies. */
+export type Mode = Pick<OpenReplicatedOptions<Sqlite3Static>, "journalMode" | "durability">;
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 
 /** Runs what the parent asks for. */
-async function main({ task, path, replica }: ChildOptions): Promise<void> {
+async function main({ task, path, replica, mode }: ChildOptions): Promise<void> {
   setInterval(() => undefined, 1000);
   if (task === "lock") {
     adapter.syncFiles().lock(path);
@@ -39,22 +44,31 @@ async function main({ task, path, replica }: ChildOptions): Promise<void> {
     files: adapter.syncFiles(),
     path,
     replica: adapter.fileStore(replica),
+    ...mode,
     groupMs: task === "write" ? 5 : 3_600_000,
   });
-  app.db.exec("CREATE TABLE IF NOT EXISTS note(id INTEGER PRIMARY KEY, body)");
-  const insert = (): number => {
-    app.db.exec("INSERT INTO note(body) VALUES (randomblob(abs(random()) % 6000))");
-    return app.db.selectValue("SELECT count(*) FROM note") as number;
-  };
+  await app.transaction(() => {
+    app.db.exec("CREATE TABLE IF NOT EXISTS note(id INTEGER PRIMARY KEY, body)");
+  });
+  const insert = (): Promise<number> =>
+    app.transaction(() => {
+      app.db.exec("INSERT INTO note(body) VALUES (randomblob(abs(random()) % 6000))");
+      return app.db.selectValue("SELECT count(*) FROM note") as number;
+    });
   if (task === "flush-at-exit") {
     adapter.closeOnExit(app, { deadlineMs: 20_000 });
-    for (let i = 0; i < 10; i++) insert();
+    for (let i = 0; i < 10; i++) await insert();
     return say("ready");
   }
   // Some transactions are always on their way to the replica, so that the end falls among them.
   const waiting = new Set<Promise<void>>();
   for (;;) {
-    const rows = insert();
+    const rows = await insert();
+    // COMMIT itself has waited.
+    if (mode?.durability?.startsWith("hold")) {
+      say(`durable ${rows}`);
+      continue;
+    }
     const durable: Promise<void> = app.replication.durable().then(() => {
       waiting.delete(durable);
       say(`durable ${rows}`);

@@ -9,11 +9,20 @@ import { readFileSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import sqlite3InitModule from "@sqlite.org/sqlite-wasm";
-import { openReplicated, type ReplicatedDatabase, restore } from "pagestream";
+import {
+  fileState,
+  openReplicated,
+  type ReplicatedDatabase,
+  replicate,
+  restore,
+  stateDirectory,
+} from "pagestream";
 import { difference, failure } from "pagestream/testing";
+import { attachCapture, installSyncFileVfs } from "pagestream/vfs";
+import type { Mode } from "./child.ts";
 import { adapter, Child, describe, freshDirectory, test } from "./kit.ts";
 
-const ACKNOWLEDGED = 25;
+const ACKNOWLEDGED = 15;
 
 const sqlite3 = await sqlite3InitModule();
 type App = ReplicatedDatabase<typeof sqlite3>;
@@ -21,22 +30,41 @@ type App = ReplicatedDatabase<typeof sqlite3>;
 /** Another runtime's command line, for what must hold between runtimes. */
 const neighbour = JSON.parse(process.env["PAGESTREAM_NEIGHBOUR"] ?? "null") as string[] | null;
 
+/** How databases are opened. */
+const MODES: Readonly<Record<string, Mode>> = {
+  "journal mode TRUNCATE": {},
+  "journal mode WAL": { journalMode: "wal" },
+  "durability local": { durability: "local" },
+  "durability local in a WAL": { durability: "local", journalMode: "wal" },
+  "durability hold-retry": { durability: "hold-retry" },
+  "durability hold-jspi": { durability: "hold-jspi" },
+};
+
+/** Node 22 cannot suspend WebAssembly. */
+const hasJspi = "Suspending" in WebAssembly;
+
+interface Place {
+  readonly path: string;
+  readonly replica: string;
+  readonly mode?: Mode;
+}
+
 /** Where one test keeps its database and its replica. */
-function places(): { readonly path: string; readonly replica: string } {
+function places(): Place {
   const directory = freshDirectory();
   return { path: join(directory, "data", "app.db"), replica: join(directory, "backup") };
 }
 
-function open({ path, replica }: ReturnType<typeof places>): Promise<App> {
+function open({ path, replica, mode }: Place): Promise<App> {
   const files = adapter.syncFiles();
   files.makeDirectory(dirname(path));
-  return openReplicated({ sqlite3, files, path, replica: adapter.fileStore(replica) });
+  return openReplicated({ sqlite3, files, path, replica: adapter.fileStore(replica), ...mode });
 }
 
 const countRows = (app: App): number => app.db.selectValue("SELECT count(*) FROM note") as number;
 
 /** Restores the newest state beside the database and gives its bytes. */
-async function restored({ path, replica }: ReturnType<typeof places>): Promise<Uint8Array> {
+async function restored({ path, replica }: Place): Promise<Uint8Array> {
   const copy = `${path}.copy`;
   const sink = adapter.fileSink(copy, { force: true, journalHeader: "rollback" });
   await restore(adapter.fileStore(replica), sink, { integrityCheck: "full" });
@@ -45,27 +73,36 @@ async function restored({ path, replica }: ReturnType<typeof places>): Promise<U
 }
 
 describe("openReplicated()", () => {
-  test("a killed process loses nothing that was durable, and the next one goes on", async () => {
-    const place = places();
-    adapter.syncFiles().makeDirectory(dirname(place.path));
-    const child = new Child({ task: "write", ...place });
-    let acknowledged = 0;
-    while (acknowledged < ACKNOWLEDGED) acknowledged = Number(await child.line("durable"));
-    await child.end("SIGKILL");
+  for (const [name, mode] of Object.entries(MODES)) {
+    test(`a killed process loses nothing that was durable, and the next one goes on, with ${name}`, async () => {
+      const place = { ...places(), mode };
+      adapter.syncFiles().makeDirectory(dirname(place.path));
+      const child = new Child({ task: "write", ...place });
+      if (mode.durability === "hold-jspi" && !hasJspi) {
+        assert.equal(await child.line("failed"), "UNSUPPORTED");
+        return;
+      }
+      let acknowledged = 0;
+      while (acknowledged < ACKNOWLEDGED) acknowledged = Number(await child.line("durable"));
+      await child.end("SIGKILL");
 
-    const copy = contentOfCopy(await restored(place));
-    assert.ok(copy.rows >= acknowledged, `${copy.rows} rows of ${acknowledged} are restored`);
+      const copy = contentOfCopy(await restored(place));
+      assert.ok(copy.rows >= acknowledged, `${copy.rows} rows of ${acknowledged} are restored`);
 
-    const again = await open(place);
-    assert.equal(again.restored, undefined);
-    assert.ok(countRows(again) >= copy.rows);
-    assert.equal(again.db.selectValue("PRAGMA integrity_check"), "ok");
-    await again.replication.durable();
-    assert.deepEqual(contentOfCopy(await restored(place)), contentOf(again));
-    again.db.exec("INSERT INTO note(body) VALUES ('after the crash')");
-    await again.close();
-    assert.equal(difference(await restored(place), readFileSync(place.path)), "");
-  });
+      const again = await open(place);
+      assert.equal(again.db.selectValue("PRAGMA journal_mode"), mode.journalMode ?? "truncate");
+      assert.ok(countRows(again) >= acknowledged);
+      assert.equal(again.db.selectValue("PRAGMA integrity_check"), "ok");
+      await again.replication.durable();
+      assert.deepEqual(contentOfCopy(await restored(place)), contentOf(again));
+      await again.transaction(() => {
+        again.db.exec("INSERT INTO note(body) VALUES ('after the crash')");
+      });
+      const content = contentOf(again);
+      await again.close();
+      assert.deepEqual(contentOfCopy(await restored(place)), content);
+    });
+  }
 
   test("a lost database is restored and continued without a file that holds every page", async () => {
     const place = places();
@@ -112,6 +149,27 @@ describe("openReplicated()", () => {
     const rival = new Child({ task: "lock", ...place }, neighbour ?? undefined);
     assert.equal(await rival.line("failed"), "DATABASE_LOCKED");
     await app.close();
+  });
+});
+
+describe("attachCapture()", () => {
+  test("attachCapture() replicates a database that the application opened, on files", async () => {
+    const { path, replica } = places();
+    const files = adapter.syncFiles();
+    files.makeDirectory(dirname(path));
+    const vfs = installSyncFileVfs(sqlite3, { files, name: "smoke-files" });
+    const db = new sqlite3.oo1.DB(path, "c", vfs.name);
+    db.exec("PRAGMA page_size=4096; PRAGMA journal_mode=WAL; CREATE TABLE note(id, body)");
+    const capture = attachCapture(sqlite3, db);
+    const replication = await replicate(capture.source, adapter.fileStore(replica), {
+      state: fileState(files, stateDirectory(path)),
+    });
+    db.exec("INSERT INTO note VALUES (1, 'seen')");
+    await replication.durable();
+    assert.deepEqual(contentOfCopy(await restored({ path, replica })), contentOf({ db }));
+    await replication.close();
+    capture.detach();
+    db.close();
   });
 });
 
