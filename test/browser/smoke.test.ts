@@ -60,25 +60,27 @@ interface Setting {
   readonly journalMode: string;
   /** Whether the page has COOP and COEP. @default false */
   readonly isolated?: boolean;
+  readonly durability: "async" | "hold-jspi";
 }
 
 const SETTINGS: readonly Setting[] = [
-  { base: "memory", place: "page", journalMode: "memory" },
-  { base: "memory", place: "worker", journalMode: "memory" },
-  { base: "opfs-sahpool", place: "worker", journalMode: "truncate" },
-  { base: "opfs-sahpool", place: "worker", journalMode: "wal" },
-  { base: "opfs", place: "worker", journalMode: "truncate", isolated: true },
+  { base: "memory", place: "page", journalMode: "memory", durability: "async" },
+  { base: "memory", place: "page", journalMode: "memory", durability: "hold-jspi" },
+  { base: "memory", place: "worker", journalMode: "memory", durability: "async" },
+  { base: "opfs-sahpool", place: "worker", journalMode: "truncate", durability: "async" },
+  { base: "opfs-sahpool", place: "worker", journalMode: "wal", durability: "async" },
+  { base: "opfs", place: "worker", journalMode: "truncate", durability: "async", isolated: true },
 ];
 
 const SOME = 12;
 
 describe("Chromium", () => {
   test.for(SETTINGS)(
-    "a database in $base, mode $journalMode, survives that the $place ends while it writes",
-    async ({ base, place, isolated = false, journalMode }) => {
-      const name = `${base}-${place}-${journalMode}`;
-      const replica = browser.server.storeUrl(name);
-      const request: OpenRequest = { base, replica, journalMode };
+    "a database in $base, $journalMode, $durability, survives that the $place ends while it writes",
+    async ({ isolated = false, ...setting }) => {
+      const { base, place, journalMode } = setting;
+      const name = Object.values(setting).join("-");
+      const request: OpenRequest = { ...setting, replica: browser.server.storeUrl(name) };
       const page = await browser.open(`${isolated ? "/isolated" : ""}/smoke/index.html`);
       const driver = new Driver(page, place);
       expect(await driver.run("open", request)).toMatchObject({

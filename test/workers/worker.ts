@@ -53,13 +53,17 @@ export class Notes {
       return Response.json({ error: await failure(start) });
     }
     if (pathname === "/suspend") return Response.json(await suspend());
-    const { db, replication, restored } = await (this.#app ??= this.#open());
+    const durability = searchParams.has("held") ? "hold-jspi" : "async";
+    const app = await (this.#app ??= this.#open(durability));
+    const { db, replication, restored } = app;
     if (pathname === "/write") {
       for (let left = Number(searchParams.get("count")); left > 0; left--) {
-        db.exec("INSERT INTO note(body) VALUES (hex(randomblob(200)) || twice(21))");
+        await app.transaction(() =>
+          db.exec("INSERT INTO note(body) VALUES (hex(randomblob(200)) || twice(21))"),
+        );
         if (searchParams.has("slowly")) await new Promise((resolve) => setTimeout(resolve, 1));
       }
-      if (!searchParams.has("slowly")) await replication.durable();
+      if (searchParams.has("durable")) await replication.durable();
     }
     if (pathname === "/bytes") {
       const { capi } = await sqlite3;
@@ -74,14 +78,17 @@ export class Notes {
     });
   }
 
-  async #open(): Promise<ReplicatedDatabase<Sqlite3>> {
+  async #open(durability: "async" | "hold-jspi"): Promise<ReplicatedDatabase<Sqlite3>> {
     const app = await openReplicated({
       sqlite3: await loaded(),
       path: "notes.db",
       replica: httpStore(this.#environment.REPLICA),
+      durability,
     });
     app.db.createFunction("twice", (_context: number, value: unknown) => Number(value) * 2);
-    app.db.exec("CREATE TABLE IF NOT EXISTS note(id INTEGER PRIMARY KEY, body)");
+    await app.transaction(() =>
+      app.db.exec("CREATE TABLE IF NOT EXISTS note(id INTEGER PRIMARY KEY, body)"),
+    );
     return app;
   }
 }

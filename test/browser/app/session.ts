@@ -27,6 +27,8 @@ export interface OpenRequest {
   readonly fresh?: boolean;
   /** Over OPFS; in memory it is "memory". */
   readonly journalMode: string;
+  /** In memory; over OPFS it is "async". */
+  readonly durability: "async" | "hold-jspi";
 }
 
 /** What a session tells of itself. */
@@ -48,6 +50,8 @@ interface Open {
   readonly db: Database;
   readonly replication: Replication;
   readonly restored: RestoreResult | undefined;
+  /** Present where each COMMIT is held until the store has it. */
+  readonly transaction?: <T>(work: () => T) => Promise<T>;
 }
 
 const PATH = "/notes.db";
@@ -57,6 +61,8 @@ const captures = new Map<Base, CaptureVfs>();
 let current: Open | undefined;
 let durable = 0;
 
+const INSERT = "INSERT INTO note(body) VALUES (hex(randomblob(200)))";
+
 /** The commands; each takes and gives only what can be posted. */
 export const commands = {
   async open(request: OpenRequest): Promise<State> {
@@ -64,13 +70,13 @@ export const commands = {
     current = await (request.base === "memory"
       ? openMemory(sqlite3, request)
       : openOpfs(sqlite3, request));
-    current.db.exec("CREATE TABLE IF NOT EXISTS note(id INTEGER PRIMARY KEY, body)");
+    await commit("CREATE TABLE IF NOT EXISTS note(id INTEGER PRIMARY KEY, body)");
     return state();
   },
 
   /** Commits rows one by one and waits until the store has them. */
   async write(count: number): Promise<State> {
-    for (let left = count; left > 0; left--) insert();
+    for (let left = count; left > 0; left--) await commit(INSERT);
     await settle();
     return state();
   },
@@ -78,9 +84,9 @@ export const commands = {
   /** Goes on committing until the page or worker ends. */
   async writeForever(): Promise<State> {
     const turn = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 0));
-    const commit = async (): Promise<never> => {
+    const write = async (): Promise<never> => {
       for (;;) {
-        insert();
+        await commit(INSERT);
         await turn();
       }
     };
@@ -91,7 +97,7 @@ export const commands = {
         await turn();
       }
     };
-    void commit().catch(console.error);
+    void write().catch(console.error);
     void follow().catch(console.error);
     return state();
   },
@@ -126,33 +132,51 @@ function opened(): Open {
   return current;
 }
 
-function insert(): void {
-  opened().db.exec("INSERT INTO note(body) VALUES (hex(randomblob(200)))");
+/** Runs what touches the database; while a COMMIT is held nothing else may. */
+async function use<T>(work: (db: Database) => T): Promise<T> {
+  const { db, transaction } = opened();
+  return transaction === undefined ? work(db) : transaction(() => work(db));
+}
+
+async function commit(sql: string): Promise<void> {
+  await use((db) => db.exec(sql));
+  if (opened().transaction !== undefined && sql === INSERT) durable++;
 }
 
 async function settle(): Promise<void> {
-  const rows = countRows();
-  await opened().replication.durable();
+  const { db, replication, transaction } = opened();
+  if (transaction !== undefined) return;
+  const rows = countRows(db);
+  await replication.durable();
   durable = Math.max(durable, rows);
 }
 
-function countRows(): number {
-  return opened().db.selectValue("SELECT count(*) FROM note") as number;
+function countRows(db: Database): number {
+  return db.selectValue("SELECT count(*) FROM note") as number;
 }
 
-function state(): State {
-  const { db, restored } = opened();
-  return {
-    rows: countRows(),
+function state(): Promise<State> {
+  const { restored } = opened();
+  return use((db) => ({
+    rows: countRows(db),
     durable,
     check: db.selectValue("PRAGMA integrity_check") as string,
     restored: restored !== undefined,
     journalMode: db.selectValue("PRAGMA journal_mode") as string,
-  };
+  }));
 }
 
-async function openMemory(sqlite3: Sqlite3, { replica }: OpenRequest): Promise<Open> {
-  return openReplicated({ sqlite3, path: PATH, replica: httpStore(replica) });
+async function openMemory(sqlite3: Sqlite3, request: OpenRequest): Promise<Open> {
+  const { replica, durability } = request;
+  const app = await openReplicated({
+    sqlite3,
+    path: PATH,
+    replica: httpStore(replica),
+    durability,
+  });
+  const { db, replication, restored } = app;
+  const open = { db, replication, restored };
+  return durability === "async" ? open : { ...open, transaction: (work) => app.transaction(work) };
 }
 
 async function openOpfs(sqlite3: Sqlite3, request: OpenRequest): Promise<Open> {
