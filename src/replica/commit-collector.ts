@@ -242,6 +242,13 @@ export class CommitCollector implements CommitListener {
     const files = earlier.isEmpty
       ? cutter.cutTransaction(transaction, now)
       : cutter.cutMerged(earlier, transaction);
+    try {
+      // After a crash it is what proves that the replica is ahead of this database by a file of its own.
+      cutter.sync(files);
+    } catch (error) {
+      cutter.moveTo(mark);
+      throw error;
+    }
     this.#group = new CommitGroup();
     this.#lastCut = now;
     this.#cutSequence = transaction.sequence;

@@ -249,6 +249,7 @@ describe("a hold", () => {
     ["swallow", "power"],
     ["swallow", "process"],
     ["work", "power"],
+    ["work", "process"],
   ] as const) {
     test(`survives a ${crash} crash in a hold whose upload does ${mode}`, async () => {
       for (let seed = 1; seed <= 5; seed++) {
@@ -263,7 +264,7 @@ describe("a hold", () => {
         at.files.crash(crash, seededRandom(seed));
         at.database.afterPrepare = "commit";
         at.database.revert(at.database.saved);
-        const again = await at.start({ ...HOLD, onBehind: "adopt" });
+        const again = await at.start(HOLD);
         expect(await at.restored(2n)).toEqual(confirmed);
         expect(await at.restored()).toEqual(at.database.bytes);
         await at.run(at.database.writeHeld([3]));

@@ -28,6 +28,8 @@ export interface HeldCommitsOptions {
   readonly deadlineMs: number;
   /** Why replication has stopped: then nothing more is let through. */
   readonly stopped: () => Error | undefined;
+  /** The transaction whose file is confirmed has committed. */
+  readonly committed: () => void;
   /** A transaction with this sequence did not commit, and the store may hold it. */
   readonly ahead: (sequence: number) => void;
   /** Blocks the thread until a file is confirmed, in place of a promise. */
@@ -99,6 +101,7 @@ export class HeldCommits implements CommitListener {
     }
     this.#hold = undefined;
     hold.end();
+    this.#options.committed();
     this.#options.collector.committed(transaction);
   }
 
@@ -120,6 +123,11 @@ export class HeldCommits implements CommitListener {
 
   lost(error: Error): void {
     this.#options.collector.lost(error);
+  }
+
+  /** Whether the transaction of a file has not committed, or not yet. */
+  isHeld(file: StagedFile): boolean {
+    return this.#hold?.file === file || this.#kept === file;
   }
 
   /** A file is confirmed: the transaction that waits for it may commit. */

@@ -136,6 +136,11 @@ export class L0Cutter {
     this.#reading = undefined;
   }
 
+  /** Returns when files are on stable storage. */
+  sync(files: readonly StagedFile[]): void {
+    for (const { name } of files) this.#state.syncStaged(name);
+  }
+
   /**
    * Encodes pages read from the database at a commit boundary; `full` when they are all of them. Hands the files to `cut`
    * at the very moment they exist; throws when it was abandoned.

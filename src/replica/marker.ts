@@ -110,7 +110,7 @@ export class MarkerLog {
 
   /** Folds the log into one record, durably. */
   close(): void {
-    if (this.#logBytes > MIN_FOLD_BYTES || this.#unsynced) this.#fold();
+    if (this.#logBytes > 0) this.#fold();
   }
 
   #fold(): void {

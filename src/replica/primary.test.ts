@@ -182,6 +182,20 @@ describe("startPrimary()", () => {
     expect(new Set(times).size).toBe(3);
   });
 
+  test("tells once when the clock goes back while it runs, and again the next time", async () => {
+    const at = bench();
+    const replication = await start(at);
+    const events = collect(replication);
+    for (const jump of [0, -3_600, 0, 7_200, -7_200]) {
+      at.platform.clock.jumpWall(jump * SECONDS);
+      at.database.write([1]);
+      await run(at.platform, replication.flush());
+    }
+    const ahead = events.filter((event) => event.type === "clock");
+    expect(ahead.map(({ aheadMs }) => Math.round(aheadMs / 3_600 / SECONDS))).toEqual([1, 2]);
+    await run(at.platform, replication.close());
+  });
+
   test("tells when the replica's time lies ahead of the clock", async () => {
     const at = bench();
     const first = await start(at);

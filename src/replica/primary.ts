@@ -17,8 +17,10 @@ import {
 import { EventStream } from "../core/event-stream.ts";
 import type { Platform } from "../core/platform.ts";
 import { formatTxid } from "../ltx/file-name.ts";
+import { ClockWatch } from "./clock-watch.ts";
 import { CommitCollector } from "./commit-collector.ts";
 import type { StartEvent } from "./comparison.ts";
+import { ConfirmedFiles } from "./confirmed-files.ts";
 import {
   type Continuity,
   type ContinuityOptions,
@@ -56,8 +58,6 @@ const LOCAL_GROUP_MS = 10;
 const GROUP_BYTES = 16 << 20;
 const STAGING_BYTES = 64 << 20;
 const CLOSE_DEADLINE_MS = 30_000;
-/** A clock this far behind the replica's newest file is worth an event. */
-const CLOCK_TOLERANCE_MS = 60_000;
 /** Options with everything that the platform or the caller may leave out filled in. */
 type PrimaryOptions = ReplicateOptions & {
   readonly platform: Platform;
@@ -102,6 +102,8 @@ class Primary implements Replication {
   /** With a durability that holds. */
   readonly #held: HeldCommits | undefined;
   readonly #snapshots: SnapshotWriter;
+  readonly #confirmedFiles: ConfirmedFiles;
+  readonly #clockWatch: ClockWatch;
   readonly #unlisten: () => void;
 
   #replicated = 0n;
@@ -126,6 +128,12 @@ class Primary implements Replication {
     this.#options = options;
     this.#platform = options.platform;
     this.#state = options.state;
+    this.#confirmedFiles = new ConfirmedFiles(options.state, (error, name) =>
+      this.#emit({ type: "error", error: wrap(error, "remove", name) }),
+    );
+    this.#clockWatch = new ClockWatch(options.platform.clock, (aheadMs) =>
+      this.#announce({ type: "clock", aheadMs }),
+    );
     this.#marker = new MarkerKeeper({
       state: options.state,
       replica: replica.description,
@@ -209,6 +217,7 @@ class Primary implements Replication {
         clock: options.platform.clock,
         deadlineMs: options.holdDeadlineMs ?? HOLD_DEADLINE_MS,
         block: blockingUpload(options),
+        committed: () => this.#confirmedFiles.committed(),
         ahead: (sequence) => {
           // What is committed is in the store only once the next file is.
           this.#replicatedSequence = Math.min(this.#replicatedSequence, sequence - 2);
@@ -379,8 +388,7 @@ class Primary implements Replication {
     this.#collector.begin(new L0Cutter(this.#state, this.#platform, { last, key }), proven);
     // Nobody can read events before the start has ended.
     for (const event of found.events) this.#announce(event);
-    const aheadMs = Number(lastTime) - this.#platform.clock.now();
-    if (aheadMs > CLOCK_TOLERANCE_MS) this.#announce({ type: "clock", aheadMs });
+    this.#clockWatch.check(lastTime);
   }
 
   // What the collector tells.
@@ -398,6 +406,7 @@ class Primary implements Replication {
     if (settles !== undefined) this.#doubtsEnd = { txid, doubts: settles };
     this.#stats.pages += pages;
     this.#emit({ type: "cut", txid, pages, size, full });
+    this.#clockWatch.check(file.header.timestamp);
     try {
       this.#local?.staged(files);
     } catch (error) {
@@ -439,12 +448,7 @@ class Primary implements Replication {
       }
       this.#marker.confirm(file);
     }
-    try {
-      this.#state.removeStaged(file.name);
-    } catch (error) {
-      // It stays until the next start, which finds it confirmed.
-      this.#emit({ type: "error", error: wrap(error, "remove", file.name) });
-    }
+    this.#confirmedFiles.confirmed(file, this.#held?.isHeld(file) === true);
     const type = level === 0 ? "uploaded" : "snapshot";
     this.#emit({ type, level, txid: header.maxTxid, size });
     this.#held?.uploaded(file);
