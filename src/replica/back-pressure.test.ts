@@ -137,11 +137,8 @@ describe("startPrimary() while the store is away", () => {
     const faulty = faultyStore();
     const replica = openReplica(faulty.store, { platform });
     const stagingBytes = 2 * MIB;
-    const replication = await startPrimary(database, replica, {
-      platform,
-      groupMs: SECOND,
-      stagingBytes,
-    });
+    const options = { platform, groupMs: SECOND, stagingBytes };
+    const replication = await run(platform, startPrimary(database, replica, options));
     await run(platform, replication.durable());
     const before = replication.position.replicated;
     const events = collect(replication);

@@ -405,7 +405,7 @@ export class CommitCollector implements CommitListener {
     this.#group = new CommitGroup();
     try {
       let overrun = false;
-      await readImage(async (read) => {
+      await readImage(this.#options.clock, async (read) => {
         if (reading !== this.#reading) return;
         if (overrun) this.#widenImaging();
         overrun = true;

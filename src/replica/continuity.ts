@@ -105,7 +105,8 @@ async function establish(options: ContinuityOptions): Promise<Continuity> {
   });
   let found: Findings;
   if (source.commit > 0) {
-    const local = known.local ?? (await readLocalPages(source, digest, signal));
+    const local =
+      known.local ?? (await readLocalPages(source, digest, { clock: platform.clock, signal }));
     const comparison = new Comparison({
       source,
       replica,

@@ -77,12 +77,15 @@ export async function markerOf(
 
 /** A marker made from a position token, when the database still has the digest that the restore computed. */
 async function markerFromToken(options: FindMarkerOptions): Promise<KnownMarker | undefined> {
-  const { source, replica, position: token, maxTxid, signal } = options;
+  const { source, replica, position: token, maxTxid, signal, platform } = options;
   if (token === undefined || token.replica !== replica.description) return undefined;
   const txid = BigInt(`0x${token.txid}`);
   if (txid > maxTxid || source.commit !== token.commit) return undefined;
   const key = fromHex(token.key);
-  const local = await readLocalPages(source, new PageDigest(key), signal);
+  const local = await readLocalPages(source, new PageDigest(key), {
+    clock: platform.clock,
+    signal,
+  });
   const { pageSize, table } = local;
   if (pageSize !== token.pageSize || tableDigest(table, key) !== token.digest) return undefined;
   const marker = await markerOf({ txid, pageSize, table: table.copy() }, key, options);

@@ -4,6 +4,7 @@
  * @module
  */
 import type { CommitSource } from "../core/commit-source.ts";
+import type { Clock } from "../core/platform.ts";
 import { freeListLeaves } from "./free-list.ts";
 import type { PageDigest } from "./page-digest.ts";
 import { PageTable } from "./page-table.ts";
@@ -76,9 +77,10 @@ export class LocalPages implements ComparedState {
 export function readLocalPages(
   source: CommitSource,
   digest: PageDigest,
-  signal: AbortSignal | undefined,
+  options: { readonly clock: Clock; readonly signal: AbortSignal | undefined },
 ): Promise<LocalPages> {
-  return readImage(async (read) => {
+  const { clock, signal } = options;
+  return readImage(clock, async (read) => {
     const image = await source.image({ signal });
     const { pageSize, sequence } = image;
     const table = new PageTable(image.commit);

@@ -79,7 +79,7 @@ export class SnapshotWriter {
   }
 
   async #write(signal: AbortSignal): Promise<SnapshotResult> {
-    const { source, replica, state, collector, flush, uploaded } = this.#options;
+    const { source, replica, state, platform, collector, flush, uploaded } = this.#options;
     await flush({ signal });
     if (source.commit === 0) {
       throw new UnsupportedError({
@@ -100,7 +100,7 @@ export class SnapshotWriter {
       state.removeStaged(this.#kept.name);
       this.#kept = undefined;
     }
-    this.#kept ??= await readImage((read) => this.#encode(read, signal));
+    this.#kept ??= await readImage(platform.clock, (read) => this.#encode(read, signal));
     const file = this.#kept;
     await createObject(replica, stagedObject(state, file), { signal });
     this.#kept = undefined;

@@ -35,7 +35,7 @@ export async function* bodyChunks(
   let ended = false;
   try {
     for (;;) {
-      const next = await Promise.race([iterator.next(), abort.promise]);
+      const next = await abort.race(iterator.next());
       if (next.done === true) {
         ended = true;
         return;
@@ -61,26 +61,29 @@ function checkChunk(chunk: unknown, { operation, object }: BodyContext): void {
   });
 }
 
-/** A promise that rejects when the signal is aborted, and the call that stops listening. */
+/**
+ * Lets each of many steps end early when the signal is aborted, until the call that stops listening. Not with
+ * `Promise.race`: what lost to a promise that is never settled stays in memory as long as that promise.
+ */
 function abortRace({ operation, object, signal }: BodyContext): {
-  readonly promise: Promise<never>;
+  race<T>(step: Promise<T>): Promise<T>;
   end(): void;
 } {
-  let onAbort = (): void => undefined;
-  const promise = new Promise<never>((_, reject) => {
-    onAbort = () =>
-      reject(
-        new AbortedError({
-          operation,
-          object,
-          what: "the operation was aborted",
-          cause: signal?.reason,
-        }),
-      );
-  });
-  promise.catch(() => undefined);
+  let refuse = (_error: AbortedError): void => undefined;
+  const onAbort = (): void => {
+    const what = "the operation was aborted";
+    refuse(new AbortedError({ operation, object, what, cause: signal?.reason }));
+  };
   signal?.addEventListener("abort", onAbort, { once: true });
-  return { promise, end: () => signal?.removeEventListener("abort", onAbort) };
+  return {
+    race: (step) =>
+      new Promise((resolve, reject) => {
+        refuse = reject;
+        step.then(resolve, reject);
+        if (signal?.aborted) onAbort();
+      }),
+    end: () => signal?.removeEventListener("abort", onAbort),
+  };
 }
 
 /** The whole body in one array of its own: the caller may keep it whatever happens to the source's arrays. */
