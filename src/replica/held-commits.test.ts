@@ -98,19 +98,28 @@ describe("a hold", () => {
     await at.run(replication.close());
   });
 
-  test("fails COMMIT when a file cannot be staged, and goes on after it", async () => {
-    const at = new ReplicationBench();
-    const replication = await started(at);
-    const before = at.database.bytes;
-    at.onFileCall = () => {
-      throw new Error("no space");
-    };
-    await expect(at.database.writeHeld([2])).rejects.toThrow("no space");
-    at.onFileCall = undefined;
-    expect(at.database.bytes).toEqual(before);
-    await at.run(at.database.writeHeld([3]));
-    expect(await at.restored()).toEqual(at.database.bytes);
-    await at.run(replication.close());
+  test("fails COMMIT when a file cannot be staged, at any file call, and goes on after it", async () => {
+    for (let failing = 1, more = true; more; failing++) {
+      const at = new ReplicationBench();
+      const replication = await started(at);
+      const before = at.database.bytes;
+      let calls = 0;
+      at.onFileCall = () => {
+        if (++calls === failing) throw new Error("no space");
+      };
+      const held = at.run(at.database.writeHeld([2]));
+      const code = await held.then(
+        () => "committed",
+        () => "failed",
+      );
+      more = calls >= failing;
+      at.onFileCall = undefined;
+      if (code === "failed") expect(at.database.bytes).toEqual(before);
+      else expect(await at.restored()).toEqual(at.database.bytes);
+      await at.run(at.database.writeHeld([3]));
+      expect(await at.restored()).toEqual(at.database.bytes);
+      await at.run(replication.close());
+    }
   });
 
   for (const [what, mode] of [
@@ -273,6 +282,23 @@ describe("a hold", () => {
       }
     });
   }
+
+  test("survives a crash after a confirmed transaction rolled back and before the replica was set right", async () => {
+    for (let seed = 1; seed <= 5; seed++) {
+      const at = new ReplicationBench();
+      const replication = await started(at);
+      at.database.afterPrepare = "roll back";
+      await at.database.writeHeld([2, 6]);
+      at.faults.mode = "hang";
+      await at.platform.clock.advanceAsync(100);
+      expect(replication.position.replicated).toBe(2n);
+      at.files.crash("power", seededRandom(seed));
+      at.database.afterPrepare = "commit";
+      const again = await at.start(HOLD);
+      expect(await at.restored()).toEqual(at.database.bytes);
+      await at.run(again.close());
+    }
+  });
 
   for (let seed = 1; seed <= 20; seed++) {
     test(`the replica equals the database after every COMMIT that returned, whatever fails (seed ${seed})`, async () => {

@@ -14,6 +14,7 @@ import type { CommitListener, CommittedTransaction } from "../core/commit-source
 import type { Clock } from "../core/platform.ts";
 import type { CommitCollector, HeldCut } from "./commit-collector.ts";
 import { notStarted, OutcomeUnknownError } from "./errors.ts";
+import type { LocalState } from "./local-state.ts";
 import type { StagedFile } from "./staged-file.ts";
 import type { Uploader } from "./uploader.ts";
 
@@ -21,6 +22,7 @@ import type { Uploader } from "./uploader.ts";
 export interface HeldCommitsOptions {
   readonly collector: CommitCollector;
   readonly uploader: Uploader;
+  readonly state: LocalState;
   readonly clock: Clock;
   /** What to call the database in errors. */
   readonly name: string;
@@ -58,7 +60,7 @@ export class HeldCommits implements CommitListener {
   }
 
   prepare(transaction: CommittedTransaction): void | Promise<void> {
-    const { collector, uploader, clock, name, deadlineMs, stopped, block } = this.#options;
+    const { collector, uploader, state, clock, name, deadlineMs, stopped, block } = this.#options;
     const stop = stopped() ?? (collector.last === undefined ? notStarted(name) : undefined);
     if (stop !== undefined) throw stop;
     if (uploader.hasRival || this.#kept !== undefined) {
@@ -70,6 +72,13 @@ export class HeldCommits implements CommitListener {
       });
     }
     const cut = collector.cutHeld(transaction);
+    try {
+      // After a power cut only this tells our own file, which nobody was promised, from a state that was lost.
+      state.syncStaged(cut.file.name);
+    } catch (error) {
+      collector.withdraw(cut);
+      throw error;
+    }
     const { sequence } = transaction;
     if (block !== undefined) {
       const failure = block([...uploader.pending, cut.file]);

@@ -214,6 +214,7 @@ class Primary implements Replication {
       this.#held = new HeldCommits({
         ...common,
         uploader: this.#uploader,
+        state: options.state,
         clock: options.platform.clock,
         deadlineMs: options.holdDeadlineMs ?? HOLD_DEADLINE_MS,
         block: blockingUpload(options),
