@@ -123,6 +123,120 @@ describe("openReplicated()", () => {
     expect(await bytesOf(replica)).toEqual(bytes);
   });
 
+  describe("with a database that is behind", () => {
+    /** A database, a copy of its file from before the last commit, and what the replica restores to now. */
+    async function overtaken(): Promise<{
+      readonly files: MemorySyncFiles;
+      readonly replica: ObjectStore;
+      readonly early: Uint8Array;
+      readonly newest: Uint8Array;
+    }> {
+      const files = memorySyncFiles();
+      files.makeDirectory("/data");
+      const replica = memoryStore();
+      const app = await open({ files, replica });
+      app.db.exec("CREATE TABLE note(body); INSERT INTO note VALUES ('first')");
+      await app.replication.flush();
+      const early = fileBytes(files).slice();
+      app.db.exec("INSERT INTO note VALUES (hex(randomblob(9000)))");
+      await app.close();
+      return { files, replica, early, newest: fileBytes(files).slice() };
+    }
+
+    /** The directory of the database with another file in it, and with or without what replication knew. */
+    function withFile(bytes: Uint8Array, known?: MemorySyncFiles): MemorySyncFiles {
+      const files = known ?? memorySyncFiles();
+      files.makeDirectory("/data");
+      files.place(PATH, bytes);
+      return files;
+    }
+
+    for (const state of ["kept", "lost"] as const) {
+      test(`restores the newest state into its place, its local state ${state}`, async () => {
+        const { files, replica, early, newest } = await overtaken();
+        const app = await open({
+          files: withFile(early, state === "kept" ? files : undefined),
+          replica,
+        });
+        expect(app.restored?.txid).toBe(2n);
+        expect(app.db.selectValue("SELECT count(*) FROM note")).toBe(2);
+        const events: string[] = [];
+        const reading = (async () => {
+          for await (const event of app.replication.events) events.push(event.type);
+        })();
+        app.db.exec("INSERT INTO note VALUES ('third')");
+        await app.close();
+        await reading;
+        expect(events[0]).toBe("behind");
+        expect(app.replication.position.replicated).toBe(3n);
+        expect(app.replication.stats.pages).toBeLessThanOrEqual(2);
+        expect((await bytesOf(replica)).length).toBeGreaterThanOrEqual(newest.length);
+      });
+    }
+
+    test("keeps work of its own, and ships it", async () => {
+      const { replica, early } = await overtaken();
+      const changed = early.slice();
+      changed[changed.length - 2] = 0x21;
+      const files = withFile(changed);
+      const app = await open({ files, replica });
+      expect(app.restored).toBeUndefined();
+      await app.close();
+      expect(app.replication.position.replicated).toBe(3n);
+      expect(await bytesOf(replica)).toEqual(changed);
+    });
+
+    test("refuses and adopts it when told", async () => {
+      const { replica, early } = await overtaken();
+      const files = withFile(early);
+      await expect(open({ files, replica, onBehind: "refuse" })).rejects.toMatchObject({
+        code: "DATABASE_BEHIND",
+        txid: 1n,
+        newestTxid: 2n,
+      });
+      expect(fileBytes(files)).toEqual(early);
+      const app = await open({ files, replica, onBehind: "adopt" });
+      await app.close();
+      expect(app.replication.position.replicated).toBe(3n);
+      expect(await bytesOf(replica)).toEqual(early);
+    });
+
+    test("restores it in memory too", async () => {
+      const replica = memoryStore();
+      const sqlite3 = await newSqlite3();
+      const app = await open({ sqlite3, replica });
+      app.db.exec("CREATE TABLE note(body)");
+      await app.close();
+      const other = await open({ replica });
+      other.db.exec("INSERT INTO note VALUES ('other')");
+      await other.close();
+      const again = await open({ sqlite3, replica });
+      expect(again.restored?.txid).toBe(2n);
+      expect(again.db.selectValue("SELECT body FROM note")).toBe("other");
+      await again.close();
+    });
+
+    test("leaves a file alone that changes before it could be replaced", async () => {
+      const { replica, early } = await overtaken();
+      const files = withFile(early);
+      const changed = early.slice();
+      changed[changed.length - 2] = 0x21;
+      const { lock } = files;
+      let locks = 0;
+      files.lock = (path) => {
+        const taken = lock.call(files, path);
+        // The second lock is the one of the opening, the third that of the catching up.
+        if (++locks === 3) files.place(PATH, changed);
+        return taken;
+      };
+      const app = await open({ files, replica });
+      expect(locks).toBeGreaterThan(3);
+      expect(app.restored).toBeUndefined();
+      await app.close();
+      expect(await bytesOf(replica)).toEqual(changed);
+    });
+  });
+
   test("keeps a database in memory where no files are given", async () => {
     const replica = memoryStore();
     const app = await open({ replica, pageSize: 1024 });

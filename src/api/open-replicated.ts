@@ -3,8 +3,6 @@
  *
  * @module
  */
-import { toHex } from "../core/bytes.ts";
-import { DATABASE_HEADER_SIZE } from "../core/database-header.ts";
 import { InvalidArgumentError } from "../core/errors.ts";
 import type { SyncFiles } from "../core/sync-files.ts";
 import { bytesSink } from "../replica/bytes-sink.ts";
@@ -24,6 +22,12 @@ import { installMemoryVfs, type MemoryVfs } from "../vfs/memory-vfs.ts";
 import { guardDatabase } from "../vfs/guarded-database.ts";
 import type { Sqlite3, Sqlite3Database } from "../vfs/sqlite3.ts";
 import { installSyncFileVfs } from "../vfs/sync-file-vfs.ts";
+import {
+  fileHasFingerprint,
+  type Fingerprint,
+  hasFingerprint,
+  takeFingerprint,
+} from "./fingerprint.ts";
 import { restore } from "./restore.ts";
 import { restoreIfMissing } from "./restore-if-missing.ts";
 import { webPlatform } from "./web-platform.ts";
@@ -104,21 +108,21 @@ export async function openReplicated<S extends Sqlite3>(
     } catch (error) {
       if (!(error instanceof BehindHere)) throw error;
       // What the replica is given meanwhile only makes the next turn necessary.
-      restored = await catchUp(base, path, { ...options, unchanged: error.stamp });
+      restored = await catchUp(base, path, { ...options, unchanged: error.unchanged });
       const { txid, newestTxid } = error.behind;
       caughtUp = { type: "behind", txid, newestTxid };
     }
   }
 }
 
-/** A database that is to be brought to the newest state, and what its file looked like when it was still open. */
+/** A database that is to be brought to the newest state, and what it held when it was still open. */
 class BehindHere {
   readonly behind: DatabaseBehindError;
-  readonly stamp: string;
+  readonly unchanged: Fingerprint;
 
-  constructor(behind: DatabaseBehindError, stamp: string) {
+  constructor(behind: DatabaseBehindError, unchanged: Fingerprint) {
     this.behind = behind;
-    this.stamp = stamp;
+    this.unchanged = unchanged;
   }
 }
 
@@ -166,10 +170,14 @@ async function open<S extends Sqlite3>(
     const catchesUp =
       error instanceof DatabaseBehindError &&
       (onBehind === "catch-up" || (onBehind === undefined && !error.chosen));
-    const thrown = catchesUp ? new BehindHere(error, stamp(base, path, files)) : error;
-    state?.close();
-    db.close();
-    throw thrown;
+    try {
+      if (!catchesUp) throw error;
+      const source = base.capture.source(db);
+      throw new BehindHere(error, await takeFingerprint(source, platform));
+    } finally {
+      state?.close();
+      db.close();
+    }
   }
 }
 
@@ -282,19 +290,24 @@ async function restoreMissing<S extends Sqlite3>(
 async function catchUp<S extends Sqlite3>(
   base: Base,
   path: string,
-  options: OpenReplicatedOptions<S> & { readonly unchanged: string },
+  options: OpenReplicatedOptions<S> & { readonly unchanged: Fingerprint },
 ): Promise<RestoreResult | undefined> {
   const { files, replica, platform, signal, unchanged } = options;
   if (files === undefined) {
+    const memory = base.memory as MemoryVfs;
     const sink = bytesSink();
     const result = await restore(replica, sink, { platform, signal });
-    if (stamp(base, path, files) !== unchanged) return undefined;
-    (base.memory as MemoryVfs).write(path, sink.bytes);
+    const bytes = memory.read(path) ?? new Uint8Array(0);
+    const isSame = hasFingerprint(unchanged, bytes.length, (into, offset) =>
+      into.set(bytes.subarray(offset, offset + into.length)),
+    );
+    if (!isSame) return undefined;
+    memory.write(path, sink.bytes);
     return result;
   }
   const lock = files.lock(path);
   try {
-    if (stamp(base, path, files) !== unchanged) return undefined;
+    if (!fileHasFingerprint(files, path, unchanged)) return undefined;
     return await restore(replica, sinkOver(files, path, platform), { platform, signal });
   } finally {
     lock.release();
@@ -304,21 +317,6 @@ async function catchUp<S extends Sqlite3>(
 /** A sink that replaces whatever lies at the path: nothing, or what is known not to be needed. */
 function sinkOver(files: SyncFiles, path: string, platform = webPlatform): RestoreSink {
   return syncFileSink(files, path, { platform, force: true, journalHeader: "rollback" });
-}
-
-/** What changes with every commit to a file, by whomever: its size and its header, with the change counter in it. */
-function stamp(base: Base, path: string, files: SyncFiles | undefined): string {
-  if (files === undefined) {
-    const bytes = (base.memory as MemoryVfs).read(path) ?? new Uint8Array(0);
-    return `${bytes.length} ${toHex(bytes.subarray(0, DATABASE_HEADER_SIZE))}`;
-  }
-  const file = files.open(path, { mode: "read" });
-  try {
-    const header = new Uint8Array(DATABASE_HEADER_SIZE);
-    return `${file.size()} ${toHex(header.subarray(0, file.read(header, 0)))}`;
-  } finally {
-    file.close();
-  }
 }
 
 function checkedPageSize(pageSize = DEFAULT_PAGE_SIZE): number {
