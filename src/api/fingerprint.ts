@@ -29,7 +29,10 @@ export async function takeFingerprint(
   platform: Platform,
 ): Promise<Fingerprint> {
   const key = platform.randomBytes(DIGEST_KEY_LENGTH);
-  const { table, pageSize } = await readLocalPages(source, new PageDigest(key), undefined);
+  const { table, pageSize } = await readLocalPages(source, new PageDigest(key), {
+    clock: platform.clock,
+    signal: undefined,
+  });
   return { key, pageSize, digest: tableDigest(table, key) };
 }
 
