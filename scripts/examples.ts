@@ -1,5 +1,6 @@
 /**
- * Runs every example under the pinned Node, each in an empty folder: an example that fails is a wrong page.
+ * Runs every example in an empty folder: an example that fails is a wrong page. `deno-x.ts` and `bun-x.ts` run under Deno
+ * and Bun, all others under the pinned Node.
  *
  * @module
  */
@@ -7,7 +8,7 @@
 import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { pinnedNode, root, run } from "./lib/process.mjs";
+import { binFolder, pinnedNode, root, run } from "./lib/process.mjs";
 import { problemsOf, runReported } from "./lib/report.mjs";
 
 const LIMIT_MS = 30_000;
@@ -17,13 +18,21 @@ const files = (existsSync(folder) ? readdirSync(folder) : []).filter((name) =>
   /\.(ts|mjs|js)$/.test(name),
 );
 
+function programOf(name: string): readonly string[] {
+  if (name.startsWith("bun-")) return [join(binFolder, "bun")];
+  if (!name.startsWith("deno-")) return [pinnedNode];
+  // As in a user's project: without this repository's configuration, which leads to the sources.
+  const flags = ["--allow-all", "--no-config", "--node-modules-dir=manual", "--quiet"];
+  return [join(binFolder, "deno"), "run", ...flags];
+}
+
 const passed = await runReported(
   files.toSorted().map((name) => ({
     name,
     run: async () => {
       const scratch = mkdtempSync(join(tmpdir(), "pagestream-example-"));
       try {
-        const command = [pinnedNode, join(folder, name)];
+        const command = [...programOf(name), join(folder, name)];
         return await problemsOf(run, command, { cwd: scratch, limitMs: LIMIT_MS });
       } finally {
         rmSync(scratch, { recursive: true, force: true });
