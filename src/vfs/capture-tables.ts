@@ -205,7 +205,9 @@ export class CaptureTables {
 
   #handle(pointer: WasmPointer, database: CapturedDatabase, kind: FileKind): Handle {
     const methods = this.patched(this.#memory.readU32(pointer), kind);
-    const copies = kind === "journal" ? undefined : database.copies[kind];
+    // Somebody else may write a WAL that is shared.
+    const copied = kind === "main" || (kind === "wal" && !methods.sharedMemory);
+    const copies = copied ? database.copies[kind] : undefined;
     const file = new ParentFile(pointer, methods, { scratch: this.scratch, copies });
     return { file, methods, database };
   }
@@ -332,7 +334,9 @@ export class CaptureTables {
     const resumed = this.#resumed;
     const verdict = database.walWriting(file, offset, { bytes: heap.subarray(from, end), resumed });
     if (verdict !== "commit") return this.#answer(verdict);
-    database.copies.wal?.note(this.#memory.bytes().subarray(from, from + amount), offset);
+    if (!methods.sharedMemory) {
+      database.copies.wal?.note(this.#memory.bytes().subarray(from, from + amount), offset);
+    }
     return methods.xWrite(pointer, from, amount, BigInt(offset));
   }
 

@@ -392,3 +392,28 @@ for (const parent of ["unix", "unix-excl"]) {
     over.uninstall();
   });
 }
+
+test("captures exclusive WAL over a parent without shared memory from copies alone", async () => {
+  const over = installCaptureVfs(sqlite3, { parent: "unix-none", copyWrites: true });
+  const db = open("/copied.db", over.name);
+  db.exec("pragma page_size=1024; pragma locking_mode=exclusive; pragma journal_mode=wal");
+  db.exec("create table t(a integer primary key, b)");
+  const source = over.source(db);
+  const copy = new Copy();
+  copy.bytes = await imageBytes(await source.image());
+  source.listen(copy);
+  for (const limit of [-1, 20_000]) {
+    db.exec(`pragma journal_size_limit=${limit}`);
+    for (const kind of ["passive", "restart", "truncate"]) {
+      db.exec(fill("t", 60, 900));
+      db.exec(`pragma wal_checkpoint(${kind}); update t set b=1 where a%5=0`);
+      db.exec("update t set b=2 where a%7=0");
+      expect(Buffer.compare(copy.bytes, await imageBytes(await source.image()))).toBe(0);
+    }
+  }
+  db.exec("pragma journal_mode=delete; delete from t where a>30; vacuum");
+  expect(Buffer.compare(copy.bytes, capi.sqlite3_js_db_export(db))).toBe(0);
+  expect(copy.reasons).toEqual([]);
+  db.close();
+  over.uninstall();
+});

@@ -23,10 +23,11 @@ import {
 import { allPages, type CommitSize, DirtyPages } from "./commit-detector.ts";
 import { SQLITE_LOCK_SHARED, SQLITE_TXN_WRITE } from "./constants.ts";
 import { CapturedImage } from "./database-image.ts";
-import { NotCapturedError, VfsError } from "./errors.ts";
+import { VfsError } from "./errors.ts";
 import { EMPTY_HEADER, type FileHeader, readFileHeader } from "./file-header.ts";
 import { ImageQueue } from "./image-queue.ts";
 import { type Changes, LivePages, type ReadPage } from "./live-pages.ts";
+import { lostError, notOpenError } from "./not-captured.ts";
 import type { ParentFile } from "./parent-file.ts";
 import { type CommitWrapper, Preparation, type Verdict } from "./preparation.ts";
 import type { Sqlite3 } from "./sqlite3.ts";
@@ -133,7 +134,7 @@ export class CapturedDatabase {
       this.#lost("it was moved away by sqlite3_deserialize, or detached");
     }
     if (this.files.size > 0) return;
-    this.#images.fail(this.#notOpen("read"));
+    this.#images.fail(notOpenError(this.name, "read"));
     if (this.#listener === undefined) this.#onIdle?.();
   }
 
@@ -141,13 +142,18 @@ export class CapturedDatabase {
   abandon(): void {
     this.files.clear();
     this.wals.clear();
-    this.#images.fail(this.#notOpen("read"));
+    this.#images.fail(notOpenError(this.name, "read"));
     this.#lost("the capture was detached");
   }
 
   /** Adds a WAL that was just opened. */
   walOpened(file: ParentFile): void {
     this.wals.add(file);
+    // Without shared memory the connection has the WAL to itself.
+    if (this.copies.wal !== undefined && !file.methods.sharedMemory) {
+      this.copies.wal.size = undefined;
+      this.copies.wal.size = file.size();
+    }
   }
 
   /** Removes a WAL that is about to be closed. */
@@ -267,10 +273,13 @@ export class CapturedDatabase {
 
   /** Called before the WAL is truncated. */
   walTruncating(size: number): void {
-    if (size > 0) return;
-    this.check();
-    this.#beforeWalReset();
-    this.#wal.truncated();
+    if (size === 0) {
+      this.check();
+      this.#beforeWalReset();
+      this.#wal.truncated();
+    }
+    const { wal } = this.copies;
+    if (wal?.size !== undefined) wal.size = Math.min(wal.size, size);
   }
 
   #walRestarting(file: ParentFile, header: Uint8Array): void {
@@ -330,7 +339,7 @@ export class CapturedDatabase {
         next: "Close the other replication first",
       });
     }
-    if (this.files.size === 0) throw this.#notOpen("listen to");
+    if (this.files.size === 0) throw notOpenError(this.name, "listen to");
     this.#listener = listener;
     this.preparation.mode = options.prepare;
     return () => {
@@ -345,7 +354,7 @@ export class CapturedDatabase {
 
   /** See `CommitSource.image`. */
   image(options: ImageOptions = {}): Promise<DatabaseImage> {
-    if (this.files.size === 0) return Promise.reject(this.#notOpen("read"));
+    if (this.files.size === 0) return Promise.reject(notOpenError(this.name, "read"));
     return this.#images.request(options);
   }
 
@@ -508,7 +517,7 @@ export class CapturedDatabase {
     const frame = uncommitted?.get(pgno) ?? this.#wal.frames.get(pgno);
     if (frame !== undefined) return this.#walPage(frame);
     const file = this.#anyFile();
-    if (file === undefined) throw this.#notOpen("read");
+    if (file === undefined) throw notOpenError(this.name, "read");
     return file.readPadded((pgno - 1) * this.pageSize, this.pageSize);
   }
 
@@ -518,13 +527,15 @@ export class CapturedDatabase {
 
   #walFile(): ParentFile {
     for (const file of this.wals) return file;
-    throw this.#notOpen("read the WAL of");
+    throw notOpenError(this.name, "read the WAL of");
   }
 
   #header(file: ParentFile): FileHeader {
     if (this.wals.size > 0 && this.#wal.frames.has(1)) {
       return readFileHeader(this.#read(1).subarray(0, DATABASE_HEADER_SIZE));
     }
+    const copy = this.copies.main?.get(0, DATABASE_HEADER_SIZE);
+    if (copy !== undefined) return readFileHeader(copy);
     if (file.size() < DATABASE_HEADER_SIZE) return EMPTY_HEADER;
     // The length in which SQLite itself asks for the header, so that every parent has seen it.
     return readFileHeader(file.read(0, DATABASE_HEADER_SIZE));
@@ -546,6 +557,11 @@ export class CapturedDatabase {
       this.#trailing = 0;
       return;
     }
+    if (this.copies.main?.get(0, DATABASE_HEADER_SIZE) !== undefined) {
+      // Asking for the size costs as much as what the copies save.
+      this.commit = header.commit;
+      return;
+    }
     const size = file.size();
     const pages = header.pageSize === 0 ? 0 : Math.floor(size / header.pageSize);
     this.commit = Math.min(header.commit, pages);
@@ -562,14 +578,7 @@ export class CapturedDatabase {
 
   #lost(what: string): void {
     try {
-      this.#listener?.lost?.(
-        new NotCapturedError({
-          operation: "capture",
-          object: this.name,
-          what,
-          next: "Open it through the capture again; what is committed until then is not replicated",
-        }),
-      );
+      this.#listener?.lost?.(lostError(this.name, what));
     } catch {
       // Closing goes on, whatever the listener thinks of it.
     }
@@ -578,15 +587,6 @@ export class CapturedDatabase {
   #anyFile(): ParentFile | undefined {
     for (const file of this.files) return file;
     return undefined;
-  }
-
-  #notOpen(operation: string): NotCapturedError {
-    return new NotCapturedError({
-      operation,
-      object: this.name,
-      what: "it is not open through the capture, or no longer",
-      next: "Open it through the capture VFS, and do not move it with sqlite3_deserialize",
-    });
   }
 }
 

@@ -149,8 +149,14 @@ export class ParentFile {
     return memory.bytes().subarray(pointer, pointer + amount);
   }
 
+  /** Whether nobody else can write the file, so that what is known of it stays true. */
+  get isPrivate(): boolean {
+    return this.#copies?.size !== undefined;
+  }
+
   /** Size of the file in bytes. Throws `VfsError` where the parent fails. */
   size(): number {
+    if (this.#copies?.size !== undefined) return this.#copies.size;
     const out = this.#scratch.pointer + LARGEST_READ;
     const code = this.methods.xFileSize(this.pointer, out);
     if (code !== SQLITE_OK) throw failed("tell the size of", code);

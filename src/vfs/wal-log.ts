@@ -72,7 +72,8 @@ export class WalLog {
       if (this.#end > 0) this.#restart(undefined, "the WAL was truncated by someone else");
       return undefined;
     }
-    const header = decodeWalHeader(file.read(0, WAL_HEADER_SIZE));
+    const known = file.isPrivate ? this.#header : undefined;
+    const header = known ?? decodeWalHeader(file.read(0, WAL_HEADER_SIZE));
     if (header === undefined) return undefined;
     if (!sameSalts(header, this.#header)) this.#restart(header, this.#unseen(header));
     const found = this.#follow(file, size, header);

@@ -10,11 +10,14 @@ const COPIED_BYTES = 4 << 20;
 
 /** The writes to one file since they were last forgotten, by all of its handles. */
 export class WriteCopies {
+  /** Size of the file in bytes, where nobody else can change it; undefined where it has to be asked for. */
+  size: number | undefined;
   readonly #copies = new Map<number, Uint8Array>();
   #bytes = 0;
 
   /** Takes a copy of `bytes`, written at `offset`. */
   note(bytes: Uint8Array, offset: number): void {
+    if (this.size !== undefined) this.size = Math.max(this.size, offset + bytes.length);
     if (this.#bytes > COPIED_BYTES) return;
     const known = this.#copies.get(offset);
     if (known?.length === bytes.length) {
