@@ -84,6 +84,8 @@ export class Comparison {
   readonly #options: ComparisonOptions;
   /** Newest state before the replica's newest that the database was seen to equal. */
   #behind: bigint | undefined;
+  /** Whether it was seen to equal a state that only our own files come after. */
+  #isOvertaken = false;
 
   constructor(options: ComparisonOptions) {
     this.#options = options;
@@ -137,8 +139,9 @@ export class Comparison {
         digest,
         signal,
         passed: async (passed) => {
-          if (passed.txid >= this.#notBehindFrom) return;
-          if (await local.equals(passed)) this.#behind = passed.txid;
+          if (!(await local.equals(passed))) return;
+          if (passed.txid < this.#notBehindFrom) this.#behind = passed.txid;
+          else this.#isOvertaken = true;
         },
       });
       const reached = await markerOf({ ...state, txid: maxTxid }, known.key, {
@@ -189,7 +192,9 @@ export class Comparison {
   /** Decides what a database is that neither the newest state nor a staged file explains. */
   async #differ(start: Findings, newest: ComparedState): Promise<Findings> {
     const { local, known, maxTxid: txid } = this.#options;
-    const behind = this.#behind ?? (await this.#findEarlier(newest));
+    const behind = this.#isOvertaken
+      ? undefined
+      : (this.#behind ?? (await this.#findEarlier(newest)));
     if (behind !== undefined) return this.#decide(start, behind);
     const events: StartEvent[] = this.#isForked ? [{ type: "forked", txid }] : [];
     const resized = local.pageSize !== newest.pageSize;
@@ -227,6 +232,7 @@ export class Comparison {
   get #isForked(): boolean {
     const { known, settled, maxTxid } = this.#options;
     const { marker, ownFrom } = settled;
+    if (this.#isOvertaken) return false;
     if (marker === undefined) return known.contradiction !== undefined;
     return marker.state.txid < maxTxid && marker.state.txid + 1n < ownFrom;
   }

@@ -12,6 +12,7 @@ import {
   start,
 } from "../../test/helpers/primary-bench.ts";
 import { decodeLtx } from "../ltx/decode-ltx.ts";
+import { fakePlatform, seededRandom } from "../testing/index.ts";
 import { memoryStore } from "../transports/memory.ts";
 import type { GetOptions, ObjectStore } from "../transports/object-store.ts";
 import { bytesSink } from "./bytes-sink.ts";
@@ -345,4 +346,261 @@ describe("a database that is behind", () => {
     await expect(starting).rejects.toMatchObject({ txid: 2n, newestTxid: 5n, chosen: true });
     await expect(starting).rejects.toThrow(/adopt/);
   });
+});
+
+describe("files staged before a crash", () => {
+  /** Starts, writes `pgnos` with the store answering as told, and dies; returns the database as it was before. */
+  async function crashed(
+    at: Bench,
+    put: "never answers" | "stores, never answers",
+    pgnos: readonly number[],
+  ): Promise<Uint8Array> {
+    const store: ObjectStore = {
+      ...at.store,
+      async put(key, body, options) {
+        if (put === "stores, never answers") await at.store.put(key, body, options);
+        return await new Promise(() => {});
+      },
+    };
+    await start({ ...at, store });
+    const before = at.database.bytes;
+    at.database.write(pgnos);
+    await at.platform.clock.advanceAsync(2_000);
+    expect(at.state.staged()).toHaveLength(1);
+    return before;
+  }
+
+  test("are uploaded when their transaction survived", async () => {
+    const at = bench();
+    await history(at, [PAGES]);
+    await crashed(at, "never answers", [2, 3]);
+    expect((await again(at)).files).toEqual([{ txid: 2n, pages: 2, full: false }]);
+    expect(at.state.staged()).toEqual([]);
+  });
+
+  test("are dropped when their transaction was rolled back", async () => {
+    const at = bench();
+    await history(at, [PAGES]);
+    at.database.load(await crashed(at, "never answers", [2, 3]));
+    expect((await again(at)).files).toEqual([]);
+    expect(at.state.staged()).toEqual([]);
+  });
+
+  test("are dropped when more was committed than they hold, and one file brings all of it", async () => {
+    const at = bench();
+    await history(at, [PAGES]);
+    await crashed(at, "never answers", [2, 3]);
+    at.database.tamper(5);
+    expect((await again(at)).files).toEqual([{ txid: 2n, pages: 3, full: false }]);
+  });
+
+  test("are uploaded behind files that the marker does not know yet", async () => {
+    const at = bench();
+    await history(at, [PAGES]);
+    const early = at.state.readMarker() as Uint8Array;
+    await history(at, [[4]]);
+    await crashed(at, "never answers", [2, 3]);
+    at.state.replaceMarker(early);
+    expect((await again(at)).files).toEqual([{ txid: 3n, pages: 2, full: false }]);
+  });
+
+  for (const marker of ["newest", "older"] as const) {
+    test(`are followed by the local images when they are in the replica and were rolled back here, the marker ${marker}`, async () => {
+      const at = bench();
+      await history(at, [PAGES]);
+      const early = at.state.readMarker() as Uint8Array;
+      await history(at, [[4]]);
+      at.database.load(await crashed(at, "stores, never answers", [2, 3, 21]));
+      if (marker === "older") at.state.replaceMarker(early);
+      const { files, events } = await again(at);
+      expect(files).toEqual([{ txid: 4n, pages: 2, full: false }]);
+      expect(events).not.toContain("forked");
+      expect(events).not.toContain("behind");
+    });
+  }
+
+  test("do not hide that the database is further behind than they explain", async () => {
+    const at = bench();
+    await history(at, [PAGES]);
+    const early = at.database.bytes;
+    await history(at, [[4]]);
+    await crashed(at, "stores, never answers", [2, 3]);
+    at.database.load(early);
+    await expect(start(at)).rejects.toMatchObject({ txid: 1n, newestTxid: 3n });
+  });
+
+  test("are followed by one more file when a commit was cut into none", async () => {
+    const at = bench();
+    await history(at, [PAGES]);
+    await crashed(at, "stores, never answers", [2, 3]);
+    at.database.write([7, 21]);
+    const { files, events } = await again(at);
+    expect(files).toEqual([{ txid: 3n, pages: 2, full: false }]);
+    expect(events).not.toContain("forked");
+  });
+});
+
+describe("a level above the newest L0 file", () => {
+  test("gets its L0 file from the replica's state, where the staged one is lost", async () => {
+    const at = bench();
+    await history(at, [PAGES, [2]]);
+    let left = 1;
+    const dying: ObjectStore = {
+      ...at.store,
+      put: (key, body, options) =>
+        left-- > 0 ? at.store.put(key, body, options) : new Promise(() => {}),
+    };
+    await start({ ...at, store: dying });
+    at.database.resize(1024, 3);
+    await at.platform.clock.advanceAsync(2_000);
+    const snapshot = "ltx/9/0000000000000001-0000000000000003.ltx";
+    expect((await keys(at.store)).slice(2)).toEqual([snapshot]);
+    const { timestamp } = decodeLtx(await bytesAt(at.store, snapshot)).header;
+    const resized = at.database.bytes;
+    at.database.write([2, 4]);
+
+    const { files } = await again({ ...at, state: durableState() });
+    expect(files).toEqual([
+      { txid: 3n, pages: 3, full: true },
+      { txid: 4n, pages: 2, full: false },
+    ]);
+    expect(decodeLtx(await bytesAt(at.store, level0(3))).header.timestamp).toBe(timestamp);
+    expect(await restored(at, 3n)).toEqual(resized);
+    expect((await again(at)).files).toEqual([]);
+  });
+
+  test("gets the staged L0 file although the database has moved on", async () => {
+    const at = bench();
+    await history(at, [PAGES]);
+    let left = 1;
+    const dying: ObjectStore = {
+      ...at.store,
+      put: (key, body, options) =>
+        left-- > 0 ? at.store.put(key, body, options) : new Promise(() => {}),
+    };
+    await start({ ...at, store: dying });
+    at.database.resize(1024, 3);
+    await at.platform.clock.advanceAsync(2_000);
+    at.database.write([2, 4]);
+    expect((await again(at)).files).toEqual([
+      { txid: 2n, pages: 3, full: true },
+      { txid: 3n, pages: 2, full: false },
+    ]);
+  });
+
+  test("keeps its L0 file when the database is behind and refused", async () => {
+    const at = bench();
+    await history(at, [PAGES]);
+    const early = at.database.bytes;
+    let left = 1;
+    const dying: ObjectStore = {
+      ...at.store,
+      put: (key, body, options) =>
+        left-- > 0 ? at.store.put(key, body, options) : new Promise(() => {}),
+    };
+    await start({ ...at, store: dying });
+    at.database.resize(1024, 3);
+    await at.platform.clock.advanceAsync(2_000);
+    const old = new ModelDatabase();
+    old.load(early);
+    // The snapshot is ours, and its transaction did not survive: nothing was promised, so nothing is behind.
+    const { files } = await again({ ...at, database: old });
+    expect(files).toEqual([
+      { txid: 2n, pages: 3, full: true },
+      { txid: 3n, pages: 20, full: true },
+    ]);
+  });
+});
+
+describe("pages of the free list", () => {
+  /** Sets the first trunk and the number of free pages in page 1, and the leaves of the trunk, page 8. */
+  function setFreeList(database: ModelDatabase, count: number): void {
+    const bytes = database.bytes;
+    const view = new DataView(bytes.buffer);
+    view.setUint32(32, 8);
+    view.setUint32(36, count);
+    const trunk = 7 * 512;
+    for (const [i, value] of [0, 2, 9, 10].entries()) view.setUint32(trunk + 4 * i, value);
+    database.load(bytes);
+  }
+
+  for (const [what, count, tampered, behind] of [
+    ["leaves do not count", 3, 9, true],
+    ["trunks count", 3, 8, false],
+    ["other pages count", 3, 11, false],
+    ["leaves of a malformed list count", 4, 9, false],
+  ] as const) {
+    for (const marker of ["of the newest state", "lost"] as const) {
+      test(`${what} when a database is compared with an earlier state, the marker ${marker}`, async () => {
+        const at = bench();
+        at.database.write(PAGES);
+        setFreeList(at.database, count);
+        await history(at, [[4]]);
+        const early = copyOf(at.database);
+        await history(at, [[4], [5]]);
+        early.tamper(tampered);
+        const state = marker === "lost" ? durableState() : at.state;
+        const copied = { ...at, database: early, state };
+        if (behind) await expect(start(copied)).rejects.toMatchObject({ txid: 2n });
+        else expect((await again(copied)).files).toHaveLength(1);
+      });
+    }
+  }
+
+  test("that differ from the newest state are shipped", async () => {
+    const at = bench();
+    at.database.write(PAGES);
+    setFreeList(at.database, 3);
+    await history(at, [[4], [5]]);
+    at.database.tamper(9);
+    expect((await again(at)).files).toEqual([{ txid: 4n, pages: 1, full: false }]);
+  });
+});
+
+describe("random copies of a database", () => {
+  for (let seed = 1; seed <= 20; seed++) {
+    test(`are behind when they equal an earlier state, and shipped when not (seed ${seed})`, async () => {
+      const random = seededRandom(seed);
+      const at = bench({ database: new ModelDatabase(512, seed), platform: fakePlatform(seed) });
+      const states: Uint8Array[] = [];
+      const markers: Uint8Array[] = [];
+      for (let turn = 0; turn < 4; turn++) {
+        const replication = await start(at);
+        for (let i = 0; i < 1 + random.int(4); i++) {
+          const size = at.database.commit;
+          const pgnos = Array.from({ length: 1 + random.int(4) }, () => 1 + random.int(size + 2));
+          at.database.write(pgnos, random.int(6) === 0 ? 1 + random.int(size + 4) : undefined);
+          await run(at.platform, replication.flush());
+          states.push(at.database.bytes);
+        }
+        await run(at.platform, replication.close());
+        markers.push(at.state.readMarker() as Uint8Array);
+      }
+      const newest = states.length;
+      for (let i = 0; i < 12; i++) {
+        const txid = 1 + random.int(newest);
+        const database = new ModelDatabase(512, 1_000 + i);
+        database.load(states[txid - 1] as Uint8Array);
+        const state = durableState();
+        if (random.int(3) > 0) state.replaceMarker(random.pick(markers));
+        const store = memoryStore();
+        for (const key of await keys(at.store)) await store.put(key, await bytesAt(at.store, key));
+        const copy = {
+          ...at,
+          database,
+          state,
+          store: { ...store, description: at.store.description },
+        };
+        const isOwn = random.int(2) === 0;
+        if (isOwn) database.write([1 + random.int(database.commit)]);
+        if (!isOwn && txid < newest) {
+          const starting = start(copy);
+          await expect(starting).rejects.toMatchObject({ code: "DATABASE_BEHIND" });
+        } else {
+          const { files } = await again(copy);
+          expect(files).toHaveLength(isOwn ? 1 : 0);
+        }
+      }
+    });
+  }
 });

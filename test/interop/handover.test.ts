@@ -184,6 +184,22 @@ describeWithLitestream("hand-over between us and Litestream", () => {
     expect(writers(await stateOf(replica, before))).toBe("theirs");
   });
 
+  test("we continue what Litestream has restored, with nothing but the change of the journal mode", async () => {
+    const replica = join(temporaryDirectory(), "replica");
+    await litestreamTurn({ replica, path: await nativeDatabase(), statements: [row("theirs")] });
+    const before = newestTxid(replica);
+    const path = join(temporaryDirectory(), "restored.db");
+    expect((await litestreamRestoreTo(replica, path)).stderr).toBe("");
+    setJournalMode(path, "DELETE");
+    const { db, replication } = await openCaptured(path, replica);
+    await replication.flush();
+    expect(replication.position.replicated).toBe(before + 1n);
+    expect(readL0(replica, before + 1n).pages).toHaveLength(1);
+    await replication.close();
+    db.close();
+    expectSame(await newestState(replica), readFileSync(path), "our file");
+  });
+
   test("an earlier state that was restored by choice is refused, and adopted when told", async () => {
     const replica = join(temporaryDirectory(), "replica");
     const path = await nativeDatabase();
