@@ -13,7 +13,7 @@ describe("pagestream help", () => {
     const { code, stdout, stderr } = await pagestream([flag]);
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     expect(stdout).toMatch(/^Usage: pagestream <command> \[flags\]\n/);
-    for (const name of ["demo", "restore", "ltx", "version", "help"]) {
+    for (const name of ["demo", "restore", "snapshot", "ltx", "version", "help"]) {
       expect(stdout).toMatch(new RegExp(`^ {2}${name} `, "m"));
     }
     expect(stdout).toContain("Exit codes:");
@@ -22,6 +22,7 @@ describe("pagestream help", () => {
   test.each([
     ["demo", "--keep"],
     ["restore", "--txid <hex16>"],
+    ["snapshot", "[database] [replica]"],
     ["ltx", "verify"],
     ["ltx list", "--level <level>"],
     ["ltx show", "--pages"],

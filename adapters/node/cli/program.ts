@@ -9,6 +9,7 @@ import type { ListFlags } from "./ltx-list.ts";
 import type { ShowFlags } from "./ltx-show.ts";
 import type { VerifyFlags } from "./ltx-verify.ts";
 import type { RestoreFlags } from "./restore.ts";
+import type { SnapshotFlags } from "./snapshot.ts";
 
 const EXIT_CODES = `
 Exit codes:
@@ -71,6 +72,29 @@ Examples:
       const { runRestore } = await import("./restore.ts");
       done(await runRestore(replica, flags));
     });
+
+  program
+    .command("snapshot")
+    .description("upload a database that no program has open, as a snapshot")
+    .argument("[database]", "the database file")
+    .argument("[replica]", "directory of the replica, as a path or file:// URL")
+    .option("--json", "print one JSON object")
+    .addHelpText(
+      "after",
+      `
+An empty replica becomes one of this database. A replica of an earlier state of it gets what has changed too; one
+of a later state is left as it is.
+
+Example:
+  pagestream snapshot app.db /backup/app
+`,
+    )
+    .action(
+      async (database: string | undefined, replica: string | undefined, flags: SnapshotFlags) => {
+        const { runSnapshot } = await import("./snapshot.ts");
+        done(await runSnapshot({ database, replica }, flags));
+      },
+    );
 
   addLtxCommands(program, done);
 
