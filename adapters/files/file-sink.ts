@@ -11,6 +11,7 @@ import process from "node:process";
 import type { FileLock, RestoreSink, SyncFiles } from "pagestream";
 import {
   ClosedError,
+  keepChoice,
   type Recovery,
   recoverFiles,
   refuseTarget,
@@ -123,6 +124,14 @@ class FileSink implements RestoreSink {
       await writer.drain();
       return integrityCheck(temporary, kind, this.#sqlite);
     });
+  }
+
+  chosen(marker: Uint8Array): void {
+    try {
+      keepChoice(this.#files, this.#path, marker);
+    } catch (error) {
+      throw ioError(error, OPERATION, this.name);
+    }
   }
 
   finish(): Promise<void> {

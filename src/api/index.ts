@@ -91,7 +91,7 @@ export type {
 export type { TimeInput } from "../replica/timestamps.ts";
 export type { RestorePoint } from "../replica/restore-points.ts";
 export type { IntegrityCheck, RestoreSink, RestoreStart } from "../replica/restore-sink.ts";
-export { type SyncFileSinkOptions, syncFileSink } from "../replica/sync-file-sink.ts";
+export { keepChoice, type SyncFileSinkOptions, syncFileSink } from "../replica/sync-file-sink.ts";
 export {
   type Recovery,
   recoverFiles,

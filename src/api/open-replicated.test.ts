@@ -1,6 +1,8 @@
 import sqlite3InitModule from "@sqlite.org/sqlite-wasm";
 import { describe, expect, test } from "vitest";
 import { bytesSink } from "../replica/bytes-sink.ts";
+import { syncFileSink } from "../replica/sync-file-sink.ts";
+import { fakePlatform } from "../testing/index.ts";
 import { type MemorySyncFiles, memorySyncFiles } from "../testing/memory-sync-files.ts";
 import { memoryStore } from "../transports/memory.ts";
 import type { ObjectStore } from "../transports/object-store.ts";
@@ -199,6 +201,40 @@ describe("openReplicated()", () => {
       await app.close();
       expect(app.replication.position.replicated).toBe(3n);
       expect(await bytesOf(replica)).toEqual(early);
+    });
+
+    test("refuses what a restore was told to restore, until told what to do", async () => {
+      const { replica, early, newest } = await overtaken();
+      const files = memorySyncFiles();
+      const sink = syncFileSink(files, PATH, {
+        platform: fakePlatform(1),
+        journalHeader: "rollback",
+      });
+      await restore(replica, sink, { txid: 1n, position: false });
+      expect(fileBytes(files)).toEqual(early);
+      for (let i = 0; i < 2; i++) {
+        const opening = open({ files, replica });
+        await expect(opening).rejects.toMatchObject({ code: "DATABASE_BEHIND", chosen: true });
+        await expect(opening).rejects.toThrow(/adopt/);
+      }
+      const adopted = await open({ files, replica, onBehind: "adopt" });
+      await adopted.close();
+      expect(await bytesOf(replica)).toEqual(early);
+      const again = await open({ files, replica });
+      await again.close();
+      expect(again.replication.stats.files).toBe(0);
+
+      const back = memorySyncFiles();
+      const options = { platform: fakePlatform(2), journalHeader: "rollback" } as const;
+      await restore(replica, syncFileSink(back, PATH, options), { txid: 2n });
+      expect(fileBytes(back)).toEqual(newest);
+      const caughtUp = await open({ files: back, replica, onBehind: "catch-up" });
+      expect(caughtUp.restored?.txid).toBe(3n);
+      await caughtUp.close();
+      // The choice has gone with the state.
+      const last = await open({ files: back, replica });
+      await last.close();
+      expect(fileBytes(back)).toEqual(early);
     });
 
     test("restores it in memory too", async () => {

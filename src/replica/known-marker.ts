@@ -53,10 +53,13 @@ export async function findMarker(options: FindMarkerOptions): Promise<KnownMarke
   if (marker === undefined || marker.replica !== replica.description) {
     return { ...nothing, key: platform.randomBytes(DIGEST_KEY_LENGTH) };
   }
-  const { key } = marker;
+  const { key, chosen = false } = marker;
   const { txid, fileName, fileChecksum } = marker.state;
   if (txid > maxTxid) return { ...nothing, key, contradiction: "the replica has lost files" };
-  if ((await l0Checksum(fileName, options)) === fileChecksum) return { ...nothing, key, marker };
+  if ((await l0Checksum(fileName, options)) === fileChecksum)
+    return { ...nothing, key, marker, chosen };
+  // A restore chose this state; that its file has been compacted since contradicts nothing.
+  if (chosen) return { ...nothing, key, chosen };
   const contradiction = `the replica no longer holds what was written as ${formatTxid(txid)}`;
   return { ...nothing, key, contradiction };
 }

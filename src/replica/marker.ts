@@ -44,6 +44,8 @@ export interface Marker {
   readonly key: Uint8Array;
   readonly state: MarkerState;
   readonly table: PageTable;
+  /** Whether a restore was told to restore this state although there were later ones. @default false */
+  readonly chosen?: boolean | undefined;
 }
 
 const BASE = 1;
@@ -114,17 +116,29 @@ export class MarkerLog {
   }
 
   #fold(): void {
-    const text = stateText(this.#current, {
-      version: 1,
+    const base = encodeMarker({
       replica: this.#replica,
-      key: toHex(this.#key),
+      key: this.#key,
+      state: this.#current,
+      table: this.#table,
     });
-    const base = encodeRecord(BASE, text, this.#table.values, this.#table.size);
     this.#state.replaceMarker(base);
     this.#baseBytes = Math.max(base.length, MIN_FOLD_BYTES);
     this.#logBytes = 0;
     this.#unsynced = false;
   }
+}
+
+/** A whole marker as one record, for `LocalState.replaceMarker`. */
+export function encodeMarker(marker: Marker): Uint8Array<ArrayBuffer> {
+  const { replica, key, state, table, chosen } = marker;
+  const text = stateText(state, {
+    version: 1,
+    replica,
+    key: toHex(key),
+    ...(chosen === true ? { chosen } : {}),
+  });
+  return encodeRecord(BASE, text, table.values, table.size);
 }
 
 /** Reads a marker; `undefined` where there is none or its base is damaged. */
@@ -152,7 +166,8 @@ export function readMarker(bytes: Uint8Array | undefined): Marker | undefined {
     current = next;
     at = step.end;
   }
-  return { replica, key: fromHex(key), state: current, table };
+  const chosen = base.text["chosen"] === true;
+  return { replica, key: fromHex(key), state: current, table, chosen };
 }
 
 function stateText(state: MarkerState, more: Record<string, unknown> = {}): string {

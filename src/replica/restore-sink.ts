@@ -38,6 +38,11 @@ export interface RestoreSink {
    * all is well. Missing where the sink has no SQLite at hand.
    */
   check?(kind: "quick" | "full"): Promise<string>;
+  /**
+   * Keeps beside the target that an earlier state was restored by choice, so that a replication does not bring the database
+   * to the newest one unasked: `marker` is for `LocalState.replaceMarker`. Called before `finish`, only for an earlier state.
+   */
+  chosen?(marker: Uint8Array): void | Promise<void>;
   /** Makes the database visible at its target, durably. */
   finish(): void | Promise<void>;
   /** Gives up and removes everything written. Never throws for what is already gone. */

@@ -12,6 +12,7 @@ import { lockPage } from "../core/lock-page.ts";
 import { formatTxid } from "../ltx/file-name.ts";
 import { LTX_HEADER_SIZE, type LtxHeader, decodeHeader } from "../ltx/header.ts";
 import { LtxMerge } from "../ltx/merge.ts";
+import { decodeTrailer, LTX_TRAILER_SIZE } from "../ltx/trailer.ts";
 import type { ObjectStore } from "../transports/object-store.ts";
 import { DamagedFileError, IntegrityError } from "./errors.ts";
 import { type RestorePlan, type RestoreTarget, planRestore } from "./plan.ts";
@@ -78,8 +79,10 @@ class Restore {
     this.#sink = sink;
     this.#options = options;
     this.#journalHeader = options.journalHeader ?? sink.journalHeader;
+    const mayChoose =
+      sink.chosen !== undefined && (options.txid !== undefined || options.timestamp !== undefined);
     this.#recorder =
-      options.position === false ? undefined : new PositionRecorder(replica.platform);
+      options.position === false && !mayChoose ? undefined : new PositionRecorder(replica.platform);
   }
 
   /** Plans, and reads the size of the result from the header of the last file. */
@@ -114,6 +117,7 @@ class Restore {
     await this.#sink.truncate(header.commit * header.pageSize);
     if (check !== undefined) await this.#runCheck(check);
     throwIfAborted(this.#options.signal, "restore", this.#sink.name);
+    await this.#rememberChoice(plan, header);
     await this.#sink.finish();
     return this.#result(plan, header);
   }
@@ -233,6 +237,22 @@ class Restore {
     return page;
   }
 
+  /** Lets the sink keep that an earlier state than the newest was asked for. */
+  async #rememberChoice(plan: RestorePlan, header: LtxHeader): Promise<void> {
+    const sink = this.#sink;
+    const { txid, newestTxid, newestL0 } = plan;
+    if (txid === newestTxid || this.#recorder === undefined || sink.chosen === undefined) return;
+    const { pageSize, commit } = header;
+    let fileChecksum = 0n;
+    if (newestL0 !== undefined && newestL0.size >= LTX_TRAILER_SIZE) {
+      const offset = newestL0.size - LTX_TRAILER_SIZE;
+      const range = { offset, length: LTX_TRAILER_SIZE, signal: this.#options.signal };
+      ({ fileChecksum } = decodeTrailer(await this.#replica.read(newestL0, range)));
+    }
+    const state = { replica: this.#replica.description, pageSize, commit };
+    await sink.chosen(this.#recorder.chosenMarker(state, { txid, fileChecksum }));
+  }
+
   async #runCheck(check: () => Promise<string>): Promise<void> {
     throwIfAborted(this.#options.signal, "restore", this.#sink.name);
     const result = await check();
@@ -276,7 +296,7 @@ class Restore {
       files,
       newestTxid,
       position:
-        this.#state === undefined
+        this.#state === undefined || this.#options.position === false
           ? undefined
           : this.#recorder?.finish({
               replica: this.#replica.description,

@@ -6,6 +6,7 @@
 import { parentDirectory } from "../core/paths.ts";
 import type { Platform } from "../core/platform.ts";
 import type { SyncFile, SyncFiles } from "../core/sync-files.ts";
+import { fileState, stateDirectory } from "./local-state.ts";
 import type { RestoreSink } from "./restore-sink.ts";
 import { recoverFiles, refuseTarget, swapIn, temporaryPath } from "./target-files.ts";
 
@@ -49,6 +50,7 @@ export function syncFileSink(
     },
     write: (offset, bytes) => opened().write(bytes, offset),
     truncate: (size) => opened().truncate(size),
+    chosen: (marker) => keepChoice(files, path, marker),
     finish() {
       opened().sync();
       close();
@@ -59,4 +61,14 @@ export function syncFileSink(
       files.remove(temporary);
     },
   };
+}
+
+/** Writes the marker of an earlier state that was chosen beside the database it is restored to. */
+export function keepChoice(files: SyncFiles, path: string, marker: Uint8Array): void {
+  const state = fileState(files, stateDirectory(path));
+  try {
+    state.replaceMarker(marker);
+  } finally {
+    state.close();
+  }
 }
