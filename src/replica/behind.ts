@@ -19,7 +19,7 @@ import { decodeFrame } from "../ltx/page-frame.ts";
 import type { LocalPages } from "./local-pages.ts";
 import type { PageDigest } from "./page-digest.ts";
 import type { LtxFileInfo, Replica } from "./replica.ts";
-import { replayStates } from "./replica-states.ts";
+import { replayStates, STATES } from "./replica-states.ts";
 
 /** A file up to this size is fetched in one piece, instead of its index and one frame. */
 const SMALL_FILE = 64 * 1024;
@@ -60,7 +60,7 @@ export async function findEarlierState(options: BehindOptions): Promise<bigint |
   return (await local.equals(state)) ? state.txid : found;
 }
 
-/** The states, newest first, that have the local image of page `pgno`. */
+/** Those of the newest states, newest first, that have the local image of page `pgno`. */
 async function likelyStates(
   steps: readonly LtxFileInfo[],
   options: BehindOptions,
@@ -68,11 +68,13 @@ async function likelyStates(
   const likely: bigint[] = [];
   /** States whose image of the page lies in an older file. */
   let open: bigint[] = [];
-  for (let end = steps.length; end > 0; end -= CONCURRENCY) {
+  for (let seen = 0; seen < steps.length && (seen < STATES || open.length > 0);) {
+    const end = steps.length - seen;
     const batch = steps.slice(Math.max(0, end - CONCURRENCY), end).reverse();
     const looks = await Promise.all(batch.map((file) => look(file, options)));
     for (const [i, { sameSize, image }] of looks.entries()) {
-      if (sameSize) open.push((batch[i] as LtxFileInfo).maxTxid);
+      seen++;
+      if (sameSize && seen <= STATES) open.push((batch[i] as LtxFileInfo).maxTxid);
       if (image === undefined) continue;
       if (image === "same") likely.push(...open);
       open = [];

@@ -15,6 +15,8 @@ import { restorablePoints } from "./restore-points.ts";
 
 /** How many of the newest states are looked at one by one. */
 export const STATES = 64;
+/** Files read side by side: they share the memory for reading ahead. */
+const AT_ONCE = 16;
 
 /** A state of a replica. */
 export interface ReplicaState {
@@ -27,8 +29,8 @@ export interface ReplicaState {
 }
 
 /**
- * The files that lead from state `from` (0: from nothing) to the newest state, in order; `undefined` where one is missing.
- * As few as possible up to the last {@linkcode STATES} states that can be restored, from there on each of them.
+ * The files that lead from state `from` (0: from nothing) to state `to`, the newest, in order; `undefined` where one is
+ * missing. As few as possible up to the last {@linkcode STATES} states that can be restored, from there on each of them.
  */
 export function stepsBetween(
   files: readonly LtxFileInfo[],
@@ -36,39 +38,47 @@ export function stepsBetween(
   to: bigint,
 ): LtxFileInfo[] | undefined {
   const points = restorablePoints(files);
-  const near = points.at(-STATES - 1)?.txid ?? points[0]?.txid ?? from;
+  const near = points.at(-STATES - 1)?.txid ?? 0n;
   // A file that reaches back is larger than those that only go on.
   const increments = files.filter((file) => file.minTxid > from);
-  return walk(increments) ?? walk(files);
-
-  function walk(usable: readonly LtxFileInfo[]): LtxFileInfo[] | undefined {
-    const steps: LtxFileInfo[] = [];
-    for (let reached = from; reached < to;) {
-      const far = reached < near;
-      const step = bestStep(usable, reached, far ? { furthest: true, to: near } : { to });
-      if (step === undefined) return undefined;
-      steps.push(step);
-      reached = step.maxTxid;
-    }
-    return steps;
-  }
+  return steps(increments, { from, near, to }) ?? steps(files, { from, near, to });
 }
 
-/** The file that goes furthest, or least far, from a state, the smallest of several that go as far. */
-function bestStep(
+function steps(
   files: readonly LtxFileInfo[],
-  reached: bigint,
-  options: { readonly furthest?: boolean; readonly to: bigint },
-): LtxFileInfo | undefined {
+  range: { readonly from: bigint; readonly near: bigint; readonly to: bigint },
+): LtxFileInfo[] | undefined {
+  const { near, to } = range;
+  const found: LtxFileInfo[] = [];
+  let reached = range.from;
+  const far = files
+    .filter((file) => file.maxTxid <= near)
+    .sort((a, b) => sign(a.minTxid - b.minTxid));
   let best: LtxFileInfo | undefined;
-  for (const file of files) {
-    const { minTxid, maxTxid, size } = file;
-    if (minTxid > reached + 1n || maxTxid <= reached || maxTxid > options.to) continue;
-    if (best === undefined || (maxTxid === best.maxTxid && size < best.size)) best = file;
-    else if (options.furthest === true ? maxTxid > best.maxTxid : maxTxid < best.maxTxid)
-      best = file;
+  for (let i = 0; reached < near;) {
+    for (; i < far.length && (far[i] as LtxFileInfo).minTxid <= reached + 1n; i++) {
+      const file = far[i] as LtxFileInfo;
+      const more = best === undefined ? 1n : file.maxTxid - best.maxTxid;
+      if (more > 0n || (more === 0n && file.size < (best as LtxFileInfo).size)) best = file;
+    }
+    if (best === undefined || best.maxTxid <= reached) return undefined;
+    found.push(best);
+    reached = best.maxTxid;
   }
-  return best;
+  // By their ends: a file that cannot follow when its turn comes is behind what was reached ever after.
+  const rest = files
+    .filter((file) => file.maxTxid > near)
+    .sort((a, b) => sign(a.maxTxid - b.maxTxid) || a.size - b.size);
+  for (const file of rest) {
+    if (file.maxTxid <= reached || file.minTxid > reached + 1n) continue;
+    found.push(file);
+    reached = file.maxTxid;
+  }
+  return reached === to ? found : undefined;
+}
+
+function sign(difference: bigint): number {
+  return difference < 0n ? -1 : difference > 0n ? 1 : 0;
 }
 
 /** What {@linkcode replayStates} begins with and reports to. */
@@ -92,17 +102,20 @@ export async function replayStates(
 ): Promise<ReplicaState> {
   const { digest, passed, signal } = options;
   let state = options.from ?? { txid: 0n, pageSize: 0, table: new PageTable() };
-  const pool = new ReadPool(replica, steps, { signal });
-  try {
-    for (const [i, input] of pool.inputs.entries()) {
-      if (state.pageSize > 0) await passed?.(state);
-      const pageSize = await applyFile(input, state, digest);
-      state = { ...state, txid: (steps[i] as LtxFileInfo).maxTxid, pageSize };
+  for (let at = 0; at < steps.length; at += AT_ONCE) {
+    const batch = steps.slice(at, at + AT_ONCE);
+    const pool = new ReadPool(replica, batch, { signal });
+    try {
+      for (const [i, input] of pool.inputs.entries()) {
+        if (state.pageSize > 0) await passed?.(state);
+        const pageSize = await applyFile(input, state, digest);
+        state = { ...state, txid: (batch[i] as LtxFileInfo).maxTxid, pageSize };
+      }
+    } finally {
+      pool.close();
     }
-    return state;
-  } finally {
-    pool.close();
   }
+  return state;
 }
 
 /** Brings a table forward by one file; returns the page size. */
