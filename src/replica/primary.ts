@@ -232,7 +232,7 @@ class Primary implements Replication {
   /** Settles continuity and begins to upload. */
   async start(announce: readonly StartEvent[] = []): Promise<void> {
     const { signal } = this.#options;
-    const acknowledged = await recoverLog({
+    const logged = await recoverLog({
       source: this.#source,
       replica: this.#replica,
       state: this.#state,
@@ -240,6 +240,8 @@ class Primary implements Replication {
       always: this.#local !== undefined,
       signal,
     });
+    // Only a hold stages what is not committed yet.
+    const acknowledged = logged || this.#held === undefined;
     this.#adopt(await establishContinuity({ ...this.#where(this.#options), acknowledged }));
     for (const event of announce) this.#announce(event);
     if (this.#local !== undefined) await this.#stageAll(signal);
