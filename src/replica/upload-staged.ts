@@ -16,9 +16,11 @@ import { type StagedFile, stagedBody } from "./staged-file.ts";
 
 /** A whole LTX file whose bytes can be read again as often as it takes. */
 export interface LtxObject {
+  /** Level, range and time: the name it gets. */
   readonly where: NewLtxFile;
   /** Size in bytes. */
   readonly size: number;
+  /** What is uploaded: the whole file, or how to stream it. */
   readonly body: UploadBody;
   /** Bytes of the file, for comparison with what is in the store. */
   read(offset: number, length: number): Uint8Array;
