@@ -14,7 +14,8 @@ import { webPlatform } from "./web-platform.ts";
  * Replicates every commit of `source` into `replica`, from now until `close`.
  *
  * Resolves once it is known how to continue: with increments when the database is proven to equal the replica's newest
- * state, else with a file that holds every page. Uploading goes on in the background; see `durable` and `flush`.
+ * state, else with a file that brings what differs. Rejects with `DatabaseBehindError` where it equals an earlier state,
+ * unless `onBehind` says otherwise. Uploading goes on in the background; see `durable` and `flush`.
  *
  * @example
  * ```ts ignore
