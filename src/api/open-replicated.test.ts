@@ -299,24 +299,25 @@ describe("openReplicated()", () => {
     await (await open({ files, replica: memoryStore() })).close();
   });
 
-  test("catches up with a database that is behind though its journal mode changes at opening", async () => {
-    const files = memorySyncFiles();
-    files.makeDirectory("/data");
-    const replica = memoryStore();
-    const app = await open({ files, replica, journalMode: "wal" });
-    app.db.exec("CREATE TABLE note(body)");
-    await app.close();
-    const old = fileBytes(files).slice();
-    const later = await open({ files, replica, journalMode: "wal" });
-    later.db.exec("INSERT INTO note VALUES ('newer')");
-    await later.close();
-    files.place(PATH, old);
-    const again = await open({ files, replica });
-    expect(again.db.selectValue("SELECT count(*) FROM note")).toBe(1);
-    expect(again.db.selectValue("PRAGMA journal_mode")).toBe("truncate");
-    await again.close();
-    expect(await restoredRows(replica)).toBe(1);
-  });
+  for (const durability of ["async", "hold-retry"] as const)
+    test(`catches up with a database that is behind though its journal mode changes at opening, ${durability}`, async () => {
+      const files = memorySyncFiles();
+      files.makeDirectory("/data");
+      const replica = memoryStore();
+      const app = await open({ files, replica, journalMode: "wal" });
+      app.db.exec("CREATE TABLE note(body)");
+      await app.close();
+      const old = fileBytes(files).slice();
+      const later = await open({ files, replica, journalMode: "wal" });
+      later.db.exec("INSERT INTO note VALUES ('newer')");
+      await later.close();
+      files.place(PATH, old);
+      const again = await open({ files, replica, durability });
+      expect(again.db.selectValue("SELECT count(*) FROM note")).toBe(1);
+      expect(again.db.selectValue("PRAGMA journal_mode")).toBe("truncate");
+      await again.close();
+      expect(await restoredRows(replica)).toBe(1);
+    });
 
   test("brings a database that is marked WAL into the journal mode it runs in", async () => {
     const files = memorySyncFiles();

@@ -145,19 +145,30 @@ async function open<S extends Sqlite3>(
     const journalMode = options.journalMode ?? (files ? "truncate" : "memory");
     const setJournalMode = (): unknown => db.exec(`PRAGMA journal_mode=${journalMode}`);
     db.exec("PRAGMA synchronous=FULL");
-    // A change of the mode is a commit: made before the comparison, it would make a database that is behind look as if
-    // it held work of its own. Only where a hold could not begin in the mode that the file has does it come first.
-    if (isNew || options.durability === "hold-retry") setJournalMode();
-    state = files ? fileState(files, stateDirectory(path)) : memoryState();
     const replica = openReplica(options.replica, { platform });
-    const replication = await startPrimary(base.capture.source(db), replica, {
-      ...options,
-      platform,
-      state,
-      position: restored?.position,
-      onBehind: onBehind === "adopt" ? "adopt" : "refuse",
-      announce: caughtUp === undefined ? [] : [caughtUp],
-    });
+    const start = (durability: ReplicateOptions["durability"]): Promise<Replication> => {
+      state = files ? fileState(files, stateDirectory(path)) : (state ?? memoryState());
+      return startPrimary(base.capture.source(db), replica, {
+        ...options,
+        durability,
+        platform,
+        state,
+        position: restored?.position,
+        onBehind: onBehind === "adopt" ? "adopt" : "refuse",
+        announce: caughtUp === undefined ? [] : [caughtUp],
+      });
+    };
+    // A change of the mode is a commit: made before the comparison, it would make a database that is behind look as if
+    // it held work of its own.
+    if (isNew) {
+      setJournalMode();
+    } else if (options.durability === "hold-retry" && !canRetry(db)) {
+      // The hold cannot begin in the mode that the file has.
+      const comparing = await start("async");
+      setJournalMode();
+      await comparing.close();
+    }
+    const replication = await start(options.durability);
     try {
       setJournalMode();
     } catch (error) {
@@ -219,6 +230,11 @@ class OpenDatabase<S extends Sqlite3> implements ReplicatedDatabase<S> {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
+
+/** Whether a COMMIT may be repeated in the journal mode that a database has. */
+function canRetry(db: Sqlite3Database): boolean {
+  return ["delete", "truncate", "memory"].includes(String(db.selectValue("PRAGMA journal_mode")));
 }
 
 function isHold({ durability = "async" }: Pick<ReplicateOptions, "durability">): boolean {
