@@ -3,13 +3,14 @@
  *
  * @module
  */
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileStore, syncFiles } from "@pagestream/node";
 import sqlite3InitModule, { type Sqlite3Static } from "@sqlite.org/sqlite-wasm";
 import { openReplicated, type ReplicatedDatabase, type SyncFiles } from "pagestream";
 import { decodeLtx, type DecodedLtx } from "pagestream/ltx";
 import { expect } from "vitest";
+import { checkpointed } from "../../src/testing/checkpointed.ts";
 import { litestreamList, litestreamRestore } from "../helpers/litestream.ts";
 
 export const sqlite3: Sqlite3Static = await sqlite3InitModule();
@@ -26,6 +27,7 @@ export interface OurWriterOptions {
   /** Directory of the replica. */
   readonly replica: string;
   readonly pageSize?: number | undefined;
+  readonly journalMode?: "truncate" | "wal" | undefined;
 }
 
 /** A database that is open here, and what its replica must give back. */
@@ -62,7 +64,9 @@ export class OurWriter {
     await this.#opened.replication.flush();
     const { local, replicated } = this.#opened.replication.position;
     expect(replicated).toBe(local);
-    this.copies.set(replicated, readFileSync(this.path));
+    const wal = `${this.path}-wal`;
+    const log = existsSync(wal) ? readFileSync(wal) : undefined;
+    this.copies.set(replicated, Buffer.from(checkpointed(readFileSync(this.path), log)));
     return replicated;
   }
 
@@ -73,13 +77,14 @@ export class OurWriter {
 
 /** Opens a database for writing; restores it first where it is missing and the replica has it. */
 export async function openOurs(options: OurWriterOptions): Promise<OurWriter> {
-  const { path, replica, pageSize } = options;
+  const { path, replica, pageSize, journalMode } = options;
   const opened = await openReplicated({
     sqlite3,
     files,
     path,
     replica: fileStore(replica),
     pageSize,
+    journalMode,
     groupMs: 0,
   });
   return new OurWriter(opened, options);

@@ -35,10 +35,10 @@ const nightly = process.env["PAGESTREAM_NIGHTLY"] === "1";
 afterEach(removeTemporary);
 
 /** Opens a new database of ours in a directory of its own. */
-async function newDatabase(pageSize: number): Promise<OurWriter> {
+async function newDatabase(pageSize: number, journalMode?: "truncate" | "wal"): Promise<OurWriter> {
   const directory = temporaryDirectory();
   const [path, replica] = [join(directory, "app.db"), join(directory, "replica")];
-  const ours = await openOurs({ path, replica, pageSize });
+  const ours = await openOurs({ path, replica, pageSize, journalMode });
   const random = seededRandom(pageSize);
   // SQLite's own randomblob() cannot be seeded. These bytes do not compress.
   ours.db.createFunction("chance", (_context: number, length) => random.bytes(Number(length)));
@@ -82,6 +82,22 @@ describeWithLitestream("replicas written here, restored by Litestream", () => {
     expect([...ours.copies.keys()]).toEqual([1n, 2n, 3n, 4n, 5n, 6n, 7n, 8n, 9n, 10n]);
     expect(readL0(ours.replica, 2n).header.pageSize).toBe(pageSize);
     expect(isFull(readL0(ours.replica, 3n))).toBe(false);
+    await expectRestoredByLitestream(ours.replica, ours.copies);
+  });
+
+  test.each([1024, 4096])("every TXID of a WAL with pages of %i bytes", async (pageSize) => {
+    const ours = await newDatabase(pageSize, "wal");
+    await ours.commit(SCHEMA);
+    await ours.commit(insertRows(60, 900));
+    await ours.commit(
+      "PRAGMA wal_checkpoint(restart); UPDATE t SET b = chance(700) WHERE a % 7 = 0",
+    );
+    await ours.commit("DELETE FROM t WHERE a BETWEEN 10 AND 50; PRAGMA wal_checkpoint(truncate)");
+    await ours.commit("VACUUM");
+    await ours.commit("INSERT INTO w SELECT text, b FROM t; PRAGMA wal_checkpoint(passive)");
+    await ours.commit(insertRows(90, 500));
+    await ours.close();
+    expect(ours.copies.size).toBe(7);
     await expectRestoredByLitestream(ours.replica, ours.copies);
   });
 
