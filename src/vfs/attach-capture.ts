@@ -69,8 +69,8 @@ export function attachCapture(
   return new Attached(sqlite3, db, options.schema ?? "main");
 }
 
-/** Files whose method table is one of ours, in each wasm instance. */
-const attached = new WeakMap<Sqlite3, Set<WasmPointer>>();
+/** Who captured a file last, in each wasm instance; one that was closed since is captured no more. */
+const attached = new WeakMap<Sqlite3, Map<WasmPointer, CaptureTables>>();
 
 class Attached implements AttachedCapture {
   readonly source: CommitSource;
@@ -91,7 +91,7 @@ class Attached implements AttachedCapture {
     this.#connection = connectionOf(db) ?? 0;
     if (this.#connection === 0) throw notCaptured(schema, "the database is closed");
     const wrapper = { committing: false };
-    this.#tables = new CaptureTables(sqlite3, this.#memory, () => this.#adoptWal());
+    this.#tables = new CaptureTables(sqlite3, this.#memory, () => this.#adoptLog());
     try {
       this.#file = this.#findFile();
       const name = sqlite3.capi.sqlite3_db_filename(this.#connection, schema) || schema;
@@ -100,11 +100,11 @@ class Attached implements AttachedCapture {
       this.#refuseJournalOff(name);
       const handle = this.#tables.adoptMain(this.#file, this.#database);
       handle.file.connection = this.#connection;
-      filesOf(sqlite3).add(this.#file);
-      this.#adoptWal();
+      filesOf(sqlite3).set(this.#file, this.#tables);
+      this.#adoptLog();
       this.source = captureSource(sqlite3, { handle, schema, tables: this.#tables });
       // Reading opened the WAL, if there is one.
-      this.#adoptWal();
+      this.#adoptLog();
       this.#database.refresh();
     } catch (error) {
       this.#tables.release();
@@ -126,7 +126,9 @@ class Attached implements AttachedCapture {
   detach(): void {
     if (this.#detached) return;
     this.#detached = true;
-    filesOf(this.#sqlite3).delete(this.#file);
+    const files = filesOf(this.#sqlite3);
+    // Another file may have its address by now.
+    if (files.get(this.#file) === this.#tables) files.delete(this.#file);
     this.#tables.release();
     this.#database.abandon();
     this.#tables.free();
@@ -141,7 +143,7 @@ class Attached implements AttachedCapture {
       throw notCaptured(schema, "it has no file: it lives in SQLite's own memory");
     }
     const busy = capi.sqlite3_txn_state(connection, schema) !== 0;
-    const taken = filesOf(this.#sqlite3).has(file);
+    const taken = filesOf(this.#sqlite3).get(file)?.main.has(file) === true;
     if (!busy && !taken) return file;
     throw new VfsError({
       operation: "capture",
@@ -159,8 +161,8 @@ class Attached implements AttachedCapture {
     if (refusal !== undefined) throw refusal;
   }
 
-  /** Takes over the WAL once the connection has one: files are not opened through us. */
-  #adoptWal(): void {
+  /** Takes over the WAL, or the journal of a COMMIT that waits: files are not opened through us. */
+  #adoptLog(): void {
     if (this.#database.wals.size > 0) return;
     const where = {
       connection: this.#connection,
@@ -168,7 +170,11 @@ class Attached implements AttachedCapture {
       scratch: this.#tables.scratch,
     };
     const file = openFile(this.#sqlite3, where, SQLITE_FCNTL_JOURNAL_POINTER);
-    if (file !== 0 && this.#isWal(file)) this.#tables.adoptWal(file, this.#database);
+    if (file === 0) return;
+    if (this.#isWal(file)) this.#tables.adoptWal(file, this.#database);
+    else if (this.#database.preparation.waiting !== undefined) {
+      this.#tables.adoptJournal(file, this.#database);
+    }
   }
 
   /** With a rollback journal, SQLite tells that one's file instead. */
@@ -182,9 +188,9 @@ class Attached implements AttachedCapture {
   }
 }
 
-function filesOf(sqlite3: Sqlite3): Set<WasmPointer> {
+function filesOf(sqlite3: Sqlite3): Map<WasmPointer, CaptureTables> {
   let files = attached.get(sqlite3);
-  if (files === undefined) attached.set(sqlite3, (files = new Set()));
+  if (files === undefined) attached.set(sqlite3, (files = new Map()));
   return files;
 }
 

@@ -79,18 +79,18 @@ export class CaptureTables {
     journal: new Map(),
   };
   readonly #installed: WasmPointer[] = [];
-  /** Looks for a WAL that was opened past us; only where files are not opened through us. */
-  readonly #findWal: (() => void) | undefined;
+  /** Looks for a WAL or journal that was opened past us; only where files are not opened through us. */
+  readonly findLog: (() => void) | undefined;
   #suspending: { readonly xFileControl: WasmPointer; readonly xWrite: WasmPointer } | undefined;
   /** What a call that answered {@linkcode SUSPEND} waits for. */
   #awaited: Promise<void> | undefined;
   /** The call now made was suspended before. */
   #resumed = false;
 
-  constructor(sqlite3: Sqlite3, memory: WasmMemory, findWal?: () => void) {
+  constructor(sqlite3: Sqlite3, memory: WasmMemory, findLog?: () => void) {
     this.#sqlite3 = sqlite3;
     this.#memory = memory;
-    this.#findWal = findWal;
+    this.findLog = findLog;
     this.scratch = { memory, pointer: memory.allocate(LARGEST_READ + 8) };
     this.#overrides = this.#installOverrides();
   }
@@ -116,7 +116,10 @@ export class CaptureTables {
 
   /** Takes over a journal that the parent has opened, to keep it as it is while a COMMIT waits. */
   adoptJournal(pointer: WasmPointer, database: CapturedDatabase): void {
-    if (this.#others.has(pointer) || this.#memory.readU32(pointer) === 0) return;
+    const table = this.#memory.readU32(pointer);
+    if (this.#others.has(pointer) || table === 0) return;
+    // SQLite knows a journal of its own, in memory, by its table. Only those cannot be locked.
+    if (this.#memory.readU32(table + IO_METHODS.xLock.offset) === 0) return;
     this.#others.set(pointer, this.#handle(pointer, database, "journal"));
     this.#memory.writeU32(pointer, this.#others.get(pointer)!.methods.table);
   }
@@ -255,6 +258,7 @@ export class CaptureTables {
             const at = Number(offset);
             // Noted before the write: one that fails may still have changed the file.
             database.writing(at, amount);
+            if (at === 0) database.headerWriting(memory.bytes().subarray(from, from + amount));
             database.copies.main?.note(memory.bytes().subarray(from, from + amount), at);
             return methods.xWrite(pointer, from, amount, offset);
           },
@@ -347,7 +351,7 @@ export class CaptureTables {
       case SQLITE_FCNTL_COMMIT_PHASETWO: {
         // The transaction is committed whatever is answered here; an error would only mislead the application.
         const code = methods.xFileControl(pointer, op, arg);
-        if (database.clean) this.#findWal?.();
+        if (database.clean) this.findLog?.();
         database.committed(file);
         return code;
       }
@@ -356,6 +360,7 @@ export class CaptureTables {
         const code = methods.xFileControl(pointer, op, arg);
         if (code !== SQLITE_OK && code !== SQLITE_NOTFOUND) return code;
         const verdict = database.syncing(file);
+        if (verdict === "busy") this.findLog?.();
         return verdict === "commit" ? code : this.#answer(verdict);
       }
       case SQLITE_FCNTL_PRAGMA: {

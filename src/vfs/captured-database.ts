@@ -9,11 +9,7 @@ import type {
   ImageOptions,
   ListenOptions,
 } from "../core/commit-source.ts";
-import {
-  DATABASE_HEADER_SIZE,
-  READ_FORMAT_OFFSET,
-  WRITE_FORMAT_OFFSET,
-} from "../core/database-header.ts";
+import { DATABASE_HEADER_SIZE } from "../core/database-header.ts";
 import {
   decodeWalFrameHeader,
   decodeWalHeader,
@@ -22,12 +18,15 @@ import {
 } from "../core/wal.ts";
 import { allPages, type CommitSize, DirtyPages } from "./commit-detector.ts";
 import { SQLITE_LOCK_SHARED, SQLITE_TXN_WRITE } from "./constants.ts";
+import { ChangeCounter } from "./change-counter.ts";
 import { CapturedImage } from "./database-image.ts";
 import { VfsError } from "./errors.ts";
 import { EMPTY_HEADER, type FileHeader, readFileHeader } from "./file-header.ts";
 import { ImageQueue } from "./image-queue.ts";
+import { changesJournalModeOnly, switchedToWal } from "./journal-mode.ts";
+import { ListenerSlot } from "./listener-slot.ts";
 import { type Changes, LivePages, type ReadPage } from "./live-pages.ts";
-import { lostError, notOpenError } from "./not-captured.ts";
+import { notOpenError } from "./not-captured.ts";
 import type { ParentFile } from "./parent-file.ts";
 import { type CommitWrapper, Preparation, type Verdict } from "./preparation.ts";
 import type { Sqlite3 } from "./sqlite3.ts";
@@ -70,15 +69,16 @@ export class CapturedDatabase {
   readonly #dirty = new DirtyPages();
   readonly #wal = new WalLog();
   readonly #images: ImageQueue;
-  #listener: CommitListener | undefined;
-  /** Change counter at the last commit; undefined where WAL mode has left it anywhere. */
-  #changeCounter: number | undefined;
+  readonly #slot = new ListenerSlot();
+  readonly #counter = new ChangeCounter();
   /** Bytes past the end of the database that a crash between commit and truncation left in the file. */
   #trailing = 0;
   /** The database file is written by a checkpoint. */
   #checkpointing = false;
-  /** Own frames were written since the last commit: what they say is not committed before SQLite says so. */
+  /** An own commit frame was written: it does not commit before SQLite says so, and never does where its sync failed. */
   #framesOpen = false;
+  /** Change counter before the transaction that writes the main file now, where transactions are kept back. */
+  #counterBefore: number | undefined;
   /** The frame being written commits; its number, page and the size it gives the database. */
   #commitFrame:
     | { readonly frame: number; readonly pgno: number; readonly commit: number }
@@ -111,12 +111,12 @@ export class CapturedDatabase {
   opened(file: ParentFile): void {
     if (this.files.size === 0) {
       const { pageSize, commit } = this;
-      const changeCounter = this.#changeCounter;
+      const changeCounter = this.#counter.last;
       const { wal } = this.#measure(file);
       const same =
         pageSize === this.pageSize &&
         commit === this.commit &&
-        changeCounter === this.#changeCounter;
+        changeCounter === this.#counter.last;
       // A WAL changes the database without changing its header.
       if (!same || wal) this.#doubt("the database may have changed while it was not open here");
     }
@@ -131,11 +131,11 @@ export class CapturedDatabase {
     this.files.delete(file);
     // A connection that closes has no statements left. One that runs a statement goes on without this file.
     if (connection !== 0 && Boolean(this.#sqlite3.capi.sqlite3_next_stmt(connection, 0))) {
-      this.#lost("it was moved away by sqlite3_deserialize, or detached");
+      this.#slot.lost(this.name, "it was moved away by sqlite3_deserialize, or detached");
     }
     if (this.files.size > 0) return;
     this.#images.fail(notOpenError(this.name, "read"));
-    if (this.#listener === undefined) this.#onIdle?.();
+    if (this.#slot.listener === undefined) this.#onIdle?.();
   }
 
   /** The files are given back to their VFS: nothing more can be seen. */
@@ -143,11 +143,13 @@ export class CapturedDatabase {
     this.files.clear();
     this.wals.clear();
     this.#images.fail(notOpenError(this.name, "read"));
-    this.#lost("the capture was detached");
+    this.#slot.lost(this.name, "the capture was detached");
   }
 
   /** Adds a WAL that was just opened. */
   walOpened(file: ParentFile): void {
+    // Somebody else may have switched to WAL: from here on the header in the file does not count.
+    if (this.wals.size === 0) this.check();
     this.wals.add(file);
     // Without shared memory the connection has the WAL to itself.
     if (this.copies.wal !== undefined && !file.methods.sharedMemory) {
@@ -161,8 +163,9 @@ export class CapturedDatabase {
     if (this.wals.size === 1) {
       this.check();
       this.#beforeWalReset();
+      const main = this.#anyFile();
+      this.#counter.last = main && this.#header(main).changeCounter;
       this.#wal.closed();
-      this.#changeCounter = undefined;
     }
     this.wals.delete(file);
   }
@@ -174,7 +177,16 @@ export class CapturedDatabase {
     const { running } = this.#images;
     if (running.size > 0) for (const image of running) image.beforeWrite(offset, length);
     // What a checkpoint writes was committed before.
-    if (this.wals.size === 0 && !this.#checkpointing) this.#dirty.note(offset, length);
+    if (this.wals.size > 0 || this.#checkpointing) return;
+    if (this.preparation.mode !== undefined && this.#counterBefore === undefined) {
+      this.#counterBefore = this.#header(this.#anyFile() as ParentFile).changeCounter;
+    }
+    this.#dirty.note(offset, length);
+  }
+
+  /** Called with the first page of the main file before it is written. */
+  headerWriting(page: Uint8Array): void {
+    this.#counter.wrote(readFileHeader(page).changeCounter);
   }
 
   /** Called before the main file is truncated. */
@@ -197,8 +209,9 @@ export class CapturedDatabase {
     if (this.preparation.mode === undefined || this.#dirty.clean || this.wals.size > 0)
       return "commit";
     const header = this.#header(file);
-    if (header.changeCounter === this.#changeCounter) {
-      this.preparation.rolledBack(this.#listener);
+    if (header.changeCounter === (this.#counterBefore ?? this.#counter.last)) {
+      this.#counterBefore = undefined;
+      this.preparation.rolledBack(this.#slot.listener);
       return "commit";
     }
     // The file is cut to its new size only after the commit: the header tells it.
@@ -209,6 +222,7 @@ export class CapturedDatabase {
 
   /** A transaction is committed: called at SQLITE_FCNTL_COMMIT_PHASETWO, the locks still held. Never throws. */
   committed(file: ParentFile): void {
+    const { sequence } = this;
     try {
       if (!this.#dirty.clean) this.#deliverMain(file);
       else if (this.wals.size > 0) this.#deliverWal();
@@ -219,10 +233,18 @@ export class CapturedDatabase {
     }
     this.#dirty.clear();
     this.#framesOpen = false;
-    this.preparation.committed();
+    this.#counterBefore = undefined;
+    if (this.sequence > sequence) this.preparation.committed();
+    // An empty transaction: in a WAL nothing else tells that the one before it was taken back.
+    else this.preparation.rolledBack(this.#slot.listener);
     this.copies.main?.forget();
     this.copies.wal?.forget();
     this.#images.retry();
+  }
+
+  /** What was prepared did not commit, whatever SQLite said meanwhile. */
+  takenBack(): void {
+    this.preparation.rolledBack(this.#slot.listener);
   }
 
   /** Called after `file` gave up its write lock, while an image waits. */
@@ -252,13 +274,26 @@ export class CapturedDatabase {
     if (frame !== undefined) {
       const { pgno, commit } = decodeWalFrameHeader(bytes);
       this.#commitFrame = commit === 0 ? undefined : { frame, pgno, commit };
-      this.#framesOpen = true;
       return "commit";
     }
     const written = wal.frameAt(offset - WAL_FRAME_HEADER_SIZE);
+    const verdict = this.#walPageWriting(file, { written, bytes, resumed });
+    if (verdict === "commit" && written !== undefined && written === this.#commitFrame?.frame) {
+      this.#framesOpen = true;
+    }
+    return verdict;
+  }
+
+  #walPageWriting(
+    file: ParentFile,
+    write: { written: number | undefined; bytes: Uint8Array; resumed: boolean },
+  ): Verdict {
+    const wal = this.#wal;
+    const { written, bytes, resumed } = write;
+    if (this.preparation.mode === "retry") throw switchedToWal(this.name);
     if (this.preparation.mode === undefined || written === undefined || resumed) return "commit";
     // Headers may be written once more before the commit ends, but a page after them is another transaction's first.
-    if (written === wal.end) this.preparation.rolledBack(this.#listener);
+    if (written === wal.end) this.preparation.rolledBack(this.#slot.listener);
     if (written !== this.#commitFrame?.frame || this.preparation.knows(this.sequence + 1))
       return "commit";
     const { pgno, commit } = this.#commitFrame;
@@ -266,9 +301,8 @@ export class CapturedDatabase {
     frames.set(pgno, written);
     const page = bytes.slice(0, wal.pageSize);
     const change: WalChange = { frames, commit, lowest: commit };
-    return this.#prepare(
-      this.#walChanges(change, (number) => (number === pgno ? page : this.#read(number, frames))),
-    );
+    const read: ReadPage = (number) => (number === pgno ? page : this.#read(number, frames));
+    return this.#prepare(wal.changes(change, this.commit, read));
   }
 
   /** Called before the WAL is truncated. */
@@ -305,11 +339,16 @@ export class CapturedDatabase {
     if (file === undefined || !this.#atBoundary()) return;
     try {
       if (this.wals.size > 0) {
+        const { sequence } = this;
+        // Others may have written over frames that were never committed.
+        this.copies.wal?.forget();
         if (!this.#framesOpen) this.#deliverWal();
+        // Whoever committed them may have copied them over pages that an image still needs.
+        if (this.sequence !== sequence) this.#images.overrun();
         return;
       }
       const { changeCounter } = this.#header(file);
-      if (this.#changeCounter === undefined || changeCounter === this.#changeCounter) return;
+      if (this.#counter.last === undefined || changeCounter === this.#counter.last) return;
       this.#measure(file);
       this.#doubt("foreign commit: the database was written beside the capture");
     } catch (error) {
@@ -322,6 +361,8 @@ export class CapturedDatabase {
    * the file was opened, or a WAL recovered.
    */
   refresh(): void {
+    // Whoever listens must hear of what has changed.
+    if (this.#slot.listener !== undefined) return this.check();
     const file = this.#anyFile();
     if (file === undefined || !this.#atBoundary()) return;
     if (this.wals.size > 0 && !this.#framesOpen) this.#wal.advance(this.#walFile());
@@ -331,7 +372,7 @@ export class CapturedDatabase {
 
   /** See `CommitSource.listen`. Throws `VfsError` where there is a listener already. */
   listen(listener: CommitListener, options: ListenOptions = {}): () => void {
-    if (this.#listener !== undefined) {
+    if (this.#slot.listener !== undefined) {
       throw new VfsError({
         operation: "listen to",
         object: this.name,
@@ -340,11 +381,11 @@ export class CapturedDatabase {
       });
     }
     if (this.files.size === 0) throw notOpenError(this.name, "listen to");
-    this.#listener = listener;
+    this.#slot.listener = listener;
     this.preparation.mode = options.prepare;
     return () => {
-      if (this.#listener !== listener) return;
-      this.#listener = undefined;
+      if (this.#slot.listener !== listener) return;
+      this.#slot.listener = undefined;
       this.preparation.mode = undefined;
       if (this.files.size === 0) this.#onIdle?.();
     };
@@ -364,10 +405,12 @@ export class CapturedDatabase {
   }
 
   #beginImage(options: ImageOptions, onRelease: (image: CapturedImage) => void): CapturedImage {
+    // What others committed is in the image, so the commits must hold it too or be in doubt.
+    this.check();
     const inWal = this.wals.size > 0;
-    if (inWal && !this.#framesOpen) this.#deliverWal();
     if (!this.#dirty.clean) {
       // Free pages that a rollback did not restore: the image will hold them, so the commits must.
+      this.takenBack();
       this.#deliverMain(this.#anyFile() as ParentFile);
       this.#dirty.clear();
       this.copies.main?.forget();
@@ -380,6 +423,7 @@ export class CapturedDatabase {
       pages: options.pages,
       signal: options.signal,
       file: () => this.#anyFile(),
+      check: () => this.check(),
       wal: inWal
         ? { frames: new Map(this.#wal.frames), read: (frame) => this.#walPage(frame) }
         : undefined,
@@ -408,11 +452,11 @@ export class CapturedDatabase {
   // Commits.
 
   #deliverMain(file: ParentFile): void {
-    const last = this.#changeCounter;
     const trailing = this.#trailing;
     const { pageSize, commit } = this;
     const header = this.#header(file);
     if (header.pageSize === 0) throw new Error("the header holds no page size");
+    const own = this.#counter.follows(header.changeCounter);
     this.#take(file, header);
     if (this.#trailing !== trailing) {
       this.sequence++;
@@ -424,10 +468,10 @@ export class CapturedDatabase {
       { ...header, commit: this.commit },
       { pageSize, commit },
     );
-    // In exclusive locking mode the counter stays; otherwise each commit adds one.
-    const step = last === undefined ? 1 : (header.changeCounter - last) >>> 0;
-    if (step !== 0 && step !== 1 && !changes.full && changes.pgnos.length < this.commit) {
+    if (!own && !changes.full && changes.pgnos.length < this.commit) {
       this.#doubt("foreign commit: the change counter has moved by more than this commit");
+    } else if (!own) {
+      this.#images.overrun();
     }
     this.#deliver(changes, commit);
   }
@@ -456,58 +500,30 @@ export class CapturedDatabase {
     }
     if (change === undefined) return;
     const previousCommit = this.commit;
-    const changes = this.#walChanges(change, (pgno) => this.#read(pgno));
+    const changes = this.#wal.changes(change, this.commit, (pgno) => this.#read(pgno));
     this.pageSize = changes.pageSize;
     this.commit = changes.commit;
     this.#deliver(changes, previousCommit);
   }
 
-  /** The pages of committed frames, and those that one transaction took and another gave back. */
-  #walChanges(change: WalChange, read: ReadPage): Changes {
-    const { commit, frames, lowest } = change;
-    const { pageSize } = this.#wal;
-    const dirty = new DirtyPages();
-    for (const pgno of frames.keys()) dirty.note((pgno - 1) * pageSize, pageSize);
-    const previousCommit = Math.min(this.commit, lowest);
-    const pgnos = dirty.collect({ pageSize, previousCommit, commit });
-    return { pageSize, commit, full: false, pgnos, read };
-  }
-
   #prepare(changes: Changes): Verdict {
-    if (this.#listener === undefined || this.#changesJournalModeOnly(changes)) return "commit";
+    if (this.#slot.listener === undefined || changesJournalModeOnly(changes, this)) return "commit";
     const pages = new LivePages(changes.pgnos, changes.read);
     try {
       const sequence = this.sequence + 1;
       const { pageSize, commit, full } = changes;
       const { commit: previousCommit } = this;
       const transaction = { sequence, pageSize, commit, previousCommit, full, pages };
-      return this.preparation.decide(this.#listener, transaction, changes);
+      return this.preparation.decide(this.#slot.listener, transaction, changes);
     } finally {
       pages.end();
     }
-  }
-
-  /** SQLite answers `PRAGMA journal_mode` with an error again and again when this commit is refused. */
-  #changesJournalModeOnly({ pgnos, read, commit }: Changes): boolean {
-    if (pgnos.length !== 1 || pgnos[0] !== 1 || commit !== this.commit) return false;
-    const page = read(1);
-    const wal = page[WRITE_FORMAT_OFFSET] === 2 && page[READ_FORMAT_OFFSET] === 2;
-    return wal !== this.headerSaysWal;
   }
 
   #deliver(changes: Changes, previousCommit: number): void {
-    const { pageSize, commit, full, pgnos } = changes;
-    if (pgnos.length === 0 && commit === previousCommit) return;
-    const sequence = ++this.sequence;
-    if (this.#listener === undefined) return;
-    const pages = new LivePages(pgnos, changes.read);
-    try {
-      this.#listener.commit({ sequence, pageSize, commit, previousCommit, full, pages });
-    } catch (error) {
-      this.#doubt(`the listener failed: ${text(error)}`);
-    } finally {
-      pages.end();
-    }
+    if (changes.pgnos.length === 0 && changes.commit === previousCommit) return;
+    const failure = this.#slot.commit(changes, { sequence: ++this.sequence, previousCommit });
+    if (failure !== undefined) this.#doubt(failure);
   }
 
   // Reading.
@@ -550,7 +566,7 @@ export class CapturedDatabase {
 
   #take(file: ParentFile, header: FileHeader): void {
     this.pageSize = header.pageSize;
-    this.#changeCounter = header.changeCounter;
+    this.#counter.last = header.changeCounter;
     this.headerSaysWal = header.wal;
     if (this.wals.size > 0) {
       this.commit = this.#wal.commit || header.commit;
@@ -569,19 +585,8 @@ export class CapturedDatabase {
   }
 
   #doubt(reason: string): void {
-    try {
-      this.#listener?.needsFull(reason);
-    } catch {
-      // The transaction is committed; a failing listener has no way to say so to SQLite.
-    }
-  }
-
-  #lost(what: string): void {
-    try {
-      this.#listener?.lost?.(lostError(this.name, what));
-    } catch {
-      // Closing goes on, whatever the listener thinks of it.
-    }
+    this.#images.overrun();
+    this.#slot.doubt(reason);
   }
 
   #anyFile(): ParentFile | undefined {

@@ -80,7 +80,14 @@ export function captureSource(
       }
       return database.listen(listener, options);
     },
-    check: () => database.check(),
+    check: () => {
+      // In WAL mode the header tells nothing, and the log is opened by the first read only.
+      if (database.headerSaysWal && database.wals.size === 0 && database.files.has(file)) {
+        pragma(sqlite3, { connection: file.connection, schema, name: "schema_version" });
+        tables.findLog?.();
+      }
+      database.check();
+    },
     image: (options) => database.image(options),
   };
 }

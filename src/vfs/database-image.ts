@@ -37,6 +37,8 @@ export interface ImageBoundary {
         readonly read: (frame: number) => Uint8Array;
       }
     | undefined;
+  /** Looks for commits of others, which may have overwritten what was read. */
+  readonly check?: (() => void) | undefined;
   /** Called when the image needs no more saving; more than once is harmless. */
   readonly onRelease: (image: CapturedImage) => void;
   /** Bytes of old pages to keep. @default 16 MiB */
@@ -81,7 +83,12 @@ export class CapturedImage implements DatabaseImage {
     this.#pending = new Uint32Array((commit + 32) >>> 5);
     for (const pgno of this.#pgnos) this.#pending[pgno >>> 5]! |= 1 << (pgno & 31);
     const iterator: AsyncIterator<readonly PageImage[]> = {
-      next: async () => this.#nextRun(),
+      next: async () => {
+        const run = this.#nextRun();
+        if (!this.#released) this.#boundary.check?.();
+        if (this.#failure !== undefined) throw this.#failure;
+        return run;
+      },
       return: async () => {
         this.#release();
         this.#next = this.#pgnos.length;
@@ -117,26 +124,37 @@ export class CapturedImage implements DatabaseImage {
     }
   }
 
+  /** Ends the image: pages of its boundary are lost. */
+  overrun(what: string): void {
+    this.#fail(
+      new ImageOverrunError({
+        operation: "read",
+        object: this.#boundary.name,
+        what,
+        next: "Begin again at a later commit, or read all pages at once",
+      }),
+    );
+  }
+
   #save(pgno: number): void {
     if (!this.#isPending(pgno)) return;
     const bound = this.#boundary.savedBound ?? SAVED_BOUND;
     if ((this.#saved.size + 1) * this.pageSize > bound) {
-      this.#fail(
-        new ImageOverrunError({
-          operation: "read",
-          object: this.#boundary.name,
-          what: `more than ${bound} bytes of what was still to be read were overwritten`,
-          next: "Begin again at a later commit, or read all pages at once",
-        }),
-      );
+      this.overrun(`more than ${bound} bytes of what was still to be read were overwritten`);
       return;
     }
     try {
       this.#saved.set(pgno, this.#read(pgno, 1).slice());
       this.#done(pgno);
     } catch (error) {
-      this.#fail(error);
+      this.#failReading(error);
     }
+  }
+
+  /** Where somebody else made the file smaller, that is the reason to tell. */
+  #failReading(error: unknown): void {
+    this.#boundary.check?.();
+    this.#fail(error);
   }
 
   #nextRun(): IteratorResult<readonly PageImage[], undefined> {
@@ -148,8 +166,8 @@ export class CapturedImage implements DatabaseImage {
     try {
       return { done: false, value: this.#readRun() };
     } catch (error) {
-      this.#fail(error);
-      throw error;
+      this.#failReading(error);
+      throw this.#failure;
     }
   }
 

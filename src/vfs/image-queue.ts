@@ -81,6 +81,11 @@ export class ImageQueue {
     for (const { begin } of waiting) begin();
   }
 
+  /** Somebody else wrote the database: what running images have not read yet may be gone. */
+  overrun(): void {
+    for (const image of this.running) image.overrun("somebody else wrote the database");
+  }
+
   /** A file joins the host's, or is about to leave it. */
   watch(file: ParentFile, joins: boolean): void {
     if (this.#waiting.size > 0) file.methods.watchUnlock(joins);

@@ -4,7 +4,9 @@
  * @module
  */
 import type { PrepareMode } from "../core/commit-source.ts";
+import { READ_FORMAT_OFFSET, WRITE_FORMAT_OFFSET } from "../core/database-header.ts";
 import { UnsupportedJournalModeError } from "./errors.ts";
+import type { Changes } from "./live-pages.ts";
 
 /** In the order in which SQLite compares them. */
 const JOURNAL_MODES = ["delete", "persist", "off", "truncate", "memory", "wal"] as const;
@@ -121,4 +123,28 @@ export function walDatabaseError(database: string): UnsupportedJournalModeError 
     what: "its header says WAL, and the VFS below has no shared memory",
     next: 'Run PRAGMA locking_mode=EXCLUSIVE before anything else, or restore it with journalHeader "rollback"',
   });
+}
+
+/** What to say when a COMMIT that may be repeated meets a WAL that nobody asked us about. */
+export function switchedToWal(database: string): UnsupportedJournalModeError {
+  return new UnsupportedJournalModeError({
+    operation: "commit to",
+    object: database,
+    what: "somebody else switched it to WAL, where a COMMIT cannot be repeated",
+    next: "Run PRAGMA journal_mode=TRUNCATE, or use another durability",
+  });
+}
+
+/**
+ * Whether a transaction changes nothing but the journal mode: SQLite answers `PRAGMA journal_mode` with an error again
+ * and again when that is refused.
+ */
+export function changesJournalModeOnly(
+  { pgnos, read, commit }: Changes,
+  before: { readonly commit: number; readonly headerSaysWal: boolean },
+): boolean {
+  if (pgnos.length !== 1 || pgnos[0] !== 1 || commit !== before.commit) return false;
+  const page = read(1);
+  const wal = page[WRITE_FORMAT_OFFSET] === 2 && page[READ_FORMAT_OFFSET] === 2;
+  return wal !== before.headerSaysWal;
 }

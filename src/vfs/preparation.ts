@@ -93,7 +93,12 @@ export class Preparation {
       },
     );
     if (this.#mode === "sync") throw this.#promiseRefused();
-    return this.#mode === "retry" ? "busy" : result;
+    if (this.#mode === "retry") return "busy";
+    // The COMMIT goes on then, and may come to another database that holds its part back too.
+    this.#wrapper.committing = false;
+    return result.then(() => {
+      this.#wrapper.committing = true;
+    });
   }
 
   /** The answer for the transaction prepared last, if it is still what it was. */

@@ -8,7 +8,7 @@
  */
 import { InvalidArgumentError, isPagestreamError } from "../core/errors.ts";
 import type { WasmMemory } from "./bind.ts";
-import type { CaptureTables } from "./capture-tables.ts";
+import type { CaptureTables, Handle } from "./capture-tables.ts";
 import { SQLITE_BUSY, SQLITE_DONE, SQLITE_OK } from "./constants.ts";
 import { VfsError } from "./errors.ts";
 import type { CommitWrapper } from "./preparation.ts";
@@ -77,14 +77,19 @@ export class Transactions {
       await this.#commit(connection);
     } catch (error) {
       this.#rollBack(connection);
+      for (const { database } of this.#own(connection)) database.takenBack();
       throw error;
     }
     return result;
   }
 
-  async #commit(connection: WasmPointer): Promise<void> {
+  #own(connection: WasmPointer): Handle[] {
     const handles = [...this.#context.tables.main.values()];
-    const own = handles.filter(({ file }) => file.connection === connection);
+    return handles.filter(({ file }) => file.connection === connection);
+  }
+
+  async #commit(connection: WasmPointer): Promise<void> {
+    const own = this.#own(connection);
     const suspends = own.some(({ database }) => database.preparation.mode === "suspend");
     this.#pending.add(connection);
     try {
@@ -130,6 +135,7 @@ export class Transactions {
       const code = await this.#committing(() => step(statement));
       if (code !== SQLITE_DONE) throw this.#failed(connection, "COMMIT", code);
     } finally {
+      this.#context.wrapper.committing = false;
       capi.sqlite3_finalize(statement);
     }
   }

@@ -13,6 +13,8 @@ import {
   WalChecksum,
   type WalHeader,
 } from "../core/wal.ts";
+import { DirtyPages } from "./commit-detector.ts";
+import type { Changes, ReadPage } from "./live-pages.ts";
 import type { ParentFile } from "./parent-file.ts";
 
 /** Newly committed frames. */
@@ -94,6 +96,20 @@ export class WalLog {
       frames.set(pgno, frame);
     }
     return frames;
+  }
+
+  /**
+   * The pages of committed frames, and those that one transaction took and another gave back; the database had
+   * `previousCommit` pages.
+   */
+  changes(change: WalChange, previousCommit: number, read: ReadPage): Changes {
+    const { commit, frames, lowest } = change;
+    const { pageSize } = this;
+    const dirty = new DirtyPages();
+    for (const pgno of frames.keys()) dirty.note((pgno - 1) * pageSize, pageSize);
+    const from = Math.min(previousCommit, lowest);
+    const pgnos = dirty.collect({ pageSize, previousCommit: from, commit });
+    return { pageSize, commit, full: false, pgnos, read };
   }
 
   /** A header was written by our own connection: everything before it is in the database file. */

@@ -5,16 +5,26 @@
  * @module
  */
 import type { Sqlite3Static } from "@sqlite.org/sqlite-wasm";
-import type { CommitSource, DatabaseImage } from "../../src/core/commit-source.ts";
 import { setJournalHeader } from "../../src/core/database-header.ts";
 import { seededRandom, type SeededRandom } from "../../src/testing/seeded-random.ts";
-import type { CaptureVfs } from "../../src/vfs/capture-vfs.ts";
-import { EventReplica } from "./capture-replica.ts";
+import { type CaptureVfs, installCaptureVfs } from "../../src/vfs/capture-vfs.ts";
+import {
+  type FuzzPlan,
+  fuzzPlan,
+  insertMany,
+  JOURNAL_MODES,
+  PAGE_SIZES,
+  randomChange,
+  randomControl,
+} from "./capture-plan.ts";
+import type { EventReplica } from "./capture-replica.ts";
+import { Watched } from "./capture-watched.ts";
 
 /** Where the databases of a run live. */
 export interface FuzzBase {
   readonly name: string;
-  readonly capture: CaptureVfs;
+  /** The VFS that stores the files. */
+  readonly parent: string;
   /** A path that no run used before. */
   newPath(): string;
   /** The bytes of a database as of its last commit, not by way of SQLite. */
@@ -26,21 +36,27 @@ export interface FuzzResult {
   readonly problem: string | undefined;
   /** The last statements before a problem. */
   readonly history: readonly string[];
-  readonly commits: number;
-  readonly pages: number;
-  readonly images: number;
-  readonly xors: number;
+  readonly counts: {
+    readonly commits: number;
+    readonly pages: number;
+    readonly prepared: number;
+    readonly refused: number;
+    readonly foreign: number;
+    readonly doubts: number;
+    readonly images: number;
+    readonly overruns: number;
+    readonly xors: number;
+  };
 }
 
 type Database = InstanceType<Sqlite3Static["oo1"]["DB"]>;
 
-const JOURNAL_MODES = ["delete", "truncate", "persist", "memory", "wal", "wal"] as const;
-const PAGE_SIZES = [512, 1024, 2048, 4096, 8192, 16_384, 32_768, 65_536] as const;
-const CHECKPOINTS = ["passive", "full", "restart", "truncate"] as const;
 /** XOR of these bytes anywhere leaves a page's CRC-64 as it was. */
 const CRC_NULL = [0x01, 0, 0, 0, 0, 0, 0, 0xb0, 0x01] as const;
+/** More than an image keeps of what is overwritten. */
+const OVERRUN_SIZE = 17 << 20;
 
-/** Runs one seed: one database, `steps` statements. */
+/** Runs one seed: one set-up, `steps` actions. */
 export async function fuzzCapture(
   sqlite3: Sqlite3Static,
   base: FuzzBase,
@@ -49,8 +65,9 @@ export async function fuzzCapture(
   const run = new FuzzRun(sqlite3, base, options.seed);
   try {
     await run.start();
-    for (let step = 0; step < options.steps && run.problem === undefined; step++) await run.step();
-    await Promise.race([run.finish(), stuck(run)]);
+    for (let step = 0; step < options.steps && !run.failed; step++) await run.step();
+    if (!run.failed) await orStuck(run.finish());
+    if (!run.failed) await run.end();
   } catch (error) {
     run.fail(error instanceof Error ? (error.stack ?? error.message) : String(error));
   } finally {
@@ -59,201 +76,332 @@ export async function fuzzCapture(
   return run.result();
 }
 
-/** Fails a run whose images do not end, so that the seed is named instead of a test that timed out. */
-async function stuck(run: FuzzRun): Promise<void> {
+/** Fails work that does not end, so that the seed is named instead of a test that timed out. */
+async function orStuck(work: Promise<void>): Promise<void> {
   // What is left to do takes no timer: it is done before this one fires, however busy the machine is.
-  await new Promise((resolve) => setTimeout(resolve, 1000).unref());
-  if (!run.finished) run.fail("an image neither ended nor failed");
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const stuck = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error("an image neither ended nor failed")), 2000);
+  });
+  await Promise.race([work, stuck]).finally(() => clearTimeout(timer));
+}
+
+/** Capture VFSes stay installed. */
+const captures = new Map<string, CaptureVfs>();
+
+function captureOver(sqlite3: Sqlite3Static, parent: string, copyWrites: boolean): CaptureVfs {
+  const name = `fuzz-${parent}-${copyWrites ? "copy" : "read"}`;
+  let capture = captures.get(name);
+  if (capture === undefined) {
+    captures.set(name, (capture = installCaptureVfs(sqlite3, { parent, name, copyWrites })));
+  }
+  return capture;
 }
 
 class FuzzRun {
-  problem: string | undefined;
-  finished = false;
   readonly #sqlite3: Sqlite3Static;
   readonly #base: FuzzBase;
   readonly #random: SeededRandom;
-  readonly #path: string;
-  readonly #exclusive: boolean;
-  readonly #replica: EventReplica;
+  readonly #plan: FuzzPlan;
+  readonly #capture: CaptureVfs | undefined;
   readonly #history: string[] = [];
-  readonly #images: Promise<void>[] = [];
+  readonly #main: Watched;
+  readonly #watched: Watched[];
   #db!: Database;
-  /** A second connection to the same path, now and then. */
-  #other: Database | undefined;
-  #source!: CommitSource;
-  #imageCount = 0;
+  /** A second captured connection, now and then. */
+  #second: Database | undefined;
+  /** A connection that is not captured. */
+  #foreign: Database | undefined;
+  #problem: string | undefined;
   #steps = 0;
+  /** Nothing is refused any more. */
+  #calm = false;
   /** Images that are begun but not read yet, and the step at which they will be. */
   #sleeping: { readonly until: number; readonly wake: () => void }[] = [];
+  #refused = 0;
+  #foreignWork = 0;
   #xors = 0;
 
   constructor(sqlite3: Sqlite3Static, base: FuzzBase, seed: number) {
     this.#sqlite3 = sqlite3;
     this.#base = base;
     this.#random = seededRandom(seed);
-    this.#path = base.newPath();
-    this.#exclusive = this.#random.chance(0.25);
-    this.#replica = new EventReplica(() => base.read(this.#path));
+    this.#plan = fuzzPlan(this.#random);
+    const { attach, copyWrites, two, prepare } = this.#plan;
+    this.#capture = attach ? undefined : captureOver(sqlite3, base.parent, copyWrites);
+    const watch = (schema: "main" | "other"): Watched => {
+      // Two `attachCapture` have two wrappers, of which only one can own a COMMIT.
+      const own = schema === "main" || !attach || prepare === "sync" ? prepare : undefined;
+      const path = base.newPath();
+      const read = (of: string): Uint8Array | undefined => base.read(of);
+      return new Watched({ sqlite3, capture: this.#capture, schema, path, prepare: own, read });
+    };
+    this.#main = watch("main");
+    this.#watched = two ? [this.#main, watch("other")] : [this.#main];
+    for (const { replica } of this.#watched) replica.answer = () => this.#answer(replica);
+    this.#history.push(JSON.stringify(this.#plan));
+  }
+
+  get failed(): boolean {
+    this.#problem ??= this.#watched.find(({ replica }) => replica.problem)?.replica.problem;
+    return this.#problem !== undefined;
   }
 
   async start(): Promise<void> {
-    this.#db = this.#open();
-    this.#source = this.#base.capture.source(this.#db);
-    this.#source.listen(this.#replica);
-    const pageSize = this.#random.pick(PAGE_SIZES);
-    this.#exec(`pragma page_size=${pageSize}`);
-    this.#exec(`pragma auto_vacuum=${this.#random.int(3)}`);
-    this.#exec(`pragma journal_mode=${this.#random.pick(JOURNAL_MODES)}`);
-    this.#exec("create table t(a integer primary key, b)");
-    this.#exec("create index ti on t(b)");
-    this.#exec("create table wr(k primary key, v) without rowid");
-    this.#exec("create virtual table ft using fts5(x)");
+    const { pageSize, autoVacuum, journalMode } = this.#plan;
+    this.#calm = true;
+    this.#connect();
+    for (const schema of this.#plan.two ? ["main", "other"] : ["main"]) {
+      this.#exec(`pragma ${schema}.page_size=${pageSize}`);
+      this.#exec(`pragma ${schema}.auto_vacuum=${autoVacuum}`);
+      this.#exec(`pragma ${schema}.journal_mode=${journalMode}`);
+    }
+    const tables = ["t(a integer primary key, b)", "wr(k primary key, v) without rowid"];
+    for (const table of tables) await this.#write(`create table ${table}`);
+    await this.#write("create index ti on t(b)");
+    await this.#write("create virtual table ft using fts5(x)");
+    if (this.#plan.two) await this.#write("create table other.u(a integer primary key, b)");
+    this.#calm = false;
   }
 
   async step(): Promise<void> {
-    const before = this.#replica.commits;
-    this.#work();
+    const before = this.#main.replica.commits;
+    await this.#work();
     this.#steps++;
     this.#wake(this.#steps);
+    for (const watched of this.#watched) watched.settle();
     // Lets images go on: none of them may see what was committed after its boundary.
     for (let i = this.#random.int(4); i > 0; i--) await Promise.resolve();
-    this.problem ??= this.#replica.problem;
-    if (this.problem === undefined && this.#replica.commits > before && this.#random.chance(0.03)) {
+    if (!this.failed && this.#main.replica.commits > before && this.#random.chance(0.03)) {
       this.#checkIntegrity();
     }
   }
 
   async finish(): Promise<void> {
+    this.#calm = true;
     this.#exec("rollback");
-    this.#other?.close();
-    this.#other = undefined;
-    // A last commit carries what rolled-back transactions left behind in free pages.
-    this.#exec("pragma user_version=1000000");
+    // In exclusive mode nothing tells that a transaction ended, until the next statement begins.
+    for (const { schema } of this.#watched) this.#exec(`pragma ${schema}.user_version`);
+    this.#second?.close();
+    this.#second = undefined;
+    this.#closeForeign();
     // An image may begin only now, at the ROLLBACK above: it must not go to sleep after the last waking.
     this.#steps = Infinity;
     this.#wake(Infinity);
-    await Promise.all(this.#images);
-    this.finished = true;
-    this.#replica.compare("end");
-    this.problem ??= this.#replica.problem;
-    if (this.problem === undefined) this.#checkIntegrity();
-    if (this.problem === undefined) this.#checkContents();
+    await this.#settleAll();
+    // A last commit carries what rolled-back transactions left behind in free pages.
+    await this.#write("pragma main.user_version=1000000");
+    if (this.#plan.two) await this.#write("pragma other.user_version=1000000");
+    await this.#settleAll();
+    for (const { replica } of this.#watched) replica.compare("end");
+    if (!this.failed) this.#checkIntegrity();
+    if (!this.failed) this.#checkContents();
+  }
+
+  /** What can only come last. */
+  async end(): Promise<void> {
+    const { end } = this.#plan;
+    if (end === "deserialize") this.#deserialize();
+    if (end === "detach") await this.#detachAll();
+    if (end === "overrun") await this.#overrun();
   }
 
   close(): void {
-    this.#other?.close();
+    this.#second?.close();
+    this.#foreign?.close();
     this.#db?.close();
   }
 
   fail(problem: string): void {
-    this.problem ??= problem;
+    this.#problem ??= problem;
   }
 
   result(): FuzzResult {
+    const sum = (of: (watched: Watched) => number): number =>
+      this.#watched.reduce((total, watched) => total + of(watched), 0);
     return {
-      problem: this.problem,
-      history: this.#history.slice(-40),
-      commits: this.#replica.commits,
-      pages: this.#replica.pages,
-      images: this.#imageCount,
-      xors: this.#xors,
+      problem: this.failed ? this.#problem : undefined,
+      history: [this.#history[0]!, ...this.#history.slice(1).slice(-80)],
+      counts: {
+        commits: sum(({ replica }) => replica.commits),
+        pages: sum(({ replica }) => replica.pages),
+        prepared: sum(({ replica }) => replica.prepared),
+        refused: this.#refused,
+        foreign: this.#foreignWork,
+        doubts: sum(({ replica }) => replica.doubts),
+        images: sum(({ images }) => images),
+        overruns: sum(({ overruns }) => overruns),
+        xors: this.#xors,
+      },
     };
   }
 
-  #wake(step: number): void {
-    for (const { until, wake } of this.#sleeping) if (until <= step) wake();
-    this.#sleeping = this.#sleeping.filter(({ until }) => until > step);
-  }
+  // Connections.
 
-  #open(): Database {
-    const name = `file:${this.#path}?vfs=${this.#base.capture.name}`;
-    const db = new this.#sqlite3.oo1.DB(name, "c");
+  #open(vfs: string): Database {
+    const db = new this.#sqlite3.oo1.DB(`file:${this.#main.path}?vfs=${vfs}`, "c");
     // SQLite's own randomblob() cannot be seeded.
     db.createFunction("chance", (_context: number, length) => this.#random.bytes(Number(length)));
-    // Fails where the other connection holds the database: then the default size will do.
-    this.#exec(`pragma cache_size=${this.#random.pick([2, 10, 200])}`, db);
-    if (this.#exclusive) this.#exec("pragma locking_mode=exclusive", db);
     return db;
   }
 
-  /** One action. */
-  #work(): void {
+  #openCaptured(): Database {
+    const db = this.#open(this.#capture?.name ?? this.#base.parent);
+    // Fails where another connection holds the database: then the default size will do.
+    this.#exec(`pragma cache_size=${this.#random.pick([2, 10, 200])}`, db);
+    if (this.#plan.exclusive) this.#exec("pragma locking_mode=exclusive", db);
+    return db;
+  }
+
+  #connect(): void {
+    for (const { replica } of this.#watched) replica.excuses++;
+    this.#db = this.#openCaptured();
+    const vfs = this.#capture?.name ?? this.#base.parent;
+    for (const watched of this.#watched.slice(1)) {
+      this.#exec(`attach 'file:${watched.path}?vfs=${vfs}' as other`);
+    }
+    for (const watched of this.#watched) watched.connect(this.#db);
+  }
+
+  #reopen(): void {
+    if (!this.#autocommit()) return;
+    const detach = this.#random.chance(0.5);
+    this.#history.push(detach ? "detach, reopen" : "reopen");
+    if (detach) for (const watched of this.#watched) watched.detach();
+    this.#db.close();
+    this.#connect();
+  }
+
+  /** Captures anew what stays open. */
+  #attachAgain(): void {
+    if (!this.#autocommit() || !this.#main.detach()) return;
+    this.#history.push("detach");
+    if (this.#random.chance(0.5)) {
+      // Nobody sees this one.
+      this.#exec(insertMany(this.#random.int(400), 3, 50));
+    }
+    this.#history.push("attach again");
+    this.#main.replica.excuses++;
+    this.#main.connect(this.#db);
+  }
+
+  #closeForeign(): void {
+    if (this.#foreign === undefined) return;
+    this.#foreign.close();
+    this.#foreign = undefined;
+    this.#main.replica.excuses++;
+    this.#main.replica.looseFreePages ||= this.#plan.foreign === "spills";
+  }
+
+  // Actions.
+
+  async #work(): Promise<void> {
     const random = this.#random;
-    const size = random.chance(0.3) ? 3000 : 50;
-    const roll = random.int(110);
-    if (roll < 20) this.#exec(insertMany(random.int(400), random.int(20), size));
-    else if (roll < 30) {
-      this.#exec(`update t set b=chance(${size}) where a%${2 + random.int(9)}=0`);
-    } else if (roll < 38) {
-      this.#exec(`delete from t where a between ${random.int(400)} and ${random.int(500)}`);
-    } else if (roll < 43) {
-      this.#exec(`insert or replace into wr values(${random.int(100)}, chance(${size}))`);
-    } else if (roll < 47) {
-      this.#exec(
-        `insert into ft values('${random.pick(["alpha", "beta", "gamma"])} ${random.int(1000)}')`,
-      );
-    } else if (roll < 50) this.#exec(`pragma user_version=${random.int(1000)}`);
-    else if (roll < 52) this.#exec("vacuum");
-    else if (roll < 54) this.#exec(`pragma incremental_vacuum(${random.int(20)})`);
-    else if (roll < 60) this.#exec(random.chance(0.5) ? "begin" : "begin immediate");
-    else if (roll < 65) this.#exec("commit");
-    else if (roll < 68) this.#exec("rollback");
-    else if (roll < 71) this.#exec(`savepoint s${random.int(2)}`);
-    else if (roll < 74) this.#exec(`rollback to s${random.int(2)}`);
-    else if (roll < 76) this.#exec(`release s${random.int(2)}`);
-    else if (roll < 78) this.#exec(`pragma cache_size=${random.pick([2, 10, 200])}`);
-    else if (roll < 80) {
-      this.#exec(`pragma synchronous=${random.pick(["off", "normal", "full", "extra"])}`);
-    } else if (roll < 84) this.#exec(`pragma journal_mode=${random.pick(JOURNAL_MODES)}`);
-    else if (roll < 85) this.#refused();
-    else if (roll < 87) this.#exec(`create table if not exists x${random.int(5)}(a, b)`);
-    else if (roll < 89) this.#exec(`drop table if exists x${random.int(5)}`);
-    else if (roll < 90) this.#exec("delete from t");
-    else if (roll < 91) this.#exec(random.pick(["reindex", "analyze"]));
-    else if (roll < 93 && !this.#exclusive) {
+    const roll = random.int(100);
+    const waits = this.#plan.prepare === "retry" || this.#plan.prepare === "suspend";
+    if (roll < 38) {
+      if (random.chance(waits ? 0.9 : 0.2)) await this.#transaction();
+      else this.#exec(this.#change());
+    } else if (roll < 64) this.#exec(randomControl(random, this.#plan.two));
+    else if (roll < 68) this.#explicitTransaction();
+    else if (roll < 71) this.#reopen();
+    else if (roll < 73) this.#xorBlob();
+    else if (roll < 75) this.#xorPage();
+    else if (roll < 77) this.#allocateAndFree();
+    else if (roll < 79) this.#backup();
+    else if (roll < 83) this.#image();
+    else if (roll < 86) this.#workOnSecond();
+    else if (roll < 92) this.#workBeside();
+    else if (roll < 93) this.#refuseOff();
+    else if (roll < 95) {
       this.#exec(`pragma page_size=${random.pick(PAGE_SIZES)}`);
       if (random.chance(0.5)) this.#exec("vacuum");
-    } else if (roll < 95) this.#reopen();
-    else if (roll < 97) this.#xorBlob();
-    else if (roll < 98) this.#xorPage();
-    else if (roll < 99) this.#allocateAndFree();
-    else if (roll < 101) this.#backup();
-    else if (roll < 104) this.#image();
-    else if (roll < 106) this.#second();
-    else this.#exec(`pragma wal_checkpoint(${random.pick(CHECKPOINTS)})`);
+    } else if (roll < 98) this.#check();
+    else this.#attachAgain();
+  }
+
+  #change(): string {
+    const random = this.#random;
+    if (!this.#plan.two || random.chance(0.6)) return randomChange(random);
+    return random.chance(0.7)
+      ? `insert or replace into u values(${random.int(50)}, chance(${random.int(4000)}))`
+      : `delete from u where a%${2 + random.int(5)}=0`;
   }
 
   #exec(sql: string, db: Database = this.#db, bind?: readonly (Uint8Array | number)[]): boolean {
-    const { commits } = this.#replica;
+    const { commits } = this.#main.replica;
     let outcome = "ok";
     try {
       db.exec(bind === undefined ? { sql } : { sql, bind: bind as never });
     } catch (error) {
       outcome = (error as Error).message.slice(0, 60);
     }
-    const who = db === this.#db ? "" : "other: ";
-    this.#history.push(
-      `${who}${sql.slice(0, 120)} -> ${outcome}, ${this.#replica.commits - commits} commits`,
-    );
+    const who = db === this.#db ? "" : db === this.#foreign ? "foreign: " : "second: ";
+    const seen = this.#main.replica.commits - commits;
+    this.#history.push(`${who}${sql.slice(0, 120)} -> ${outcome}, ${seen} commits`);
     if (/malformed|disk image/u.test(outcome)) this.fail(`${sql}: ${outcome}`);
     return outcome === "ok";
   }
 
-  #autocommit(): boolean {
-    return this.#sqlite3.capi.sqlite3_get_autocommit(this.#db.pointer!) !== 0;
+  /** A transaction that commits through the wrapper. */
+  async #transaction(): Promise<void> {
+    const changes = Array.from({ length: 1 + this.#random.int(4) }, () => this.#change());
+    const breaks = this.#random.chance(0.1);
+    await this.#write(...changes, ...(breaks ? ["select no_such_function()"] : []));
   }
 
-  #refused(): void {
+  async #write(...statements: readonly string[]): Promise<void> {
+    const { commits, prepared } = this.#main.replica;
+    let outcome = "ok";
+    try {
+      await this.#main.transaction(this.#db, () => {
+        for (const sql of statements) this.#db.exec(sql);
+      });
+    } catch (error) {
+      outcome = String((error as Error).message).slice(0, 80);
+      this.#refused++;
+    }
+    const seen = this.#main.replica.commits - commits;
+    const asked = this.#main.replica.prepared - prepared;
+    const sql = statements.join("; ").slice(0, 160);
+    this.#history.push(`transaction: ${sql} -> ${outcome}, ${asked} prepared, ${seen} commits`);
+    if (/malformed|disk image/u.test(outcome)) this.fail(`${sql}: ${outcome}`);
+  }
+
+  /** What a listener answers at the point where a transaction could commit. */
+  #answer(replica: EventReplica): void | Promise<void> {
+    if (this.#calm) return undefined;
+    // In WAL mode each file commits by itself: when the second is refused, the first has committed.
+    if (replica !== this.#main.replica) {
+      return this.#plan.prepare === "sync" ? undefined : Promise.resolve();
+    }
+    const roll = this.#random.int(20);
+    if (roll === 0) throw new Error("refused");
+    if (this.#plan.prepare === "sync") {
+      // Nobody waits for a promise here, so it is refused.
+      return roll === 1 ? Promise.resolve() : undefined;
+    }
+    return roll < 4 ? undefined : this.#later(roll);
+  }
+
+  async #later(roll: number): Promise<void> {
+    for (let i = this.#random.int(5); i >= 0; i--) await Promise.resolve();
+    if (roll < 7) throw new Error("refused later");
+    // Not allowed, but it must do no harm. While the wasm stack is suspended nothing may run at all.
+    if (roll < 9 && this.#plan.prepare === "retry" && !this.#plan.two) {
+      this.#exec(this.#random.pick([this.#change(), "rollback", "commit", "select * from t"]));
+    }
+  }
+
+  #explicitTransaction(): void {
+    this.#exec("begin");
+    for (let i = this.#random.int(4); i >= 0; i--) this.#exec(this.#change());
+    this.#exec(this.#random.chance(0.7) ? "commit" : "rollback");
+  }
+
+  #refuseOff(): void {
     const mode = this.#random.pick(["off", "o", "Of"]);
     if (this.#exec(`pragma journal_mode=${mode}`)) this.fail(`journal_mode=${mode} was accepted`);
-  }
-
-  #reopen(): void {
-    if (!this.#autocommit()) return;
-    this.#history.push("reopen");
-    this.#db.close();
-    this.#db = this.#open();
-    this.#source = this.#base.capture.source(this.#db);
   }
 
   /** Changes a stored blob so that no CRC-64 shows it. */
@@ -275,9 +423,12 @@ class FuzzRun {
     if (!(page instanceof Uint8Array)) return;
     const changed = xorAt(page, 4 + this.#random.int(page.length - 12));
     const update = "update sqlite_dbpage set data=? where pgno=?";
+    const calm = this.#calm;
+    this.#calm = true;
     if (this.#exec(update, this.#db, [changed, pgno])) this.#xors++;
     // The index on b still holds the old bytes.
     this.#exec("reindex");
+    this.#calm = calm;
   }
 
   #rows(sql: string): unknown[][] {
@@ -305,7 +456,7 @@ class FuzzRun {
     const { capi, oo1 } = this.#sqlite3;
     const from = new oo1.DB(":memory:");
     const pageSize = this.#random.chance(0.5)
-      ? this.#source.pageSize
+      ? this.#main.source.pageSize
       : this.#random.pick(PAGE_SIZES);
     from.exec(`pragma page_size=${pageSize};
       create table t(a integer primary key, b);
@@ -323,53 +474,131 @@ class FuzzRun {
     from.close();
   }
 
+  /** An image that is read some steps later. */
   #image(): void {
-    if (this.#images.length > 60) return;
-    this.#imageCount++;
+    const watched = this.#random.pick(this.#watched);
+    if (watched.images > 60) return;
     this.#history.push("image");
-    let copy: Uint8Array | undefined;
-    let boundary: number | undefined;
-    const pending = this.#source.image().then(async (image) => {
-      // Nothing ran since the boundary: it is fixed inside a statement, and this is the next thing after it.
-      copy = this.#base.read(this.#path);
-      boundary = this.#source.sequence;
-      await this.#compareImage(image, copy, boundary);
-    });
-    this.#images.push(
-      pending.catch((error: unknown) => {
-        const closed = String(error).includes("is not open") || String(error).includes("closed");
-        if (!closed) this.fail(`image: ${String(error)}`);
-      }),
-    );
-  }
-
-  async #compareImage(
-    image: DatabaseImage,
-    copy: Uint8Array | undefined,
-    boundary: number,
-  ): Promise<void> {
-    const bytes = new Uint8Array(image.commit * image.pageSize).fill(0xee);
-    const until = this.#steps + this.#random.int(30);
-    if (until !== Infinity) {
+    watched.image(async () => {
+      const until = this.#steps + this.#random.int(30);
+      if (until === Infinity) return;
       await new Promise<void>((wake) => this.#sleeping.push({ until, wake }));
-    }
-    for await (const run of image.runs) {
-      for (const { pgno, data } of run) bytes.set(data, (pgno - 1) * image.pageSize);
-    }
-    // Several statements may have run in one step; then the copy is of a later state.
-    if (image.sequence !== boundary || copy === undefined) return;
-    if (Buffer.compare(bytes, copy) !== 0) this.fail(`image at commit ${boundary} differs`);
+    });
   }
 
-  /** Work through a second connection, which shares the state of the path. */
-  #second(): void {
-    if (this.#exclusive) return;
-    this.#other ??= this.#open();
-    this.#exec(insertMany(this.#random.int(400), this.#random.int(5), 100), this.#other);
-    if (this.#random.chance(0.3)) {
-      this.#other.close();
-      this.#other = undefined;
+  #wake(step: number): void {
+    for (const { until, wake } of this.#sleeping) if (until <= step) wake();
+    this.#sleeping = this.#sleeping.filter(({ until }) => until > step);
+  }
+
+  /** Work through a second captured connection, which shares the state of the path. */
+  #workOnSecond(): void {
+    if (this.#plan.exclusive || this.#plan.attach) return;
+    this.#second ??= this.#openCaptured();
+    this.#exec(insertMany(this.#random.int(400), this.#random.int(5), 100), this.#second);
+    if (!this.#random.chance(0.3)) return;
+    this.#second.close();
+    this.#second = undefined;
+  }
+
+  /** Work through a connection that nobody captures. */
+  #workBeside(): void {
+    const { foreign } = this.#plan;
+    if (foreign === "no") return;
+    const random = this.#random;
+    const { replica } = this.#main;
+    const spills = foreign === "spills";
+    this.#foreign ??= this.#open(this.#base.parent);
+    this.#exec(`pragma cache_size=${spills ? 2 : -20_000}`, this.#foreign);
+    this.#foreignWork++;
+    replica.excuses++;
+    replica.looseFreePages ||= spills;
+    const roll = random.int(20);
+    if (roll < 9) this.#exec(randomChange(random), this.#foreign);
+    else if (roll < 11) {
+      // What it spills can be read before it is committed, and nobody could tell.
+      if (!spills) this.#exec("begin immediate", this.#foreign);
+    } else if (roll < 13) this.#exec("commit", this.#foreign);
+    else if (roll < 14) this.#exec("rollback", this.#foreign);
+    else if (roll < 16) this.#exec(`pragma wal_checkpoint(truncate)`, this.#foreign);
+    else if (roll < 17)
+      this.#exec(`pragma journal_mode=${random.pick(JOURNAL_MODES)}`, this.#foreign);
+    else if (roll < 18) {
+      this.#exec(`pragma page_size=${random.pick(PAGE_SIZES)}`, this.#foreign);
+      this.#exec("vacuum", this.#foreign);
+    } else this.#closeForeign();
+    if (random.chance(0.4)) this.#check();
+  }
+
+  #check(): void {
+    const idle = (db: Database | undefined): boolean =>
+      db === undefined || this.#sqlite3.capi.sqlite3_get_autocommit(db.pointer!) !== 0;
+    const settled = idle(this.#db) && idle(this.#second) && idle(this.#foreign);
+    this.#history.push("check()");
+    for (const watched of this.#watched) watched.check(settled);
+  }
+
+  // The end.
+
+  async #settleAll(): Promise<void> {
+    for (const watched of this.#watched) await watched.ended();
+    this.#check();
+    for (const watched of this.#watched) {
+      for (let i = 0; i < 3; i++) {
+        watched.settle();
+        await watched.ended();
+      }
+      const { doubt } = watched.replica;
+      if (doubt !== undefined) this.fail(`an image did not end the doubt: ${doubt}`);
     }
+  }
+
+  #deserialize(): void {
+    const { capi, wasm } = this.#sqlite3;
+    const bytes = capi.sqlite3_js_db_export(this.#db.pointer!);
+    setJournalHeader(bytes, "rollback");
+    const pointer = wasm.allocFromTypedArray(bytes);
+    const free = capi.SQLITE_DESERIALIZE_FREEONCLOSE;
+    const { length } = bytes;
+    const code = capi.sqlite3_deserialize(this.#db.pointer!, "main", pointer, length, length, free);
+    if (code !== 0) this.fail(`sqlite3_deserialize: ${code}`);
+    if (this.#main.replica.lostBecause === undefined) this.fail("deserialize is not reported");
+  }
+
+  async #detachAll(): Promise<void> {
+    if (this.#plan.two) {
+      this.#exec("detach other");
+      if (this.#watched[1]!.replica.lostBecause === undefined) this.fail("DETACH is not reported");
+      this.#watched.pop();
+    }
+    if (!this.#main.detach()) return;
+    if (this.#main.replica.lostBecause === undefined) this.fail("detach() is not reported");
+    this.#main.replica.excuses++;
+    this.#exec("insert into t(b) values(1)");
+    this.#main.connect(this.#db);
+    await this.#settleAll();
+    await this.#write("update t set b=2 where b=1");
+    this.#main.replica.compare("attached again");
+  }
+
+  /** More is overwritten under an image than it keeps. */
+  async #overrun(): Promise<void> {
+    this.#exec("pragma cache_size=200");
+    await this.#write(`insert into t values(-1, zeroblob(${OVERRUN_SIZE}))`);
+    let wake = (): void => {};
+    this.#main.image(() => new Promise((resolve) => (wake = resolve)));
+    for (let i = 0; i < 10; i++) await Promise.resolve();
+    await this.#write(`update t set b=chance(${OVERRUN_SIZE}) where a=-1`);
+    this.#exec("pragma wal_checkpoint(truncate)");
+    wake();
+    await this.#settleAll();
+    this.#main.replica.compare("after an overrun");
+  }
+
+  // Checks.
+
+  #autocommit(): boolean {
+    return this.#sqlite3.capi.sqlite3_get_autocommit(this.#db.pointer!) !== 0;
   }
 
   #checkIntegrity(): void {
@@ -381,7 +610,7 @@ class FuzzRun {
   /** Opens the replica's bytes and compares what the two databases hold. */
   #checkContents(): void {
     const { capi, oo1, wasm } = this.#sqlite3;
-    const bytes = this.#replica.bytes().slice();
+    const bytes = this.#main.replica.bytes().slice();
     setJournalHeader(bytes, "rollback");
     const db = new oo1.DB(":memory:");
     try {
@@ -396,11 +625,6 @@ class FuzzRun {
       db.close();
     }
   }
-}
-
-function insertMany(first: number, count: number, size: number): string {
-  return `with recursive c(i) as (select 0 union all select i+1 from c where i<${count})
-    insert or replace into t select ${first}+i, chance(${size}) from c`;
 }
 
 function xorAt(bytes: Uint8Array, offset: number): Uint8Array {

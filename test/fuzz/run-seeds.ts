@@ -12,7 +12,6 @@ import { join } from "node:path";
 import process from "node:process";
 import sqlite3InitModule from "@sqlite.org/sqlite-wasm";
 import { checkpointed } from "../../src/testing/checkpointed.ts";
-import { installCaptureVfs } from "../../src/vfs/capture-vfs.ts";
 import { installSyncFileVfs } from "../../src/vfs/sync-file-vfs.ts";
 import { fuzzCapture } from "./capture-driver.ts";
 
@@ -55,7 +54,7 @@ const bytesOf = (path: string): Uint8Array | undefined =>
 let paths = 0;
 const base = {
   name: "sync-file",
-  capture: installCaptureVfs(sqlite3, { parent }),
+  parent,
   newPath: () => join(directory, `${++paths}.db`),
   read: (path: string) => checkpointed(bytesOf(path) ?? new Uint8Array(0), bytesOf(`${path}-wal`)),
 };
@@ -65,7 +64,7 @@ async function runSeeds(): Promise<SeedsResult> {
   const totals: Record<string, number> = {};
   let seed = first;
   for (; seed - first < least || performance.now() < end; seed++) {
-    const { problem, history, ...counts } = await fuzzCapture(sqlite3, base, { seed, steps });
+    const { problem, history, counts } = await fuzzCapture(sqlite3, base, { seed, steps });
     for (const [name, count] of Object.entries(counts)) totals[name] = (totals[name] ?? 0) + count;
     if (problem !== undefined) {
       return { first, seeds: seed - first, steps, totals, failed: { seed, problem, history } };
