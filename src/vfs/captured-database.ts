@@ -24,7 +24,7 @@ import { VfsError } from "./errors.ts";
 import { EMPTY_HEADER, type FileHeader, readFileHeader } from "./file-header.ts";
 import { ImageQueue } from "./image-queue.ts";
 import { changesJournalModeOnly, switchedToWal } from "./journal-mode.ts";
-import { ListenerSlot } from "./listener-slot.ts";
+import { ListenerSlot, reasonOf } from "./listener-slot.ts";
 import { type Changes, LivePages, type ReadPage } from "./live-pages.ts";
 import { notOpenError } from "./not-captured.ts";
 import type { ParentFile } from "./parent-file.ts";
@@ -229,7 +229,7 @@ export class CapturedDatabase {
     } catch (error) {
       // What was committed is unknown: as if all of it were new.
       this.commit = 0;
-      this.#doubt(`the commit could not be read: ${text(error)}`);
+      this.#doubt(`the commit could not be read: ${reasonOf(error)}`);
     }
     this.#dirty.clear();
     this.#framesOpen = false;
@@ -294,8 +294,8 @@ export class CapturedDatabase {
     if (this.preparation.mode === undefined || written === undefined || resumed) return "commit";
     // Headers may be written once more before the commit ends, but a page after them is another transaction's first.
     if (written === wal.end) this.preparation.rolledBack(this.#slot.listener);
-    if (written !== this.#commitFrame?.frame || this.preparation.knows(this.sequence + 1))
-      return "commit";
+    const asked = this.preparation.knows(this.sequence + 1);
+    if (asked || written !== this.#commitFrame?.frame) return "commit";
     const { pgno, commit } = this.#commitFrame;
     const frames = wal.uncommitted(file, written);
     frames.set(pgno, written);
@@ -340,9 +340,11 @@ export class CapturedDatabase {
     try {
       if (this.wals.size > 0) {
         const { sequence } = this;
-        // Others may have written over frames that were never committed.
         this.copies.wal?.forget();
-        if (!this.#framesOpen) this.#deliverWal();
+        // Nobody else commits while one of ours writes; but others may have written over frames it took back.
+        if (this.#framesOpen || [...this.files].some((own) => this.#inWrite(own))) return;
+        this.takenBack();
+        this.#deliverWal();
         // Whoever committed them may have copied them over pages that an image still needs.
         if (this.sequence !== sequence) this.#images.overrun();
         return;
@@ -352,7 +354,7 @@ export class CapturedDatabase {
       this.#measure(file);
       this.#doubt("foreign commit: the database was written beside the capture");
     } catch (error) {
-      this.#doubt(`the database could not be read: ${text(error)}`);
+      this.#doubt(`the database could not be read: ${reasonOf(error)}`);
     }
   }
 
@@ -440,12 +442,14 @@ export class CapturedDatabase {
     return true;
   }
 
+  #inWrite({ connection }: ParentFile): boolean {
+    const { sqlite3_txn_state } = this.#sqlite3.capi;
+    return connection !== 0 && sqlite3_txn_state(connection, 0) === SQLITE_TXN_WRITE;
+  }
+
   /** Some parents cannot tell whether anyone holds RESERVED, so both signs are asked for. */
   #writes(file: ParentFile): boolean {
-    if (file.connection !== 0) {
-      const state = this.#sqlite3.capi.sqlite3_txn_state(file.connection, 0);
-      if (state !== SQLITE_TXN_WRITE) return false;
-    }
+    if (file.connection !== 0 && !this.#inWrite(file)) return false;
     return file.reserved() ?? true;
   }
 
@@ -593,8 +597,4 @@ export class CapturedDatabase {
     for (const file of this.files) return file;
     return undefined;
   }
-}
-
-function text(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -12,6 +12,7 @@ import { AbortedError, ImageOverrunError, InvalidArgumentError } from "../core/e
 import { lockPage } from "../core/lock-page.ts";
 import { NotCapturedError } from "./errors.ts";
 import { allPages } from "./commit-detector.ts";
+import { reasonOf } from "./listener-slot.ts";
 import { LARGEST_READ, type ParentFile } from "./parent-file.ts";
 
 /** Bytes of a run. */
@@ -147,7 +148,8 @@ export class CapturedImage implements DatabaseImage {
       this.#saved.set(pgno, this.#read(pgno, 1).slice());
       this.#done(pgno);
     } catch (error) {
-      this.#failReading(error);
+      // The transaction goes on; whether the file can be read at all, the next attempt tells.
+      this.overrun(`page ${pgno} could not be kept: ${reasonOf(error)}`);
     }
   }
 

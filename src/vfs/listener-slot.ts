@@ -21,7 +21,7 @@ export class ListenerSlot {
       this.listener?.commit({ ...at, pageSize, commit, full, pages });
       return undefined;
     } catch (error) {
-      return `the listener failed: ${error instanceof Error ? error.message : String(error)}`;
+      return `the listener failed: ${reasonOf(error)}`;
     } finally {
       pages.end();
     }
@@ -44,4 +44,9 @@ export class ListenerSlot {
       // Closing goes on, whatever the listener thinks of it.
     }
   }
+}
+
+/** What something thrown says. */
+export function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
