@@ -28,6 +28,7 @@ import {
   SQLITE_FCNTL_SYNC,
   SQLITE_IOERR,
   SQLITE_IOERR_CLOSE,
+  SQLITE_IOERR_FSYNC,
   SQLITE_IOERR_TRUNCATE,
   SQLITE_IOERR_UNLOCK,
   SQLITE_IOERR_WRITE,
@@ -297,6 +298,16 @@ export class CaptureTables {
           (pointer: number, from: number, amount: number, offset: bigint) =>
             this.#walWrite(pointer, from, amount, Number(offset)),
         ),
+        xSync: this.install(
+          IO_METHODS.xSync,
+          SQLITE_IOERR_FSYNC,
+          (pointer: number, flags: number) => {
+            const { database, methods } = others.get(pointer)!;
+            const code = methods.xSync(pointer, flags);
+            if (code !== SQLITE_OK) database.walFailed();
+            return code;
+          },
+        ),
         xTruncate: this.install(
           IO_METHODS.xTruncate,
           SQLITE_IOERR_TRUNCATE,
@@ -341,7 +352,9 @@ export class CaptureTables {
     if (!methods.sharedMemory) {
       database.copies.wal?.note(this.#memory.bytes().subarray(from, from + amount), offset);
     }
-    return methods.xWrite(pointer, from, amount, BigInt(offset));
+    const code = methods.xWrite(pointer, from, amount, BigInt(offset));
+    if (code !== SQLITE_OK) database.walFailed();
+    return code;
   }
 
   #control(pointer: WasmPointer, op: number, arg: WasmPointer): number {

@@ -7,7 +7,8 @@
 import type { CommitSource } from "../core/commit-source.ts";
 import { type Implementation, VFS_MEMBERS, VFS_METHODS, WasmMemory } from "./bind.ts";
 import { CaptureTables } from "./capture-tables.ts";
-import { type CaptureContext, CapturedDatabase } from "./captured-database.ts";
+import type { CaptureContext } from "./capture-context.ts";
+import { CapturedDatabase } from "./captured-database.ts";
 import { captureSource, connectionOf, type DatabaseHandle, openFile } from "./captured-source.ts";
 import {
   SQLITE_CANTOPEN,

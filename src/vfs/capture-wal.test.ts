@@ -6,7 +6,10 @@ import { checkpointed } from "../testing/checkpointed.ts";
 import { imageBytes } from "../testing/commit-mirror.ts";
 import { attachCapture, type AttachedCapture } from "./attach-capture.ts";
 import { installCaptureVfs } from "./capture-vfs.ts";
+import type { SyncFile } from "../core/sync-files.ts";
+import { memorySyncFiles } from "../testing/memory-sync-files.ts";
 import { installMemoryVfs } from "./memory-vfs.ts";
+import { installSyncFileVfs } from "./sync-file-vfs.ts";
 
 const sqlite3 = await sqlite3InitModule();
 const { capi, oo1 } = sqlite3;
@@ -417,3 +420,66 @@ test("captures exclusive WAL over a parent without shared memory from copies alo
   db.close();
   over.uninstall();
 });
+
+/** An object some of whose methods are others. */
+function override<T extends object>(target: T, methods: Partial<T>): T {
+  return new Proxy(target, {
+    get: (object, name) => {
+      const own = Reflect.get(methods, name) as unknown;
+      if (own !== undefined) return own;
+      const value: unknown = Reflect.get(object, name);
+      return typeof value === "function" ? value.bind(object) : value;
+    },
+  });
+}
+
+for (const failing of ["sync", "write"] as const) {
+  test(`a commit whose WAL ${failing} failed is never delivered, however whole its frames are`, async () => {
+    const plain = memorySyncFiles();
+    plain.makeDirectory("/data");
+    let fails = false;
+    const fail = (path: string): void => {
+      if (fails && path.endsWith("-wal")) throw new Error("I/O error");
+    };
+    const files = override(plain, {
+      open: (path, options): SyncFile => {
+        const file = plain.open(path, options);
+        return override(file, {
+          sync: () => {
+            if (failing === "sync") fail(path);
+            file.sync();
+          },
+          write: (bytes, offset) => {
+            // The page arrives whole, and the error all the same.
+            file.write(bytes, offset);
+            if (failing === "write" && bytes.length > 24) fail(path);
+          },
+        });
+      },
+    });
+    const base = installSyncFileVfs(sqlite3, { files, name: `failing-${failing}` });
+    const over = installCaptureVfs(sqlite3, { parent: base.name });
+    const db = open("/data/app.db", over.name);
+    db.exec("pragma page_size=1024; pragma journal_mode=wal; pragma synchronous=full");
+    db.exec("create table t(a integer primary key, b)");
+    const source = over.source(db);
+    const copy = new Copy();
+    copy.bytes = await imageBytes(await source.image());
+    source.listen(copy);
+    db.exec(fill("t", 20, 300));
+    const before = copy.events.length;
+    fails = true;
+    expect(() => db.exec("insert into t(b) values('failed')")).toThrow(/IOERR/u);
+    fails = false;
+    db.exec("begin immediate; commit");
+    source.check?.();
+    expect(copy.events.length).toBe(before);
+    expect(db.selectValue("select count(*) from t where b='failed'")).toBe(0);
+    db.exec("insert into t(b) values('right')");
+    expect(copy.events.length).toBe(before + 1);
+    expect(Buffer.compare(copy.bytes, await imageBytes(await source.image()))).toBe(0);
+    db.exec("pragma wal_checkpoint(truncate)");
+    expect(Buffer.compare(copy.bytes, plain.bytes("/data/app.db") as Uint8Array)).toBe(0);
+    db.close();
+  });
+}

@@ -16,6 +16,7 @@ import {
   WAL_FRAME_HEADER_SIZE,
   WAL_HEADER_SIZE,
 } from "../core/wal.ts";
+import type { CaptureContext } from "./capture-context.ts";
 import { allPages, type CommitSize, DirtyPages } from "./commit-detector.ts";
 import { SQLITE_LOCK_SHARED, SQLITE_TXN_WRITE } from "./constants.ts";
 import { ChangeCounter } from "./change-counter.ts";
@@ -28,20 +29,10 @@ import { ListenerSlot, reasonOf } from "./listener-slot.ts";
 import { type Changes, LivePages, type ReadPage } from "./live-pages.ts";
 import { notOpenError } from "./not-captured.ts";
 import type { ParentFile } from "./parent-file.ts";
-import { type CommitWrapper, Preparation, type Verdict } from "./preparation.ts";
+import { Preparation, type Verdict } from "./preparation.ts";
 import type { Sqlite3 } from "./sqlite3.ts";
-import { type WalChange, WalLog } from "./wal-log.ts";
+import { type CommitFrame, type WalChange, WalLog } from "./wal-log.ts";
 import { WriteCopies } from "./write-copies.ts";
-
-/** What the databases of one capture share. */
-export interface CaptureContext {
-  readonly sqlite3: Sqlite3;
-  readonly wrapper: CommitWrapper;
-  /** Whether what is written is copied, because the parent is dear to read. */
-  readonly copyWrites: boolean;
-  /** Called when nobody would miss the state of a path any more. */
-  readonly onIdle?: (() => void) | undefined;
-}
 
 /** The state of one captured path. */
 export class CapturedDatabase {
@@ -77,12 +68,12 @@ export class CapturedDatabase {
   #checkpointing = false;
   /** An own commit frame was written: it does not commit before SQLite says so, and never does where its sync failed. */
   #framesOpen = false;
+  /** A write or sync of the WAL failed: what the log holds past the last commit never commits, however whole it is. */
+  #walFailed = false;
   /** Change counter before the transaction that writes the main file now, where transactions are kept back. */
   #counterBefore: number | undefined;
   /** The frame being written commits; its number, page and the size it gives the database. */
-  #commitFrame:
-    | { readonly frame: number; readonly pgno: number; readonly commit: number }
-    | undefined;
+  #commitFrame: CommitFrame | undefined;
 
   constructor(name: string, context: CaptureContext) {
     this.name = name;
@@ -104,8 +95,6 @@ export class CapturedDatabase {
   get clean(): boolean {
     return this.#dirty.clean;
   }
-
-  // Files come and go.
 
   /** Adds a main file that was just opened. Throws `VfsError` where its header cannot be read. */
   opened(file: ParentFile): void {
@@ -225,7 +214,7 @@ export class CapturedDatabase {
     const { sequence } = this;
     try {
       if (!this.#dirty.clean) this.#deliverMain(file);
-      else if (this.wals.size > 0) this.#deliverWal();
+      else if (this.wals.size > 0 && !this.#walFailed) this.#deliverWal(this.#commitFrame?.frame);
     } catch (error) {
       // What was committed is unknown: as if all of it were new.
       this.commit = 0;
@@ -277,6 +266,8 @@ export class CapturedDatabase {
       return "commit";
     }
     const written = wal.frameAt(offset - WAL_FRAME_HEADER_SIZE);
+    // Whatever failed was given up: this is another transaction.
+    if (written !== undefined) this.#walFailed = false;
     const verdict = this.#walPageWriting(file, { written, bytes, resumed });
     if (verdict === "commit" && written !== undefined && written === this.#commitFrame?.frame) {
       this.#framesOpen = true;
@@ -305,6 +296,11 @@ export class CapturedDatabase {
     return this.#prepare(wal.changes(change, this.commit, read));
   }
 
+  /** A write or sync of the WAL has failed: the transaction is taken back, though its frames may be whole. */
+  walFailed(): void {
+    this.#walFailed = true;
+  }
+
   /** Called before the WAL is truncated. */
   walTruncating(size: number): void {
     if (size === 0) {
@@ -318,7 +314,7 @@ export class CapturedDatabase {
 
   #walRestarting(file: ParentFile, header: Uint8Array): void {
     // What others appended to the old log is about to be overwritten.
-    if (!this.#framesOpen) this.#deliverWal();
+    if (!this.#framesOpen && !this.#walFailed) this.#deliverWal();
     if (file.size() < WAL_HEADER_SIZE && this.#wal.end > 0) {
       this.#doubt("the WAL was truncated by someone else");
     }
@@ -331,8 +327,6 @@ export class CapturedDatabase {
     this.copies.wal?.forget();
   }
 
-  // Where the database stands.
-
   /** Looks for commits that did not pass through the capture. See `CommitSource.check`. */
   check(): void {
     const file = this.#anyFile();
@@ -342,7 +336,12 @@ export class CapturedDatabase {
         const { sequence } = this;
         this.copies.wal?.forget();
         // Nobody else commits while one of ours writes; but others may have written over frames it took back.
-        if (this.#framesOpen || [...this.files].some((own) => this.#inWrite(own))) return;
+        if (
+          this.#framesOpen ||
+          this.#walFailed ||
+          [...this.files].some((own) => this.#inWrite(own))
+        )
+          return;
         this.takenBack();
         this.#deliverWal();
         // Whoever committed them may have copied them over pages that an image still needs.
@@ -367,7 +366,8 @@ export class CapturedDatabase {
     if (this.#slot.listener !== undefined) return this.check();
     const file = this.#anyFile();
     if (file === undefined || !this.#atBoundary()) return;
-    if (this.wals.size > 0 && !this.#framesOpen) this.#wal.advance(this.#walFile());
+    if (this.wals.size > 0 && !this.#framesOpen && !this.#walFailed)
+      this.#wal.advance(this.#walFile());
     this.#wal.doubt = undefined;
     this.#measure(file);
   }
@@ -392,8 +392,6 @@ export class CapturedDatabase {
       if (this.files.size === 0) this.#onIdle?.();
     };
   }
-
-  // Images.
 
   /** See `CommitSource.image`. */
   image(options: ImageOptions = {}): Promise<DatabaseImage> {
@@ -495,8 +493,8 @@ export class CapturedDatabase {
     return { pageSize, commit, full, pgnos, read };
   }
 
-  #deliverWal(): void {
-    const change = this.#wal.advance(this.#walFile());
+  #deliverWal(own?: number): void {
+    const change = this.#wal.advance(this.#walFile(), own);
     const { doubt } = this.#wal;
     if (doubt !== undefined) {
       this.#wal.doubt = undefined;

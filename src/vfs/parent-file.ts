@@ -19,6 +19,8 @@ export interface Overrides {
   readonly xWrite: WasmPointer;
   readonly xTruncate: WasmPointer;
   readonly xClose: WasmPointer;
+  /** For WALs. */
+  readonly xSync?: WasmPointer | undefined;
   /** For main databases. */
   readonly xFileControl?: WasmPointer | undefined;
   /** Only in the table while somebody waits for a transaction to end. */
@@ -37,6 +39,7 @@ export interface ParentMethods {
   readonly xRead: (file: WasmPointer, into: WasmPointer, amount: number, offset: bigint) => number;
   readonly xWrite: (file: WasmPointer, from: WasmPointer, amount: number, offset: bigint) => number;
   readonly xTruncate: (file: WasmPointer, size: bigint) => number;
+  readonly xSync: (file: WasmPointer, flags: number) => number;
   readonly xFileSize: (file: WasmPointer, out: WasmPointer) => number;
   readonly xUnlock: (file: WasmPointer, level: number) => number;
   readonly xFileControl: (file: WasmPointer, op: number, arg: WasmPointer) => number;
@@ -63,7 +66,7 @@ export function patchMethods(
   const table = memory.allocate(size);
   memory.bytes().copyWithin(table, original, original + size);
   memory.writeU32(table, sharedMemory ? 2 : 1);
-  for (const name of ["xWrite", "xTruncate", "xFileControl", "xClose"] as const) {
+  for (const name of ["xWrite", "xTruncate", "xSync", "xFileControl", "xClose"] as const) {
     const pointer = overrides[name];
     if (pointer !== undefined) memory.writeU32(table + IO_METHODS[name].offset, pointer);
   }
@@ -77,6 +80,7 @@ export function patchMethods(
     xRead: method("xRead"),
     xWrite: method("xWrite"),
     xTruncate: method("xTruncate"),
+    xSync: method("xSync"),
     xFileSize: method("xFileSize"),
     xUnlock: method("xUnlock"),
     xFileControl: method("xFileControl"),

@@ -15,7 +15,7 @@ import {
 } from "../core/wal.ts";
 import { DirtyPages } from "./commit-detector.ts";
 import type { Changes, ReadPage } from "./live-pages.ts";
-import type { ParentFile } from "./parent-file.ts";
+import { LARGEST_READ, type ParentFile } from "./parent-file.ts";
 
 /** Newly committed frames. */
 export interface WalChange {
@@ -26,6 +26,17 @@ export interface WalChange {
   /** The smallest size at any commit among them: pages past it were new at some time. */
   readonly lowest: number;
 }
+
+/** A frame that commits. */
+export interface CommitFrame {
+  readonly frame: number;
+  readonly pgno: number;
+  /** Size in pages that it gives the database. */
+  readonly commit: number;
+}
+
+/** Pages kept of what was read last; a large transaction is read once more. */
+const RECENT_FRAMES = 16;
 
 /** The WAL of one path. Frames count from 0. */
 export class WalLog {
@@ -44,6 +55,8 @@ export class WalLog {
   #header: WalHeader | undefined;
   /** The header before a truncation: the next one goes on from its salt. */
   #before: WalHeader | undefined;
+  /** Pages of the frames read last: they are asked for at once, and nobody changes a committed frame. */
+  readonly #recent = new Map<number, Uint8Array>();
 
   /** Number of committed frames. */
   get end(): number {
@@ -64,22 +77,40 @@ export class WalLog {
 
   /** The page of a frame; a view, valid until the next read. */
   page(file: ParentFile, frame: number): Uint8Array {
+    const recent = this.#recent.get(frame);
+    if (recent !== undefined) return recent;
     return file.read(this.offset(frame) + WAL_FRAME_HEADER_SIZE, this.pageSize);
   }
 
-  /** Reads what was committed since; undefined where nothing was. */
-  advance(file: ParentFile): WalChange | undefined {
+  /**
+   * Reads what was committed since; undefined where nothing was. `own` is the frame that our own connection has just
+   * committed with, if it has: then the chain leads there, or the log was begun anew by others.
+   */
+  advance(file: ParentFile, own?: number): WalChange | undefined {
+    this.#recent.clear();
+    const known = this.#header;
+    if (known !== undefined && own !== undefined && own >= this.#end) {
+      const found = this.#follow(file, own + 1, known);
+      if (found !== undefined) return this.#take(found);
+    }
     const size = file.size();
     if (size < WAL_HEADER_SIZE) {
       if (this.#end > 0) this.#restart(undefined, "the WAL was truncated by someone else");
       return undefined;
     }
-    const known = file.isPrivate ? this.#header : undefined;
-    const header = known ?? decodeWalHeader(file.read(0, WAL_HEADER_SIZE));
+    const header =
+      file.isPrivate && known !== undefined
+        ? known
+        : decodeWalHeader(file.read(0, WAL_HEADER_SIZE));
     if (header === undefined) return undefined;
     if (!sameSalts(header, this.#header)) this.#restart(header, this.#unseen(header));
-    const found = this.#follow(file, size, header);
-    if (found === undefined) return undefined;
+    const frameSize = WAL_FRAME_HEADER_SIZE + this.pageSize;
+    const complete = Math.floor((size - WAL_HEADER_SIZE) / frameSize);
+    const found = this.#follow(file, complete, header);
+    return found && this.#take(found);
+  }
+
+  #take(found: WalChange): WalChange {
     for (const [pgno, frame] of found.frames) this.frames.set(pgno, frame);
     this.commit = found.commit;
     return found;
@@ -147,25 +178,25 @@ export class WalLog {
     this.#sums2 = header?.checksum2 ?? 0;
     this.pageSize = header?.pageSize ?? this.pageSize;
     this.frames.clear();
+    this.#recent.clear();
     if (header !== undefined) this.#before = undefined;
     this.doubt ??= doubt;
   }
 
-  #follow(file: ParentFile, size: number, header: WalHeader): WalChange | undefined {
-    const frameSize = WAL_FRAME_HEADER_SIZE + this.pageSize;
-    const complete = Math.floor((size - WAL_HEADER_SIZE) / frameSize);
+  /** Follows the chain over `complete` frames at most. */
+  #follow(file: ParentFile, complete: number, header: WalHeader): WalChange | undefined {
     const sums = new WalChecksum(header.bigEndian).restart(this.#sums1, this.#sums2);
     const frames = new Map<number, number>();
     let open: number[] = [];
     let commit = 0;
     let lowest = Infinity;
     for (let frame = this.#end; frame < complete; frame++) {
-      const offset = this.offset(frame);
-      const bytes = file.read(offset, WAL_FRAME_HEADER_SIZE);
-      const read = decodeWalFrameHeader(bytes);
+      const { head, page } = this.#readFrame(file, frame);
+      const read = decodeWalFrameHeader(head);
       if (read.pgno === 0 || !sameSalts(read, header)) break;
-      sums.update(bytes.subarray(0, 8)).update(this.page(file, frame));
+      sums.update(head.subarray(0, 8)).update(page());
       if (sums.s1 !== read.checksum1 || sums.s2 !== read.checksum2) break;
+      if (this.#recent.size < RECENT_FRAMES) this.#recent.set(frame, page().slice());
       open.push(read.pgno, frame);
       if (read.commit === 0) continue;
       for (let i = 0; i < open.length; i += 2) frames.set(open[i]!, open[i + 1]!);
@@ -176,7 +207,25 @@ export class WalLog {
       this.#sums1 = sums.s1;
       this.#sums2 = sums.s2;
     }
+    // Behind the last commit nothing is settled.
+    for (const frame of this.#recent.keys()) if (frame >= this.#end) this.#recent.delete(frame);
     return commit === 0 ? undefined : { frames, commit, lowest };
+  }
+
+  /** A frame in one call where that is possible; its page in a second one where writes are copied piece by piece. */
+  #readFrame(
+    file: ParentFile,
+    frame: number,
+  ): { readonly head: Uint8Array; readonly page: () => Uint8Array } {
+    const offset = this.offset(frame);
+    const size = WAL_FRAME_HEADER_SIZE + this.pageSize;
+    if (file.isPrivate || size > LARGEST_READ) {
+      const head = file.read(offset, WAL_FRAME_HEADER_SIZE);
+      return { head, page: () => file.read(offset + WAL_FRAME_HEADER_SIZE, this.pageSize) };
+    }
+    const whole = file.readPadded(offset, size);
+    const page = whole.subarray(WAL_FRAME_HEADER_SIZE);
+    return { head: whole, page: () => page };
   }
 }
 
