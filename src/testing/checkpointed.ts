@@ -6,6 +6,7 @@
 import {
   decodeWalFrameHeader,
   decodeWalHeader,
+  isWalMagic,
   WAL_FRAME_HEADER_SIZE,
   WAL_HEADER_SIZE,
   WalChecksum,
@@ -16,7 +17,9 @@ export function checkpointed(
   main: Uint8Array,
   wal: Uint8Array | undefined,
 ): Uint8Array<ArrayBuffer> {
-  const header = wal && decodeWalHeader(wal.slice(0, WAL_HEADER_SIZE));
+  const start = wal?.slice(0, WAL_HEADER_SIZE);
+  const isWal = start?.length === WAL_HEADER_SIZE && isWalMagic(start);
+  const header = isWal ? decodeWalHeader(start) : undefined;
   if (wal === undefined || header === undefined) return main.slice();
   const { pageSize, salt1, salt2 } = header;
   const sums = new WalChecksum(header.bigEndian).restart(header.checksum1, header.checksum2);

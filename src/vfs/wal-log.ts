@@ -8,6 +8,7 @@
 import {
   decodeWalFrameHeader,
   decodeWalHeader,
+  isWalMagic,
   WAL_FRAME_HEADER_SIZE,
   WAL_HEADER_SIZE,
   WalChecksum,
@@ -98,10 +99,7 @@ export class WalLog {
       if (this.#end > 0) this.#restart(undefined, "the WAL was truncated by someone else");
       return undefined;
     }
-    const header =
-      file.isPrivate && known !== undefined
-        ? known
-        : decodeWalHeader(file.read(0, WAL_HEADER_SIZE));
+    const header = file.isPrivate && known !== undefined ? known : readHeader(file);
     if (header === undefined) return undefined;
     if (!sameSalts(header, this.#header)) this.#restart(header, this.#unseen(header));
     const frameSize = WAL_FRAME_HEADER_SIZE + this.pageSize;
@@ -234,4 +232,10 @@ function sameSalts(
   b: { readonly salt1: number; readonly salt2: number } | undefined,
 ): boolean {
   return b !== undefined && a.salt1 === b.salt1 && a.salt2 === b.salt2;
+}
+
+/** A power cut may leave anything at the start of a WAL: to SQLite it is empty then. */
+function readHeader(file: ParentFile): WalHeader | undefined {
+  const bytes = file.read(0, WAL_HEADER_SIZE);
+  return isWalMagic(bytes) ? decodeWalHeader(bytes) : undefined;
 }

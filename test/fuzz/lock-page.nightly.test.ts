@@ -7,15 +7,17 @@ const PAGE_SIZE = 65_536;
 const LOCK_PAGE = 0x4000_0000 / PAGE_SIZE + 1;
 
 // Needs more than 1 GiB of memory, so it is run nightly only.
-test(
-  "commits past 1 GiB leave out the lock page and nothing else",
+test.each(["memory", "wal"])(
+  "commits past 1 GiB leave out the lock page and nothing else, journal_mode=%s",
   { timeout: 600_000 },
-  async () => {
+  async (journalMode) => {
     const sqlite3 = await sqlite3InitModule();
     const memory = installMemoryVfs(sqlite3);
     const vfs = installCaptureVfs(sqlite3, { parent: memory.name });
     const db = new sqlite3.oo1.DB(`file:big.db?vfs=${vfs.name}`, "c");
-    db.exec(`pragma page_size=${PAGE_SIZE}; pragma journal_mode=memory; pragma cache_size=100`);
+    db.exec(
+      `pragma page_size=${PAGE_SIZE}; pragma journal_mode=${journalMode}; pragma cache_size=100`,
+    );
     const source = vfs.source(db);
     const seen = new Set<number>();
     let wrong = 0;
