@@ -66,6 +66,8 @@ interface Process {
   readonly platform: Platform;
   /** Rejects when a file call was refused: nothing the process does counts after that. */
   readonly dead: Promise<never>;
+  /** Throws once it has ended: what was on its way may still come back to it. */
+  check(): void;
   end(): void;
 }
 
@@ -152,6 +154,9 @@ class CrashRun {
         },
       },
       dead,
+      check: () => {
+        if (!alive) throw new Error("the process is dead");
+      },
       end: () => void (alive = false),
     };
   }
@@ -223,9 +228,11 @@ class CrashRun {
         if (random.chance(0.3)) db.exec(`DELETE FROM t WHERE a=${random.int(50)}`);
         if (random.chance(0.1)) db.exec("UPDATE t SET b=randomblob(length(b))");
       });
+      process.check();
       this.#acknowledged = value;
       if (random.chance(0.4)) {
         await app.replication.durable();
+        process.check();
         this.#counts.confirmed++;
         this.#confirmed.set(app.replication.position.replicated, this.#bytes());
       }

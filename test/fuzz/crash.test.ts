@@ -16,7 +16,8 @@ const DURABILITIES = ["async", "local", "hold-retry"] as const;
 function cellsOf(durability: CrashCell["durability"]): CrashCell[] {
   const held = durability === "hold-retry";
   const journals = held ? (["delete", "truncate", "memory"] as const) : JOURNALS;
-  const levels = durability === "async" ? (["normal", "full"] as const) : (["full"] as const);
+  const levels =
+    durability === "async" ? (["off", "normal", "full"] as const) : (["full"] as const);
   return journals.flatMap((journal) =>
     levels.flatMap((synchronous) =>
       LOSSES.map((loss) => ({ journal, synchronous, loss, durability })),
