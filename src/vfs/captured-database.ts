@@ -159,8 +159,6 @@ export class CapturedDatabase {
     this.wals.delete(file);
   }
 
-  // The main file is written.
-
   /** Called before a write to the main file. */
   writing(offset: number, length: number): void {
     const { running } = this.#images;
@@ -240,8 +238,6 @@ export class CapturedDatabase {
   unlocked(file: ParentFile, level: number): void {
     if (level <= SQLITE_LOCK_SHARED) this.#images.retry(file);
   }
-
-  // The WAL is written.
 
   /**
    * Called before a write to the WAL. `bytes` begin with what is written and go on to the end of the header or page
@@ -357,6 +353,12 @@ export class CapturedDatabase {
     }
   }
 
+  /** Ends the images where somebody else has written what they still need. */
+  #checkImages(): void {
+    if (this.wals.size > 0 && !this.#wal.isCurrent(this.#walFile())) this.#images.overrun();
+    else this.check();
+  }
+
   /**
    * Reads size and page size anew unless a write transaction is open: a hot journal may have been played back since
    * the file was opened, or a WAL recovered.
@@ -411,7 +413,9 @@ export class CapturedDatabase {
     if (!this.#dirty.clean) {
       // Free pages that a rollback did not restore: the image will hold them, so the commits must.
       this.takenBack();
-      this.#deliverMain(this.#anyFile() as ParentFile);
+      const file = this.#anyFile() as ParentFile;
+      // A database whose first transaction was taken back is empty.
+      if (file.size() > 0) this.#deliverMain(file);
       this.#dirty.clear();
       this.copies.main?.forget();
     }
@@ -423,7 +427,7 @@ export class CapturedDatabase {
       pages: options.pages,
       signal: options.signal,
       file: () => this.#anyFile(),
-      check: () => this.check(),
+      check: () => this.#checkImages(),
       wal: inWal
         ? { frames: new Map(this.#wal.frames), read: (frame) => this.#walPage(frame) }
         : undefined,
@@ -450,8 +454,6 @@ export class CapturedDatabase {
     if (file.connection !== 0 && !this.#inWrite(file)) return false;
     return file.reserved() ?? true;
   }
-
-  // Commits.
 
   #deliverMain(file: ParentFile): void {
     const trailing = this.#trailing;
@@ -527,8 +529,6 @@ export class CapturedDatabase {
     const failure = this.#slot.commit(changes, { sequence: ++this.sequence, previousCommit });
     if (failure !== undefined) this.#doubt(failure);
   }
-
-  // Reading.
 
   /** The image of a page as of the last commit, or of a transaction in the WAL that is about to commit. */
   #read(pgno: number, uncommitted?: ReadonlyMap<number, number>): Uint8Array {

@@ -153,13 +153,9 @@ export class CapturedImage implements DatabaseImage {
     }
   }
 
-  /** Where somebody else made the file smaller, that is the reason to tell. */
-  #failReading(error: unknown): void {
-    this.#boundary.check?.();
-    this.#fail(error);
-  }
-
   #nextRun(): IteratorResult<readonly PageImage[], undefined> {
+    // Also before the end: the run before it may hold what somebody else has written.
+    if (!this.#released) this.#boundary.check?.();
     if (this.#failure !== undefined) throw this.#failure;
     if (this.#next === this.#pgnos.length) {
       this.#release();
@@ -168,7 +164,9 @@ export class CapturedImage implements DatabaseImage {
     try {
       return { done: false, value: this.#readRun() };
     } catch (error) {
-      this.#failReading(error);
+      // Where somebody else has cut the file or the log meanwhile, that is the reason to tell.
+      this.#boundary.check?.();
+      this.#fail(error);
       throw this.#failure;
     }
   }

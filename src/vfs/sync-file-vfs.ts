@@ -145,9 +145,11 @@ class FileSystem implements VfsFileSystem {
       return true;
     }
     const removed = this.#files.remove(path);
-    this.#known(path).presence = "absent";
-    // A WAL that a power cut brought back would be played over whatever was committed after its deletion.
-    const durably = syncDirectory || path.endsWith("-wal");
+    const known = this.#known(path);
+    known.presence = "absent";
+    // A WAL that a power cut brought back would be played over whatever was committed after its deletion; a journal whose
+    // name is on stable storage would take back a COMMIT that was acknowledged.
+    const durably = syncDirectory || path.endsWith("-wal") || known.entrySynced;
     if (removed && durably) this.#files.syncDirectory(parentDirectory(path));
     return removed;
   }

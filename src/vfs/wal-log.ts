@@ -108,6 +108,13 @@ export class WalLog {
     return found && this.#take(found);
   }
 
+  /** Whether the log on disk is still the one whose frames are known here. */
+  isCurrent(file: ParentFile): boolean {
+    if (this.#end === 0 || file.isPrivate) return true;
+    if (file.size() < WAL_HEADER_SIZE) return false;
+    return sameSalts(this.#header as WalHeader, decodeWalHeader(file.read(0, WAL_HEADER_SIZE)));
+  }
+
   #take(found: WalChange): WalChange {
     for (const [pgno, frame] of found.frames) this.frames.set(pgno, frame);
     this.commit = found.commit;

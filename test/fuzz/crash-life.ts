@@ -196,11 +196,9 @@ class CrashRun {
   #checkLocal({ db }: ReplicatedDatabase<Sqlite3>): void {
     const sound = db.selectValue("PRAGMA integrity_check");
     if (sound !== "ok") throw new Error(`integrity_check: ${String(sound)}`);
-    const { journal, synchronous, durability, loss } = this.#cell;
-    // SQLite does not sync the directory when it deletes a journal, unless asked for EXTRA.
-    const deleted = journal === "delete" && loss !== "process";
+    const { synchronous, durability, loss } = this.#cell;
     const kept = loss === "process" || synchronous === "full" || durability !== "async";
-    if (deleted || !kept || mayCorrupt(this.#cell)) return;
+    if (!kept || mayCorrupt(this.#cell)) return;
     const value = this.#value(db);
     if (value >= this.#acknowledged) return;
     throw new Error(`commit ${this.#acknowledged} was acknowledged, the database has ${value}`);
