@@ -16,10 +16,15 @@ import { tableDigest } from "../replica/position-token.ts";
 /** Bytes read at a time; a multiple of every page size. */
 const CHUNK = 1 << 20;
 
+/** What a journal begins with as long as it counts. */
+const JOURNAL_MAGIC_LENGTH = 8;
+
 /** A digest over every page of a database. */
 export interface Fingerprint {
   readonly key: Uint8Array;
   readonly pageSize: number;
+  /** Size in pages; what a crash left in the file behind them is no part of the database. */
+  readonly commit: number;
   readonly digest: string;
 }
 
@@ -33,16 +38,18 @@ export async function takeFingerprint(
     clock: platform.clock,
     signal: undefined,
   });
-  return { key, pageSize, digest: tableDigest(table, key) };
+  return { key, pageSize, commit: table.size, digest: tableDigest(table, key) };
 }
 
 /** Whether the bytes of a database have a fingerprint; `read` fills a part of them from an offset. */
 export function hasFingerprint(
-  { key, pageSize, digest: expected }: Fingerprint,
-  size: number,
+  { key, pageSize, commit, digest: expected }: Fingerprint,
+  fileSize: number,
   read: (into: Uint8Array, offset: number) => void,
 ): boolean {
-  const table = new PageTable(Math.ceil(size / pageSize));
+  const size = commit * pageSize;
+  if (fileSize < size) return false;
+  const table = new PageTable(commit);
   const digest = new PageDigest(key);
   const chunk = new Uint8Array(Math.min(CHUNK, size));
   for (let offset = 0; offset < size; offset += chunk.length) {
@@ -64,11 +71,24 @@ export function fileHasFingerprint(
   path: string,
   fingerprint: Fingerprint,
 ): boolean {
-  const replayed = ["-wal", "-journal"].some((end) => (files.identity(path + end)?.size ?? 0) > 0);
-  if (replayed || files.identity(path) === undefined) return false;
+  if (files.identity(path) === undefined) return false;
+  if ((files.identity(`${path}-wal`)?.size ?? 0) > 0) return false;
+  if (isHotJournal(files, `${path}-journal`)) return false;
   const file = files.open(path, { mode: "read" });
   try {
     return hasFingerprint(fingerprint, file.size(), (into, offset) => void file.read(into, offset));
+  } finally {
+    file.close();
+  }
+}
+
+/** Whether SQLite would play a journal back: one that is kept for the next transaction has a header of zeros. */
+function isHotJournal(files: SyncFiles, path: string): boolean {
+  if ((files.identity(path)?.size ?? 0) === 0) return false;
+  const file = files.open(path, { mode: "read" });
+  try {
+    const magic = new Uint8Array(JOURNAL_MAGIC_LENGTH);
+    return file.read(magic, 0) > 0 && magic.some((byte) => byte !== 0);
   } finally {
     file.close();
   }

@@ -299,6 +299,27 @@ describe("openReplicated()", () => {
     await (await open({ files, replica: memoryStore() })).close();
   });
 
+  test("catches up in PERSIST mode, whose journal stays, and though bytes trail the file", async () => {
+    const files = memorySyncFiles();
+    files.makeDirectory("/data");
+    const replica = memoryStore();
+    const app = await open({ files, replica, journalMode: "persist" });
+    app.db.exec("CREATE TABLE note(body)");
+    await app.close();
+    const old = fileBytes(files).slice();
+    const later = await open({ files, replica, journalMode: "persist" });
+    later.db.exec("INSERT INTO note VALUES ('newer')");
+    await later.close();
+    expect(files.bytes(`${PATH}-journal`)?.length).toBeGreaterThan(0);
+    const trailing = new Uint8Array(old.length + 333);
+    trailing.set(old);
+    files.place(PATH, trailing);
+    const again = await open({ files, replica, journalMode: "persist" });
+    expect(again.db.selectValue("SELECT count(*) FROM note")).toBe(1);
+    await again.close();
+    expect(await restoredRows(replica)).toBe(1);
+  });
+
   for (const durability of ["async", "hold-retry"] as const)
     test(`catches up with a database that is behind though its journal mode changes at opening, ${durability}`, async () => {
       const files = memorySyncFiles();

@@ -35,6 +35,9 @@ import { webPlatform } from "./web-platform.ts";
 /** SQLite's own default, and Litestream users' databases; sqlite-wasm alone would choose 8192. */
 const DEFAULT_PAGE_SIZE = 4096;
 
+/** How often a database that is behind is brought to the newest state before its opening fails. */
+const CATCH_UP_TURNS = 3;
+
 /** Options of {@linkcode openReplicated}. */
 export interface OpenReplicatedOptions<S extends Sqlite3> extends Omit<
   ReplicateOptions,
@@ -102,11 +105,14 @@ export async function openReplicated<S extends Sqlite3>(
   const base = baseOf(sqlite3, files);
   const path = files?.fullPath(options.path) ?? options.path;
   let restored = await restoreMissing(base, path, options);
-  for (let caughtUp: StartEvent | undefined; ;) {
+  let caughtUp: StartEvent | undefined;
+  for (let turn = 1; ; turn++) {
     try {
       return await open(base, path, { ...options, restored, caughtUp });
     } catch (error) {
       if (!(error instanceof BehindHere)) throw error;
+      // Somebody writes the file whenever its lock is free.
+      if (turn > CATCH_UP_TURNS) throw error.behind;
       // What the replica is given meanwhile only makes the next turn necessary.
       restored = await catchUp(base, path, { ...options, unchanged: error.unchanged });
       const { txid, newestTxid } = error.behind;
