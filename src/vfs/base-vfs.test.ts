@@ -339,6 +339,21 @@ describe("installSyncFileVfs()", () => {
     db.close();
   });
 
+  test("puts the deletion of a journal on stable storage, for a power cut would take the COMMIT back", () => {
+    const path = newPath();
+    const db = open(path, files.name);
+    db.exec("pragma journal_mode=delete; pragma synchronous=full; create table t(a)");
+    calls.length = 0;
+    db.exec("insert into t values(1)");
+    // One for the name of the new journal, one for its deletion.
+    expect(calls.filter((call) => call.startsWith("syncDirectory"))).toHaveLength(2);
+    db.exec("pragma synchronous=off");
+    calls.length = 0;
+    db.exec("insert into t values(2)");
+    expect(calls.filter((call) => call.startsWith("syncDirectory"))).toEqual([]);
+    db.close();
+  });
+
   test("syncs the directory after creating a journal and after deleting it with EXTRA", () => {
     const db = open(newPath(), files.name);
     db.exec("pragma journal_mode=delete; pragma synchronous=extra; create table t(a)");

@@ -260,6 +260,38 @@ describe("several connections in WAL mode", () => {
   });
 });
 
+for (const kind of ["restart", "truncate"]) {
+  test(`an image ends when others begin the log anew under it, checkpoint ${kind}`, async () => {
+    const { db, path, source } = captured(
+      "pragma journal_mode=wal; create table t(a integer primary key, b)",
+    );
+    db.exec(fill("t", 2500, 900));
+    const beside = open(path, memory.name);
+    const image = await source.image();
+    const read = imageBytes(image, () => {
+      beside.exec(`pragma wal_checkpoint(${kind}); update t set b=1 where a=1`);
+    });
+    const error = await read.catch((thrown: unknown) => thrown);
+    expect(isPagestreamError(error, "IMAGE_OVERRUN")).toBe(true);
+    beside.close();
+    db.close();
+  });
+}
+
+test("an image of a database whose first transaction was taken back is empty", async () => {
+  const { db, source, copy } = captured("pragma cache_size=2");
+  db.exec("begin; create table t(a integer primary key, b)");
+  db.exec(fill("t", 60, 900));
+  db.exec("rollback");
+  const image = await source.image();
+  expect(image.commit).toBe(0);
+  expect(await imageBytes(image)).toHaveLength(0);
+  db.exec("create table t(a)");
+  expect(copy.events).toHaveLength(1);
+  expect(copy.reasons).toEqual([]);
+  db.close();
+});
+
 describe("commits beside the capture, rollback journal", () => {
   test("are noticed at the next commit and by check()", () => {
     const { db, path, copy, source } = captured("create table t(a integer primary key, b)");
