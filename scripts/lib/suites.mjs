@@ -42,6 +42,15 @@ export const SUITES = [
     needs: ["litestream"],
     wants: ["python"],
   },
+  {
+    name: "stores",
+    parts: [{ vitest: "stores" }],
+    built: true,
+    wants: (
+      "litestream litestream03 litestream-vfs.so sqlite3 weed radosgw fake-gcs-server azurite-blob " +
+      "nats-server sshd rclone apache2 nginx"
+    ).split(" "),
+  },
   { name: "workers", parts: [{ vitest: "workers" }], built: true },
   { name: "browser", parts: [{ vitest: "browser" }], built: true, needs: ["chromium"] },
   { name: "fuzz", parts: [{ vitest: "fuzz" }], built: true, wants: ["python"] },

@@ -7,7 +7,7 @@ import type { Platform } from "../core/platform.ts";
 import { openReplica, type Replica } from "../replica/replica.ts";
 import { type RequestPort, serveRequests } from "../replica/serve-uploads.ts";
 import type { ObjectStore } from "../transports/object-store.ts";
-import { webPlatform } from "./web-platform.ts";
+import { webPlatform } from "../transports/web-platform.ts";
 
 export type { Platform, Replica, RequestPort, ObjectStore };
 

@@ -142,4 +142,4 @@ export {
   type RestoreResult,
 } from "./restore.ts";
 export { restoreIfMissing } from "./restore-if-missing.ts";
-export { webPlatform } from "./web-platform.ts";
+export { webPlatform } from "../transports/web-platform.ts";

@@ -7,7 +7,7 @@ import type { Platform } from "../core/platform.ts";
 import { type Replica, openReplica } from "../replica/replica.ts";
 import { type RestorePoint, listRestorePoints as list } from "../replica/restore-points.ts";
 import type { ObjectStore } from "../transports/object-store.ts";
-import { webPlatform } from "./web-platform.ts";
+import { webPlatform } from "../transports/web-platform.ts";
 
 export type { RestorePoint } from "../replica/restore-points.ts";
 

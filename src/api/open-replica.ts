@@ -7,7 +7,7 @@ import type { Platform } from "../core/platform.ts";
 import type { RetryPolicy } from "../core/retry.ts";
 import { openReplica as open, type Replica } from "../replica/replica.ts";
 import type { ObjectStore } from "../transports/object-store.ts";
-import { webPlatform } from "./web-platform.ts";
+import { webPlatform } from "../transports/web-platform.ts";
 
 /** Options of {@linkcode openReplica}. */
 export interface OpenReplicaOptions {

@@ -30,7 +30,7 @@ import {
 } from "./fingerprint.ts";
 import { restore } from "./restore.ts";
 import { restoreIfMissing } from "./restore-if-missing.ts";
-import { webPlatform } from "./web-platform.ts";
+import { webPlatform } from "../transports/web-platform.ts";
 
 /** SQLite's own default, and Litestream users' databases; sqlite-wasm alone would choose 8192. */
 const DEFAULT_PAGE_SIZE = 4096;

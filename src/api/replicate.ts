@@ -8,7 +8,7 @@ import { startPrimary } from "../replica/primary.ts";
 import { openReplica, type Replica } from "../replica/replica.ts";
 import type { ReplicateOptions, Replication } from "../replica/replication.ts";
 import type { ObjectStore } from "../transports/object-store.ts";
-import { webPlatform } from "./web-platform.ts";
+import { webPlatform } from "../transports/web-platform.ts";
 
 /**
  * Replicates every commit of `source` into `replica`, from now until `close`.

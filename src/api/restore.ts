@@ -10,7 +10,7 @@ import type { RestoreRequest, RestoreResult } from "../replica/restore-options.t
 import type { RestoreSink } from "../replica/restore-sink.ts";
 import { restoreReplica } from "../replica/restore.ts";
 import type { ObjectStore } from "../transports/object-store.ts";
-import { webPlatform } from "./web-platform.ts";
+import { webPlatform } from "../transports/web-platform.ts";
 
 export type { RestoreProgress, RestoreRequest, RestoreResult } from "../replica/restore-options.ts";
 

@@ -6,7 +6,7 @@
 import { formatTimestamp, TIMESTAMP_METADATA } from "../transports/timestamp.ts";
 import { seededRandom } from "./seeded-random.ts";
 import { collect, failure } from "./test-kit.ts";
-import { type StoreSuite, timed } from "./object-store-suite.ts";
+import { type StoreSuite, timed, timedObject } from "./object-store-suite.ts";
 
 /** Names whose order is easy to get wrong: `-` and `.` sort before `/`, `0` after it, capitals before small letters. */
 const NAMES: readonly string[] = [
@@ -25,7 +25,7 @@ const NAMES: readonly string[] = [
 ];
 
 /** Registers the cases of `list`. */
-export function listCases({ expect, storeTest, manyObjects }: StoreSuite): void {
+export function listCases({ expect, storeTest, manyObjects, timeFrom }: StoreSuite): void {
   storeTest("list() yields keys in order, with what it knows of each", async (context) => {
     const { store, can, key, names } = context;
     for (const name of seededRandom(8).shuffle(NAMES)) {
@@ -145,7 +145,8 @@ export function listCases({ expect, storeTest, manyObjects }: StoreSuite): void 
       const queue = [...times];
       const worker = async (): Promise<void> => {
         for (let next = queue.pop(); next !== undefined; next = queue.pop()) {
-          await store.put(next[0], new Uint8Array([1]), { metadata: timed(next[1]) });
+          const { bytes, metadata } = timedObject(timeFrom, Date.parse(next[1]), 1);
+          await store.put(next[0], bytes, { metadata });
         }
       };
       await Promise.all(Array.from({ length: 16 }, worker));

@@ -4,7 +4,9 @@
  * @module
  */
 import type { ObjectStore, StoreCapabilities } from "../transports/object-store.ts";
-import { TIMESTAMP_METADATA } from "../transports/timestamp.ts";
+import { TIMESTAMP_METADATA, formatTimestamp } from "../transports/timestamp.ts";
+import { buildLtx } from "./build-ltx.ts";
+import { seededRandom } from "./seeded-random.ts";
 import type { TestKit } from "./test-kit.ts";
 
 /** One test's view of the store: keys below a prefix of its own. */
@@ -21,6 +23,8 @@ export interface StoreCase {
 export interface StoreSuite extends TestKit {
   readonly manyObjects: number;
   readonly largeSize: number;
+  /** Where the store has the time of an object from. */
+  readonly timeFrom: "metadata" | "header";
   /** Registers a test that gets a fresh prefix, whose objects are deleted afterwards. */
   readonly storeTest: (name: string, body: (context: StoreCase) => Promise<void>) => void;
 }
@@ -28,6 +32,21 @@ export interface StoreSuite extends TestKit {
 /** Metadata that holds a creation time. */
 export function timed(text: string): Readonly<Record<string, string>> {
   return { [TIMESTAMP_METADATA]: text };
+}
+
+/** An object and the time that `head` must tell of it. */
+export interface TimedObject {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/** An object with a time: any bytes, or an LTX file where the store reads the time from the header. */
+export function timedObject(from: "metadata" | "header", ms: number, size: number): TimedObject {
+  const bytes =
+    from === "header"
+      ? buildLtx({ pageSize: 512, pages: { 1: { seed: size } }, timestamp: ms }).bytes
+      : seededRandom(size).bytes(size);
+  return { bytes, metadata: timed(formatTimestamp(ms)) };
 }
 
 /** The bytes as a stream of unknown size, in chunks of these sizes in turn, all in one array that is used again. */

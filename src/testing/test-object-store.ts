@@ -19,6 +19,11 @@ export interface ObjectStoreTestOptions extends TestKit {
   readonly manyObjects?: number | undefined;
   /** Size in bytes of the largest object, more than a part of the store. @default 5.5 MiB */
   readonly largeSize?: number | undefined;
+  /**
+   * Where the store has the time of an object from: the metadata it was put with, or the header of an LTX file, where the
+   * server keeps no metadata. @default "metadata"
+   */
+  readonly timeFrom?: "metadata" | "header" | undefined;
 }
 
 /**
@@ -64,6 +69,7 @@ export function testObjectStore(
     storeTest,
     manyObjects: options.manyObjects ?? 1010,
     largeSize: options.largeSize ?? 5.5 * 1024 * 1024,
+    timeFrom: options.timeFrom ?? "metadata",
   };
   describe(options.name ?? "object store contract", () => {
     readCases(suite);

@@ -106,8 +106,16 @@ export interface ObjectStore {
   readonly type: string;
   /** Where this is, for messages and logs: never a secret. */
   readonly description: string;
-  /** The same for the life of the store: the engine asks once and plans with it. */
+  /**
+   * What is known for sure. The same for the life of the store once `probe`, where there is one, has resolved: the
+   * engine calls that first and plans with the result.
+   */
   readonly capabilities: StoreCapabilities;
+  /**
+   * Finds out which conditions the server really honours, and from then on says so in `capabilities`. A writer calls it
+   * before its first write; a reader need not. It works once, later calls give the same answer.
+   */
+  probe?(options?: { readonly signal?: AbortSignal | undefined }): Promise<StoreCapabilities>;
   /**
    * How Litestream lays out keys on this kind of store: `ltx/<level decimal>/<name>`, or `<level %04x>/<name>` on
    * S3 and OSS. @default "directory"

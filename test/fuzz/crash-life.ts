@@ -5,7 +5,7 @@
  */
 import { openReplicated, type ReplicatedDatabase } from "../../src/api/open-replicated.ts";
 import { restore } from "../../src/api/restore.ts";
-import { webPlatform } from "../../src/api/web-platform.ts";
+import { webPlatform } from "../../src/transports/web-platform.ts";
 import { setJournalHeader } from "../../src/core/database-header.ts";
 import type { Platform } from "../../src/core/platform.ts";
 import type { SyncFiles } from "../../src/core/sync-files.ts";

@@ -1,0 +1,177 @@
+/**
+ * Requests over `fetch` as every store of the web makes them: nothing hangs, nothing is followed to another host, a body
+ * is whole or an error, and what fails is told without a secret.
+ *
+ * @module
+ */
+import { AbortedError, throwIfAborted } from "../core/errors.ts";
+import type { Platform } from "../core/platform.ts";
+import { DEFAULT_RETRY, type RetryPolicy, retry } from "../core/retry.ts";
+import { StoreError } from "./errors.ts";
+import { type HttpRequest, HttpResponse } from "./http-response.ts";
+import { describeTransportError } from "./transport-failure.ts";
+import { webPlatform } from "./web-platform.ts";
+
+/** A `fetch` as stores call it: with a whole URL and a body of known length. */
+export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
+
+/** What every store over HTTP takes besides its own options. */
+export interface HttpOptions {
+  /** Sends the requests. @default the runtime's `fetch` */
+  readonly fetch?: Fetch | undefined;
+  /**
+   * Longest silence in milliseconds: until an answer begins, and between two pieces of its body. A request with a large
+   * body gets a second more per 64 KiB. @default 30000
+   */
+  readonly timeoutMs?: number | undefined;
+  /** How the requests inside one call are repeated: parts of an upload, pages of a listing. @default DEFAULT_RETRY */
+  readonly retry?: RetryPolicy | undefined;
+  /** Clock, timers and chance. @default the runtime's */
+  readonly platform?: Platform | undefined;
+}
+
+/** Silence after which a request is given up. */
+const TIMEOUT_MS = 30_000;
+
+/** The slowest upload that is not taken for a dead one. */
+const SLOWEST_BYTES_PER_MS = 64 * 1.024;
+
+/** Sends requests and watches over their answers. */
+export class HttpClient {
+  /** Clock, timers and chance of the store. */
+  readonly platform: Platform;
+  readonly #fetch: Fetch;
+  readonly #timeoutMs: number;
+  readonly #retry: RetryPolicy;
+
+  /** Sends nothing yet. */
+  constructor(options: HttpOptions = {}) {
+    this.platform = options.platform ?? webPlatform;
+    // Looked up at each call, so that a fetch that is patched later is used; called free of any object, as it must be.
+    this.#fetch = options.fetch ?? ((url, init) => fetch(url, init));
+    this.#timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
+    this.#retry = options.retry ?? DEFAULT_RETRY;
+  }
+
+  /**
+   * Sends a request once and resolves when its answer has begun, whatever the status; a redirect is a `StoreError`. The
+   * caller reads the answer to its end or discards it, or the connection stays busy.
+   */
+  async send(request: HttpRequest): Promise<HttpResponse> {
+    const { operation, object, signal } = request;
+    throwIfAborted(signal, operation, object);
+    const { clock } = this.platform;
+    const aborter = new AbortController();
+    const onAbort = (): void => aborter.abort();
+    signal?.addEventListener("abort", onAbort, { once: true });
+    const release = (): void => signal?.removeEventListener("abort", onAbort);
+    const extraMs = bodyLength(request.body) / SLOWEST_BYTES_PER_MS;
+    let silent = false;
+    const cancel = clock.schedule(() => {
+      silent = true;
+      aborter.abort();
+    }, this.#timeoutMs + extraMs);
+    let response: Response;
+    try {
+      response = await this.#fetch(request.url, {
+        method: request.method,
+        headers: presentHeaders(request.headers),
+        body: request.body ?? null,
+        // Runtimes carry credentials along to other hosts when they follow a redirect.
+        redirect: "manual",
+        signal: aborter.signal,
+      });
+    } catch (error) {
+      release();
+      if (signal?.aborted === true) throw aborted(request);
+      if (silent) throw timedOut(request, this.#timeoutMs + extraMs);
+      // Rebuilt: the runtime's own error may carry the signed URL.
+      const { what, next, retryable } = describeTransportError(error);
+      throw new StoreError({ operation, object, what, next }, { retryable });
+    } finally {
+      cancel();
+    }
+    const answer = new HttpResponse(response, {
+      request,
+      platform: this.platform,
+      timeoutMs: this.#timeoutMs,
+      abort: () => aborter.abort(),
+      release,
+    });
+    if (response.type === "opaqueredirect" || isRedirect(response.status)) {
+      throw await redirected(answer, request);
+    }
+    return answer;
+  }
+
+  /** Repeats one request inside a call until it succeeds or the policy is exhausted; `attempt` must be repeatable. */
+  retry<T>(
+    request: Pick<HttpRequest, "operation" | "object" | "signal">,
+    attempt: (attempt: number) => Promise<T>,
+  ): Promise<T> {
+    const { operation, object, signal } = request;
+    const { platform } = this;
+    return retry(attempt, { platform, policy: this.#retry, operation, object, signal });
+  }
+}
+
+function bodyLength(body: HttpRequest["body"]): number {
+  if (body === undefined) return 0;
+  if (body instanceof Blob) return body.size;
+  return body.length;
+}
+
+function presentHeaders(headers: HttpRequest["headers"]): Record<string, string> {
+  const present: Record<string, string> = {};
+  for (const [name, value] of Object.entries(headers ?? {})) {
+    if (value !== undefined) present[name] = value;
+  }
+  return present;
+}
+
+/** 304 is an answer to a condition, not a redirect. */
+function isRedirect(status: number): boolean {
+  return status >= 300 && status < 400 && status !== 304;
+}
+
+async function redirected(answer: HttpResponse, request: HttpRequest): Promise<StoreError> {
+  const region = answer.header("x-amz-bucket-region");
+  await answer.discard();
+  const { operation, object } = request;
+  return new RedirectError(
+    {
+      operation,
+      object,
+      what:
+        answer.status === 0
+          ? "the server redirects to another address, which is not followed with credentials"
+          : `the server redirects (status ${answer.status}), which is not followed with credentials`,
+      next: "Configure the address, and the region, that the server really answers under",
+    },
+    region,
+  );
+}
+
+/** The server answered with a redirect; `region` is where S3 says the bucket lives. */
+export class RedirectError extends StoreError {
+  /** Region of the bucket, where the answer names one. */
+  readonly region: string | undefined;
+
+  /** Makes the error from what its reader is told. */
+  constructor(details: ConstructorParameters<typeof StoreError>[0], region: string | undefined) {
+    super(details);
+    this.region = region;
+  }
+}
+
+function aborted({ operation, object, signal }: HttpRequest): AbortedError {
+  const what = "the operation was aborted";
+  return new AbortedError({ operation, object, what, cause: signal?.reason });
+}
+
+function timedOut({ operation, object }: HttpRequest, ms: number): StoreError {
+  return new StoreError(
+    { operation, object, what: `the server did not answer within ${Math.ceil(ms / 1000)} s` },
+    { retryable: true },
+  );
+}

@@ -1,0 +1,10 @@
+/**
+ * Every server the tests know.
+ *
+ * @module
+ */
+import { seaweedfs } from "./seaweedfs.ts";
+import type { ServerKind } from "./server.ts";
+
+/** By name; one line per server. */
+export const SERVERS: readonly ServerKind[] = [seaweedfs];
