@@ -75,6 +75,7 @@ export async function startPrimary(
   },
 ): Promise<Replication> {
   const complete = { ...options, state: options.state ?? memoryState() };
+  if (replica.store.probe !== undefined) await replica.prepareToWrite();
   checkDurability(source, { replica, state: complete.state, options });
   const primary = new Primary(source, replica, complete);
   try {

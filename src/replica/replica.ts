@@ -201,6 +201,14 @@ export class Replica {
     return bytes;
   }
 
+  /** Learns which conditions the store honours, where it must be asked. Every writer calls it before its first write. */
+  async prepareToWrite(options: { readonly signal?: AbortSignal | undefined } = {}): Promise<void> {
+    const { store } = this;
+    if (store.probe === undefined) return;
+    const what = { operation: "try conditions in", object: store.description, ...options };
+    await this.retry(what, async () => await store.probe?.(options));
+  }
+
   /**
    * Uploads a file, created only if its key is free (where the store can tell: `PreconditionFailedError` otherwise,
    * also when an own earlier try got through and its answer was lost). A body that cannot be repeated is tried once.

@@ -49,6 +49,7 @@ async function serve(request: UploadRequest, replica: Replica, platform: Platfor
   const cancel = platform.clock.schedule(() => aborter.abort("deadline"), deadlineMs);
   let status = CONFIRMED;
   try {
+    await replica.prepareToWrite({ signal: aborter.signal });
     for (const file of files) {
       // Nobody waits any more: what is not begun is left to the asking thread's own uploader.
       if (Atomics.load(words, 0) !== PENDING) return;

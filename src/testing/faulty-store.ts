@@ -123,7 +123,10 @@ export function faultyStore(store: ObjectStore, plan: FaultPlan = {}): FaultySto
   return {
     type: store.type,
     description: store.description,
-    capabilities: store.capabilities,
+    get capabilities() {
+      return store.capabilities;
+    },
+    ...(store.probe === undefined ? {} : { probe: store.probe.bind(store) }),
     layout: store.layout,
     local: store.local,
     get requests() {
