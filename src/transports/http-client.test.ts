@@ -59,6 +59,15 @@ test("send() passes method, headers and body on, and reads the answer", async ()
   expect(await answer.text()).toBe("PUT 1 hello");
 });
 
+test("send() takes a 308 without an address as an answer", async () => {
+  const url = await serve((_, response) => {
+    response.writeHead(308, { range: "bytes=0-9" }).end();
+  });
+  const answer = await new HttpClient().send(get(url));
+  expect([answer.status, answer.header("range")]).toEqual([308, "bytes=0-9"]);
+  await answer.discard();
+});
+
 test("send() follows no redirect, and tells where S3 says a bucket is", async () => {
   let seen = 0;
   const target = await serve((_, response) => {

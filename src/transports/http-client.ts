@@ -98,7 +98,7 @@ export class HttpClient {
       abort: () => aborter.abort(),
       release,
     });
-    if (response.type === "opaqueredirect" || isRedirect(response.status)) {
+    if (response.type === "opaqueredirect" || isRedirect(response)) {
       throw await redirected(answer, request);
     }
     return answer;
@@ -129,9 +129,10 @@ function presentHeaders(headers: HttpRequest["headers"]): Record<string, string>
   return present;
 }
 
-/** 304 is an answer to a condition, not a redirect. */
-function isRedirect(status: number): boolean {
-  return status >= 300 && status < 400 && status !== 304;
+/** 304 is an answer to a condition, and 308 without an address Google's "send more"; neither is a redirect. */
+function isRedirect({ status, headers }: Response): boolean {
+  if (status === 304 || (status === 308 && !headers.has("location"))) return false;
+  return status >= 300 && status < 400;
 }
 
 async function redirected(answer: HttpResponse, request: HttpRequest): Promise<StoreError> {

@@ -96,11 +96,14 @@ function safeMessage(response: HttpResponse, message: string | undefined): strin
   return text.length > MESSAGE_LIMIT ? `${text.slice(0, MESSAGE_LIMIT)}…` : text || undefined;
 }
 
-/** Values of a request's headers and parameters: some are secret, and none is needed in a message. */
+/** Values of a request's headers, parameters and form: some are secret, and none is needed in a message. */
 function carried(response: HttpResponse): string[] {
-  const { headers, url } = response.request;
-  const values = Object.values(headers ?? {}).flatMap((value) => value?.split(/[\s,=]+/) ?? []);
-  const query = url.includes("?") ? url.slice(url.indexOf("?") + 1).split(/[&=]/) : [];
+  const { headers, url, body } = response.request;
+  const values = Object.values(headers ?? {}).flatMap((value) => value?.split(/[\s,=:]+/) ?? []);
+  const search = url.includes("?") ? url.slice(url.indexOf("?") + 1) : "";
+  const isForm = headers?.["content-type"] === "application/x-www-form-urlencoded";
+  const form = isForm && typeof body === "string" ? body : "";
+  const query = `${search}&${form}`.split(/[&=]/);
   return [...values, ...query, ...query.map(decoded)]
     .filter((value) => value.length >= SECRET_LENGTH)
     .sort((a, b) => b.length - a.length);

@@ -5,6 +5,15 @@
  */
 export { throwIfAborted } from "../core/errors.ts";
 export {
+  type AccessToken,
+  exchangeToken,
+  tokenCache,
+  type TokenCache,
+  type TokenExchange,
+  type TokenRequest,
+  type TokenSource,
+} from "./access-token.ts";
+export {
   type BodyContext,
   bodyChunks,
   type ByteRange,
@@ -14,8 +23,24 @@ export {
 } from "./body.ts";
 export * from "./errors.ts";
 export { type Fetch, HttpClient, type HttpOptions, RedirectError } from "./http-client.ts";
+export {
+  type AskedRange,
+  askedRange,
+  emptyBody,
+  rangedBody,
+  type RangedBody,
+} from "./http-range.ts";
 export { type HttpRequest, HttpResponse, type ResponseContext } from "./http-response.ts";
 export { retryAfterMs, type ServerFailure, statusError } from "./http-status.ts";
+export { asObject, type JsonObject, listField, parseJson, textField } from "./json.ts";
+export {
+  checkEndpoint,
+  encodeName,
+  encodePath,
+  encodeQuery,
+  type KeyPath,
+  keyPath,
+} from "./location.ts";
 export type * from "./object-store.ts";
 export { type BodyPart, bodyParts, inParallel } from "./parts.ts";
 export { checkKey, checkPrefix, isKey } from "./path-rules.ts";

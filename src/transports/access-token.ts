@@ -1,0 +1,145 @@
+/**
+ * Tokens that let requests in for a while: fetched when needed, kept until shortly before they expire.
+ *
+ * @module
+ */
+import { AbortedError } from "../core/errors.ts";
+import type { Clock } from "../core/platform.ts";
+import { StoreError } from "./errors.ts";
+import { HttpClient, type HttpOptions } from "./http-client.ts";
+import { statusError } from "./http-status.ts";
+import { parseJson, textField } from "./json.ts";
+
+/** What goes into `Authorization: Bearer`. */
+export interface AccessToken {
+  /** Secret. */
+  readonly token: string;
+  /** When it stops to be accepted; without it the source is asked for every request. */
+  readonly expiresAt?: Date | undefined;
+}
+
+/**
+ * Gets a token. Called when there is none, five minutes before the last one expires, and after a server has refused it;
+ * never twice at the same time. What it throws fails the requests that wait for it.
+ */
+export type TokenSource = () => AccessToken | Promise<AccessToken>;
+
+/** How long before its end a token is replaced. */
+const EARLY_MS = 5 * 60_000;
+
+/** Who waits for a token. */
+export interface TokenRequest {
+  /** Verb phrase that completes "Cannot …" in an error. */
+  readonly operation: string;
+  /** The key, as errors name it. */
+  readonly object: string;
+  /** Ends the wait with `AbortedError`; the token still arrives for others. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Keeps the token of one source. */
+export interface TokenCache {
+  /** A token that is good for minutes yet. */
+  get(request: TokenRequest): Promise<string>;
+  /** Forgets a token that a server has refused. */
+  refused(token: string): void;
+}
+
+/** Makes a cache without a token. */
+export function tokenCache(source: TokenSource, clock: Clock): TokenCache {
+  let kept: AccessToken | undefined;
+  let pending: Promise<AccessToken> | undefined;
+  const fetchToken = async (): Promise<AccessToken> => {
+    try {
+      // A source that throws at once must not do so before `pending` is set.
+      const fresh = await Promise.resolve().then(source);
+      kept = fresh.expiresAt === undefined ? undefined : fresh;
+      return fresh;
+    } finally {
+      pending = undefined;
+    }
+  };
+  return {
+    async get(request) {
+      const until = kept?.expiresAt?.getTime() ?? 0;
+      if (kept !== undefined && clock.now() < until - EARLY_MS) return kept.token;
+      try {
+        pending ??= fetchToken();
+        return (await unlessAborted(pending, request)).token;
+      } catch (error) {
+        // One that is still good carries over an outage of whoever gives them out.
+        if (kept !== undefined && clock.now() < until && request.signal?.aborted !== true) {
+          return kept.token;
+        }
+        throw error;
+      }
+    },
+    refused(token) {
+      if (kept?.token === token) kept = undefined;
+    },
+  };
+}
+
+function unlessAborted<T>(step: Promise<T>, request: TokenRequest): Promise<T> {
+  const { operation, object, signal } = request;
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => {
+      const what = "the operation was aborted";
+      reject(new AbortedError({ operation, object, what, cause: signal?.reason }));
+    };
+    signal?.addEventListener("abort", onAbort, { once: true });
+    if (signal?.aborted === true) onAbort();
+    step.then(resolve, reject).finally(() => signal?.removeEventListener("abort", onAbort));
+  });
+}
+
+/** A request to a token endpoint of OAuth 2. */
+export interface TokenExchange {
+  /** Who is asked, for messages. */
+  readonly object: string;
+  /** The endpoint. */
+  readonly url: string;
+  /** Headers besides the type of the form. */
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+  /** Sent as a form with POST; without it the request is a GET. */
+  readonly form?: Readonly<Record<string, string>> | undefined;
+}
+
+/** Asks for a token and reads the answer of RFC 6749, whose failure names the reason and never what was sent. */
+export async function exchangeToken(
+  exchange: TokenExchange,
+  http: HttpClient | HttpOptions = {},
+): Promise<AccessToken> {
+  const client = http instanceof HttpClient ? http : new HttpClient(http);
+  const { object, url, headers, form } = exchange;
+  const context = { operation: "get an access token from", object };
+  return await client.retry(context, async () => {
+    const askedAt = client.platform.clock.now();
+    const response = await client.send({
+      ...context,
+      url,
+      method: form === undefined ? "GET" : "POST",
+      headers: {
+        ...headers,
+        ...(form && { "content-type": "application/x-www-form-urlencoded" }),
+      },
+      ...(form && { body: new URLSearchParams(form).toString() }),
+    });
+    const text = await response.text();
+    if (response.status !== 200) {
+      const answer = parseJson(text);
+      throw statusError(response, {
+        code: textField(answer, "error"),
+        message: textField(answer, "error_description"),
+      });
+    }
+    const answer = parseJson(text, context);
+    const token = textField(answer, "access_token");
+    const seconds = Number(textField(answer, "expires_in"));
+    if (token === undefined || token === "") {
+      throw new StoreError({ ...context, what: "the answer holds no access_token" });
+    }
+    if (!(seconds > 0)) return { token };
+    return { token, expiresAt: new Date(askedAt + seconds * 1000) };
+  });
+}
