@@ -16,35 +16,17 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { fileURLToPath } from "node:url";
 import { describeMachine } from "../harness.ts";
+import { measureProgram, median, type ProgramRun } from "../process.ts";
 import { sampleReplica } from "./sample-replica.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const litestream = join(root, ".tools/bin/litestream");
-const python = join(root, ".tools/bin/python");
-
-/** Prints seconds of wall, user and system time, the largest resident set in KiB, and the exit code. */
-const MEASURE = `
-import os, sys, time
-start = time.monotonic()
-pid = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ,
-    file_actions=[(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)])
-_, status, usage = os.wait4(pid, 0)
-print(time.monotonic() - start, usage.ru_utime, usage.ru_stime, usage.ru_maxrss, os.waitstatus_to_exitcode(status))
-`;
-
-interface Run {
-  readonly wall: number;
-  readonly user: number;
-  readonly system: number;
-  /** Largest resident set in MB (10^6 bytes). */
-  readonly memory: number;
-}
 
 interface Contestant {
   readonly name: string;
   /** Program and arguments; `output` and the replica are appended. */
   readonly command: readonly string[];
-  readonly runs: Run[];
+  readonly runs: ProgramRun[];
 }
 
 const { values } = parseArgs({
@@ -55,8 +37,8 @@ const { values } = parseArgs({
     directory: { type: "string", default: join(tmpdir(), "pagestream-bench-restore") },
   },
 });
-for (const tool of [litestream, python]) {
-  if (!existsSync(tool)) throw new Error(`${tool} is missing. Run: node scripts/tools.mjs`);
+if (!existsSync(litestream)) {
+  throw new Error(`${litestream} is missing. Run: node scripts/tools.mjs`);
 }
 
 const replica = sampleReplica(values.directory, {
@@ -96,7 +78,7 @@ const digests = new Set<string>();
 // The first round fills the page cache and does not count.
 for (let round = -1; round < Number(values.runs); round++) {
   for (const { command, runs } of contestants) {
-    const run = restoreOnce(command);
+    const run = await restoreOnce(command);
     if (round >= 0) runs.push(run);
   }
 }
@@ -111,7 +93,7 @@ const theirs = contestants.at(-1)!;
 for (const { name, runs } of contestants) {
   const wall = median(runs.map((run) => run.wall));
   const range = runs.map((run) => run.wall).toSorted((a, b) => a - b);
-  const cpu = (run: Run): number => run.user + run.system;
+  const cpu = (run: ProgramRun): number => run.user + run.system;
   const ratio = median(theirs.runs.map((run) => run.wall)) / wall;
   const cpuRatio = median(theirs.runs.map(cpu)) / median(runs.map(cpu));
   console.log(
@@ -122,18 +104,16 @@ for (const { name, runs } of contestants) {
   );
 }
 
-function restoreOnce(command: readonly string[]): Run {
+async function restoreOnce(command: readonly string[]): Promise<ProgramRun> {
   const output = join(values.directory, "restored.db");
   for (const suffix of ["", "-wal", "-shm"]) rmSync(output + suffix, { force: true });
   // What earlier runs have left to write must not be written at this one's expense.
   execFileSync("sync");
   const args = [...command, "restore", "-o", output, `file://${replica.directory}`];
-  const text = execFileSync(python, ["-c", MEASURE, ...args], { encoding: "utf8" });
-  const [wall, user, system, kibibytes, code] = text.trim().split(" ").map(Number);
-  if (code !== 0) throw new Error(`${args.join(" ")} ended with ${code}`);
+  const run = await measureProgram(args);
   digests.add(createHash("sha256").update(readFileSync(output)).digest("hex"));
   rmSync(output);
-  return { wall: wall!, user: user!, system: system!, memory: (kibibytes! * 1024) / 1e6 };
+  return run;
 }
 
 function which(name: string): string {
@@ -142,10 +122,6 @@ function which(name: string): string {
   const outside = folders.filter((folder) => !folder.includes("node_modules"));
   const found = outside.map((folder) => join(folder, name)).find((path) => existsSync(path));
   return found ?? process.execPath;
-}
-
-function median(numbers: readonly number[]): number {
-  return numbers.toSorted((a, b) => a - b)[numbers.length >> 1]!;
 }
 
 function seconds(value: number): string {

@@ -50,6 +50,8 @@ export interface FaultProxy {
   readonly url: string;
   /** Requests since the plan was set. */
   readonly requests: readonly ProxiedRequest[];
+  /** Bytes of bodies, towards the server and from it. */
+  readonly bytes: { readonly received: number; readonly sent: number };
   /** Decides on each request from now on; without a plan all go through. */
   plan(plan?: (request: ProxiedRequest) => ProxyFault | undefined): void;
   close(): Promise<void>;
@@ -60,6 +62,7 @@ export async function faultProxy(origin: string): Promise<FaultProxy> {
   let requests: ProxiedRequest[] = [];
   let plan: ((request: ProxiedRequest) => ProxyFault | undefined) | undefined;
   const { hostname, port } = new URL(origin);
+  const bytes = { received: 0, sent: 0 };
   const server = createServer((incoming, outgoing) => {
     const proxied: ProxiedRequest = {
       method: incoming.method ?? "",
@@ -84,9 +87,13 @@ export async function faultProxy(origin: string): Promise<FaultProxy> {
         setHost: false,
         agent: false,
       },
-      (reply) => relay(reply, outgoing, fault),
+      (reply) => {
+        reply.on("data", (chunk: Buffer) => (bytes.sent += chunk.length));
+        relay(reply, outgoing, fault);
+      },
     );
     onward.on("error", () => incoming.socket.destroy());
+    incoming.on("data", (chunk: Buffer) => (bytes.received += chunk.length));
     incoming.pipe(onward);
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -95,6 +102,7 @@ export async function faultProxy(origin: string): Promise<FaultProxy> {
     get requests() {
       return requests;
     },
+    bytes,
     plan(next) {
       requests = [];
       plan = next;
