@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { memoryStore } from "../transports/memory.ts";
+import { PROBE_KEY } from "../transports/object-store.ts";
 import { deleteReplica } from "./delete-replica.ts";
 
 describe("deleteReplica()", () => {
@@ -10,5 +11,16 @@ describe("deleteReplica()", () => {
     await expect(wrong).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
     const done = await deleteReplica(store, { confirm: "memory of ours" });
     expect(done).toEqual({ files: 1, bytes: 131 });
+  });
+
+  test("deleteReplica() takes the object of a probe along", async () => {
+    const inner = memoryStore({ description: "probed" });
+    const store = { ...inner, probe: async () => inner.capabilities };
+    await store.put(PROBE_KEY, new Uint8Array(1));
+    await store.put("notes.txt", new Uint8Array(1));
+    await deleteReplica(store, { confirm: "probed" });
+    const left = [];
+    for await (const { key } of store.list()) left.push(key);
+    expect(left).toEqual(["notes.txt"]);
   });
 });

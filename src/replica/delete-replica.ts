@@ -4,6 +4,7 @@
  * @module
  */
 import { InvalidArgumentError } from "../core/errors.ts";
+import { PROBE_KEY } from "../transports/object-store.ts";
 import { type Replica } from "./replica.ts";
 
 /** What was removed. */
@@ -15,7 +16,7 @@ export interface DeletedReplica {
 }
 
 /**
- * Removes every LTX file of a replica, and nothing else in the store. `confirm` must equal the description of the
+ * Removes every LTX file of a replica and the object of its probe, and nothing else in the store. `confirm` must equal the description of the
  * store, so that no variable holding the wrong store can empty it.
  */
 export async function deleteReplicaFiles(
@@ -33,5 +34,10 @@ export async function deleteReplicaFiles(
   }
   const files = (await replica.levels({ signal })).flat();
   await replica.remove(files, { signal });
+  const { store } = replica;
+  if (store.probe !== undefined) {
+    const what = { operation: "delete", object: PROBE_KEY, signal };
+    await replica.retry(what, () => store.delete([PROBE_KEY], { signal }));
+  }
   return { files: files.length, bytes: files.reduce((sum, f) => sum + f.size, 0) };
 }

@@ -100,7 +100,7 @@ export interface RetriedCall {
 }
 
 /** Requests for exact times that may be under way at once. */
-const HEAD_CONCURRENCY = 16;
+const HEAD_CONCURRENCY = 50;
 
 /** LTX files of one database in one store. Every call retries what the store calls retryable. */
 export class Replica {

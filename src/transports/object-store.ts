@@ -25,6 +25,12 @@ export interface StoreCapabilities {
   readonly watch: boolean;
 }
 
+/**
+ * Key of the object that `probe` writes to learn which conditions are honoured: outside the folders of the levels, where
+ * Litestream never looks. It stays, so that the next probe needs fewer requests and no permission to delete.
+ */
+export const PROBE_KEY = "pagestream-probe";
+
 /** String metadata kept with an object. Names are lower case; every store keeps at least `litestream-timestamp`. */
 export type ObjectMetadata = Readonly<Record<string, string>>;
 

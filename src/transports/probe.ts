@@ -6,12 +6,6 @@
  */
 import { isPagestreamError } from "../core/errors.ts";
 
-/**
- * Key of the object that is written to learn it: outside the folders of the levels, where Litestream never looks. It
- * stays, so that the next probe needs fewer requests and no permission to delete.
- */
-export const PROBE_KEY = "pagestream-probe";
-
 /** What the object holds. */
 const PROBE_BODY: Uint8Array<ArrayBuffer> = new TextEncoder().encode(
   "Pagestream tries here whether this store honours conditions on writes.\n",

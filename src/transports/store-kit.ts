@@ -42,7 +42,8 @@ export {
   keyPath,
 } from "./location.ts";
 export type * from "./object-store.ts";
+export { PROBE_KEY } from "./object-store.ts";
 export { type BodyPart, bodyParts, inParallel } from "./parts.ts";
 export { checkKey, checkPrefix, isKey } from "./path-rules.ts";
-export { PROBE_KEY, probeConditions, type ProbedConditions, type ProbeRequests } from "./probe.ts";
+export { probeConditions, type ProbedConditions, type ProbeRequests } from "./probe.ts";
 export { formatTimestamp, parseTimestamp, TIMESTAMP_METADATA } from "./timestamp.ts";
