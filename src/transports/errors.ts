@@ -27,14 +27,21 @@ export class StoreError extends PagestreamError {
   readonly retryable: boolean;
   /** Milliseconds the store asked to wait, where it did. */
   readonly retryAfterMs: number | undefined;
+  /** Status of the answer over HTTP, where it is one that failed. */
+  readonly status: number | undefined;
 
   /** Makes the error; without `retryable` the request is given up at the first failure. */
   constructor(
     details: ErrorDetails,
-    options: { readonly retryable?: boolean; readonly retryAfterMs?: number | undefined } = {},
+    options: {
+      readonly retryable?: boolean;
+      readonly retryAfterMs?: number | undefined;
+      readonly status?: number | undefined;
+    } = {},
   ) {
     super("STORE", details);
     this.retryable = options.retryable ?? false;
     this.retryAfterMs = options.retryAfterMs;
+    this.status = options.status;
   }
 }

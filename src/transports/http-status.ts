@@ -68,7 +68,7 @@ export function statusError(response: HttpResponse, failure: ServerFailure = {})
     RETRYABLE_STATUS.includes(status) || (code !== undefined && RETRYABLE_CODES.includes(code));
   return new StoreError(
     { operation, object, what, next: retryable ? undefined : nextStep(status) },
-    { retryable, retryAfterMs: retryAfterMs(response) },
+    { retryable, retryAfterMs: retryAfterMs(response), status },
   );
 }
 

@@ -3,8 +3,9 @@
  *
  * @module
  */
+import { ceph } from "./ceph.ts";
 import { seaweedfs } from "./seaweedfs.ts";
 import type { ServerKind } from "./server.ts";
 
 /** By name; one line per server. */
-export const SERVERS: readonly ServerKind[] = [seaweedfs];
+export const SERVERS: readonly ServerKind[] = [ceph, seaweedfs];
