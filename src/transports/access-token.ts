@@ -80,7 +80,8 @@ export function tokenCache(source: TokenSource, clock: Clock): TokenCache {
   };
 }
 
-function unlessAborted<T>(step: Promise<T>, request: TokenRequest): Promise<T> {
+/** Waits for what others may wait for, too; an aborted signal ends this wait alone. */
+export function unlessAborted<T>(step: Promise<T>, request: TokenRequest): Promise<T> {
   const { operation, object, signal } = request;
   return new Promise((resolve, reject) => {
     const onAbort = (): void => {

@@ -4,6 +4,7 @@
  * @module
  */
 import { InvalidArgumentError } from "../core/errors.ts";
+import { checkEndpoint, encodePath } from "./location.ts";
 
 /** What tells where a bucket is. */
 export interface S3AddressOptions {
@@ -127,7 +128,7 @@ export function s3Address(options: S3AddressOptions): S3Address {
       },
     };
   }
-  const base = parseEndpoint(options.endpoint);
+  const base = parseEndpoint(options.endpoint, bucket);
   const provider = s3Provider(base.hostname);
   const inPath = forcePathStyle ?? accessPoint === undefined;
   if (!inPath && !/^[a-z0-9][a-z0-9.-]*$/.test(label)) {
@@ -137,7 +138,7 @@ export function s3Address(options: S3AddressOptions): S3Address {
     region: region ?? accessPoint?.region ?? provider.region,
     provider,
     private: base.protocol === "https:" || isLocal(base.hostname),
-    description: addressOf(base, { label, inPath }),
+    description: addressOf(base, { label, inPath }).replace(/\/$/, ""),
     url: (_region, key) => addressOf(base, { label, inPath, key }),
   };
 }
@@ -148,24 +149,8 @@ function addressOf(
 ): string {
   const { label, inPath, key } = place;
   const host = inPath ? base.host : `${label}.${base.host}`;
-  const path = [inPath ? encodePath(label) : undefined, key && encodePath(key)];
-  const start = `${base.protocol}//${host}${base.pathname.replace(/\/+$/, "")}`;
-  return (
-    [start, ...path.filter((part) => part !== undefined)].join("/") + (inPath || key ? "" : "/")
-  );
-}
-
-/** A path as signatures want it: every byte but the unreserved ones in percent form, slashes kept. */
-export function encodePath(path: string): string {
-  return path.split("/").map(encodeStrictly).join("/");
-}
-
-/** Every byte but the unreserved ones in percent form. */
-export function encodeStrictly(text: string): string {
-  return encodeURIComponent(text).replace(
-    /[!'()*]/g,
-    (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`,
-  );
+  const path = [...(inPath ? [label] : []), ...(key === undefined ? [] : [key])].join("/");
+  return `${base.protocol}//${host}${base.pathname.replace(/\/+$/, "")}/${encodePath(path)}`;
 }
 
 function isHostLabel(bucket: string): boolean {
@@ -185,25 +170,11 @@ function parseArn(arn: string): { readonly region: string; readonly label: strin
   return { region, label: `${name}-${account}` };
 }
 
-function parseEndpoint(endpoint: string): URL {
+function parseEndpoint(endpoint: string, bucket: string): URL {
   const text = endpoint.trim();
-  const whole = /^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `https://${text}`;
-  let url: URL;
-  try {
-    url = new URL(whole);
-  } catch {
-    // Not shown: it may hold a password.
-    return refuse("the endpoint", "it is no address", "Write it as https://HOST[:PORT]");
-  }
-  if (whole !== text && isLocal(url.hostname)) url.protocol = "http:";
-  const odd = url.username || url.password || url.search || url.hash;
-  if (odd !== "" || !/^https?:$/.test(url.protocol)) {
-    refuse(
-      "the endpoint",
-      "it holds user info, a query, a fragment or a scheme other than http and https",
-      "Give keys as credentials and all else as options",
-    );
-  }
+  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) return new URL(checkEndpoint(text, bucket));
+  const url = new URL(checkEndpoint(`https://${text}`, bucket));
+  if (isLocal(url.hostname)) url.protocol = "http:";
   return url;
 }
 

@@ -5,7 +5,6 @@
  */
 import { InvalidArgumentError } from "../core/errors.ts";
 import type { ObjectMetadata, PutOptions } from "./object-store.ts";
-import { checkKey } from "./path-rules.ts";
 import type { S3Door } from "./s3-requests.ts";
 
 /** Headers by their names in lower case. */
@@ -44,14 +43,6 @@ export interface S3Bucket {
    * Learned by the probe.
    */
   bareTags: boolean;
-}
-
-/** The path of a store as its keys begin with. */
-export function rootOf(path: string | undefined): string {
-  const bare = (path ?? "").replace(/^\/+|\/+$/g, "");
-  if (bare === "") return "";
-  checkKey(bare, "use the path");
-  return `${bare}/`;
 }
 
 /** Headers of a condition. */

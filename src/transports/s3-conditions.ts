@@ -6,9 +6,14 @@
 import { isPagestreamError, UnsupportedError } from "../core/errors.ts";
 import { isRetryable } from "../core/retry.ts";
 import { StoreError } from "./errors.ts";
-import type { PutOptions, PutResult, StoreCapabilities } from "./object-store.ts";
+import {
+  PROBE_KEY,
+  type PutOptions,
+  type PutResult,
+  type StoreCapabilities,
+} from "./object-store.ts";
 import type { BodyPart } from "./parts.ts";
-import { PROBE_KEY, probeConditions, type ProbedConditions } from "./probe.ts";
+import { probeConditions, type ProbedConditions } from "./probe.ts";
 import type { S3Bucket } from "./s3-bucket.ts";
 import { changed, headObject } from "./s3-reading.ts";
 import { deleteObject, putParts, putPlain } from "./s3-writing.ts";

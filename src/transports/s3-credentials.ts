@@ -5,6 +5,7 @@
  */
 import { InvalidArgumentError, isPagestreamError } from "../core/errors.ts";
 import type { Platform } from "../core/platform.ts";
+import { type TokenRequest, unlessAborted } from "./access-token.ts";
 import { StoreError } from "./errors.ts";
 
 /** Keys that sign requests. */
@@ -31,7 +32,7 @@ const FETCH_MS = 30_000;
 /** Keys as a store holds them. */
 export interface CredentialCache {
   /** The keys to sign with now. */
-  get(): Promise<S3Credentials>;
+  get(request: TokenRequest): Promise<S3Credentials>;
   /** Says that the server took these for expired; true where others can be had. */
   expired(credentials: S3Credentials): boolean;
 }
@@ -58,12 +59,17 @@ export function credentialCache(
     }
   };
   return {
-    get() {
-      const end = current?.expiration?.getTime() ?? Infinity;
-      if (current !== undefined && end - platform.clock.now() > EARLY_MS) {
-        return Promise.resolve(current);
+    async get(request) {
+      const left = (current?.expiration?.getTime() ?? Infinity) - platform.clock.now();
+      if (current !== undefined && left > EARLY_MS) return current;
+      const last = current;
+      try {
+        return await unlessAborted((fetching ??= fetchOnce()), request);
+      } catch (error) {
+        // Keys that are still good carry over an outage of whoever gives them out.
+        if (last === undefined || left <= 0 || request.signal?.aborted === true) throw error;
+        return last;
       }
-      return (fetching ??= fetchOnce());
     },
     expired(credentials) {
       if (credentials === current) current = undefined;

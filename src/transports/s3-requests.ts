@@ -47,7 +47,7 @@ export function s3Door(client: HttpClient, signer: S3Signer): S3Door {
     const tried = new Set<string>();
     for (;;) {
       throwIfAborted(signal, operation, object);
-      const signature = await signer.sign(request, body);
+      const signature = await signer.sign(request, body, request);
       // Ranges are cut out of what is stored, so nothing may be packed on the way. Not signed: Google rewrites it.
       const identity = method === "GET" ? { "accept-encoding": "identity" } : {};
       const headers = { ...signature.headers, ...identity };

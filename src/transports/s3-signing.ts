@@ -8,7 +8,9 @@ import { bytesToHex } from "@noble/hashes/utils.js";
 import { AwsV4Signer } from "aws4fetch";
 import { InvalidArgumentError } from "../core/errors.ts";
 import type { Platform } from "../core/platform.ts";
-import { encodeStrictly, isRegion, type S3Address } from "./s3-address.ts";
+import { encodeQuery } from "./location.ts";
+import { isRegion, type S3Address } from "./s3-address.ts";
+import type { TokenRequest } from "./access-token.ts";
 import type { CredentialCache, S3Credentials } from "./s3-credentials.ts";
 
 /** A request that is to be signed. */
@@ -53,7 +55,11 @@ export interface S3Signer {
   /** Milliseconds that the server's clock is ahead of ours, as far as known. */
   readonly skewMs: number;
   /** Signs a request and, where it is set up so, its body. */
-  sign(request: S3SignRequest, body?: Uint8Array<ArrayBuffer> | string): Promise<S3Signature>;
+  sign(
+    request: S3SignRequest,
+    body: Uint8Array<ArrayBuffer> | string | undefined,
+    context: TokenRequest,
+  ): Promise<S3Signature>;
 }
 
 /** What is signed with. */
@@ -90,12 +96,12 @@ export function s3Signer(options: S3SignerOptions): S3Signer {
       return skewMs;
     },
 
-    async sign(request, body) {
-      const keys = await credentials.get();
+    async sign(request, body, context) {
+      const keys = await credentials.get(context);
       const used = { region, skewMs };
       // One a day and region; more only where keys change.
       if (cache.size > 4) cache.clear();
-      const url = address.url(region, request.key) + queryText(request.query);
+      const url = withQuery(address.url(region, request.key), request.query);
       const signer = new AwsV4Signer({
         ...signerKeys(keys),
         method: request.method,
@@ -148,13 +154,14 @@ export async function presign(
       what: `${expiresInS} is not a validity from 1 to ${LONGEST_S} s`,
     });
   }
+  const context = { operation: "sign", object: request.key ?? "a request to the bucket" };
   const headers = { ...address.provider.headers, ...request.headers };
   const query = { ...request.query, "X-Amz-Expires": String(expiresInS) };
   const bare = address.url(address.region, request.key);
   const signer = new AwsV4Signer({
-    ...signerKeys(await credentials.get()),
+    ...signerKeys(await credentials.get(context)),
     method: request.method,
-    url: bare + queryText(query),
+    url: withQuery(bare, query),
     headers,
     service: "s3",
     region: address.region,
@@ -163,7 +170,7 @@ export async function presign(
   });
   const { url } = await signer.sign();
   // Written anew: a URL writes spaces as plus signs, which not every server reads so.
-  return { url: bare + queryText(Object.fromEntries(url.searchParams)), headers };
+  return { url: withQuery(bare, Object.fromEntries(url.searchParams)), headers };
 }
 
 function signerKeys({ accessKeyId, secretAccessKey, sessionToken }: S3Credentials): {
@@ -180,12 +187,9 @@ async function payloadHash(body: Uint8Array<ArrayBuffer> | string = ""): Promise
   return bytesToHex(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)));
 }
 
-/** A query as signatures want it; empty without parameters. */
-export function queryText(query: Readonly<Record<string, string>> | undefined): string {
-  const pairs = Object.entries(query ?? {}).map(
-    ([name, value]) => `${encodeStrictly(name)}=${encodeStrictly(value)}`,
-  );
-  return pairs.length === 0 ? "" : `?${pairs.join("&")}`;
+function withQuery(url: string, query: Readonly<Record<string, string>> = {}): string {
+  const text = encodeQuery(query);
+  return text === "" ? url : `${url}?${text}`;
 }
 
 function amzDate(ms: number): string {

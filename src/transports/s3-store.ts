@@ -5,11 +5,12 @@
  */
 import { throwIfAborted } from "../core/errors.ts";
 import { checkPutOptions } from "./body.ts";
+import { keyPath } from "./location.ts";
 import type { ObjectStore, PutResult, StoreCapabilities } from "./object-store.ts";
 import { bodyParts } from "./parts.ts";
 import { checkKey, checkPrefix } from "./path-rules.ts";
 import type { ProbedConditions } from "./probe.ts";
-import { rootOf, type S3Bucket, type S3Dialect } from "./s3-bucket.ts";
+import type { S3Bucket, S3Dialect } from "./s3-bucket.ts";
 import {
   checkConditions,
   isConditional,
@@ -46,7 +47,7 @@ export interface S3LikeOptions {
 /** Makes a store. */
 export function s3Like(options: S3LikeOptions): ObjectStore {
   const { door, dialect, description, partSize, pageSize, concurrency, conditions = {} } = options;
-  const root = rootOf(options.path);
+  const { prefix: root } = keyPath(options.path, description);
   const bucket: S3Bucket = { door, dialect, root, concurrency, bareTags: false };
   let capabilities: StoreCapabilities = {
     ...NO_CONDITIONS,

@@ -17,6 +17,14 @@ import { escapeXml, type XmlNode } from "./xml.ts";
 /** Namespace of the documents that requests carry. */
 const XMLNS = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"';
 
+/** Codes of objects that another attempt may delete. */
+const PASSING: readonly string[] = [
+  "InternalError",
+  "OperationAborted",
+  "ServiceUnavailable",
+  "SlowDown",
+];
+
 /** Writes an object with one request. */
 export async function putPlain(
   bucket: S3Bucket,
@@ -126,7 +134,8 @@ export async function deleteObjects(
   }
   for (let at = 0; at < keys.length; at += deleteBatch) {
     const request = deleteRequest(bucket, keys.slice(at, at + deleteBatch), signal);
-    const attempt = async (): Promise<void> => checkDeleted(bucket, await door.sendForXml(request));
+    const attempt = async (): Promise<void> =>
+      checkDeleted(await door.sendForXml(request), request.object);
     if (at === 0) await attempt();
     else await door.client.retry(context, attempt);
   }
@@ -155,19 +164,20 @@ function deleteRequest(
 }
 
 /** Throws what the server says of the keys that it did not delete. */
-function checkDeleted({ root }: S3Bucket, document: XmlNode): void {
-  const errors = document.children("Error").filter((each) => each.textOf("Code") !== "NoSuchKey");
-  const [first] = errors;
+function checkDeleted(document: XmlNode, object: string): void {
+  const codes = document.children("Error").map((each) => each.textOf("Code"));
+  const failed = codes.filter((code) => code !== "NoSuchKey");
+  const [first] = failed;
   if (first === undefined) return;
-  const codes = errors.map((each) => each.textOf("Code"));
-  const passing = ["InternalError", "SlowDown", "ServiceUnavailable", "OperationAborted"];
+  // What a server may repeat of a request is not passed on.
+  const code = /^[A-Za-z]{1,64}$/.test(first) ? first : "an error";
   throw new StoreError(
     {
       operation: "delete",
-      object: first.textOf("Key").slice(root.length),
-      what: `the server answered ${first.textOf("Code").slice(0, 64)} for ${errors.length} of the objects`,
+      object,
+      what: `the server answered ${code} for ${failed.length} of them`,
       next: "Check whether the credentials allow to delete",
     },
-    { retryable: codes.every((code) => passing.includes(code)) },
+    { retryable: failed.every((each) => PASSING.includes(each)) },
   );
 }

@@ -5,6 +5,7 @@
  */
 import { InvalidArgumentError } from "../core/errors.ts";
 import { HttpClient } from "./http-client.ts";
+import { keyPath } from "./location.ts";
 import type { ObjectStore } from "./object-store.ts";
 import { s3Address, type S3AddressOptions } from "./s3-address.ts";
 import { credentialCache } from "./s3-credentials.ts";
@@ -71,9 +72,7 @@ export function s3Store(options: S3Options): ObjectStore {
       deleteBatch: DELETE_BATCH,
       contentMd5: options.requireContentMD5 ?? provider.contentMd5,
     },
-    description: [description.replace(/\/$/, ""), path?.replace(/^\/+|\/+$/g, "")]
-      .filter(Boolean)
-      .join("/"),
+    description: [description, keyPath(path, description).path].filter(Boolean).join("/"),
     path,
     partSize,
     pageSize,
@@ -101,7 +100,9 @@ function signerOf(options: S3Options): S3Signer {
   }
   return {
     skewMs: 0,
-    sign: async (request) => ({ ...(await sign(request)), remedy: () => undefined }),
+    async sign({ method, key, query, headers }) {
+      return { ...(await sign({ method, key, query, headers })), remedy: () => undefined };
+    },
   };
 }
 
