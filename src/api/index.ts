@@ -89,6 +89,8 @@ export type {
   WaitOptions,
 } from "../replica/replication.ts";
 export type { TimeInput } from "../replica/timestamps.ts";
+export type { LegacyFile, LegacyPosition } from "../replica/legacy-layout.ts";
+export type { PlannedLegacyFile } from "../replica/legacy-plan.ts";
 export type { RestorePoint } from "../replica/restore-points.ts";
 export type { IntegrityCheck, RestoreSink, RestoreStart } from "../replica/restore-sink.ts";
 export { keepChoice, type SyncFileSinkOptions, syncFileSink } from "../replica/sync-file-sink.ts";
@@ -135,6 +137,7 @@ export {
 export { openReplica, type OpenReplicaOptions } from "./open-replica.ts";
 export { replicate } from "./replicate.ts";
 export {
+  type LegacyRestored,
   restore,
   type RestoreOptions,
   type RestoreProgress,

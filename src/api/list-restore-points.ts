@@ -5,7 +5,8 @@
  */
 import type { Platform } from "../core/platform.ts";
 import { type Replica, openReplica } from "../replica/replica.ts";
-import { type RestorePoint, listRestorePoints as list } from "../replica/restore-points.ts";
+import { listRestorePoints as list } from "../replica/list-restore-points.ts";
+import type { RestorePoint } from "../replica/restore-points.ts";
 import type { ObjectStore } from "../transports/object-store.ts";
 import { webPlatform } from "../transports/web-platform.ts";
 
@@ -20,8 +21,9 @@ export interface ListRestorePointsOptions {
 }
 
 /**
- * Lists every TXID at which a restore is possible, newest first. Costs one listing per level, and one request per
- * file where the store's listings do not tell exact times.
+ * Lists every TXID at which a restore is possible, newest first, and among them the states that Litestream 0.3 left, which
+ * are restored by their times. Costs one listing per level and one more, and one request per file where the store's
+ * listings do not tell exact times.
  */
 export async function listRestorePoints(
   replica: ObjectStore | Replica,

@@ -12,7 +12,12 @@ import { restoreReplica } from "../replica/restore.ts";
 import type { ObjectStore } from "../transports/object-store.ts";
 import { webPlatform } from "../transports/web-platform.ts";
 
-export type { RestoreProgress, RestoreRequest, RestoreResult } from "../replica/restore-options.ts";
+export type {
+  LegacyRestored,
+  RestoreProgress,
+  RestoreRequest,
+  RestoreResult,
+} from "../replica/restore-options.ts";
 
 /** Options of {@linkcode restore}. */
 export interface RestoreOptions extends RestoreRequest {
@@ -24,6 +29,9 @@ export interface RestoreOptions extends RestoreRequest {
 
 /**
  * Restores a state of a replica: the newest, the one at a TXID, or the one at a time.
+ *
+ * What Litestream 0.3 left is restored too, by its times: where a replica holds both layouts, the one with the newest file
+ * not after the wanted time.
  *
  * Nothing is visible at the target before every file has been read to its end and verified. A state that cannot be
  * given exactly is an error that names the nearest ones, never other data.

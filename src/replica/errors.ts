@@ -16,7 +16,7 @@ export class NoBackupError extends PagestreamError {
 
 /** Files exist, but not all that the wanted state is made of. */
 export class GapError extends PagestreamError {
-  /** Last TXID reached without a break; 0 where nothing begins at TXID 1. */
+  /** Last TXID reached without a break; 0 where nothing begins at TXID 1, and in the 0.3 layout, which has none. */
   readonly reached: bigint;
   /** Name of the first file that lies beyond the break. */
   readonly nextFile: string;

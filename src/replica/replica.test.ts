@@ -8,7 +8,7 @@ import type { ObjectStore } from "../transports/object-store.ts";
 import { deleteReplicaFiles } from "./delete-replica.ts";
 import type { DamagedFileError } from "./errors.ts";
 import { type LtxFileInfo, Replica, openReplica } from "./replica.ts";
-import { listRestorePoints } from "./restore-points.ts";
+import { listRestorePoints } from "./list-restore-points.ts";
 
 const platform = fakePlatform(1);
 

@@ -172,7 +172,10 @@ export class Replica {
   }
 
   /** Reads exactly the bytes asked for; `DamagedFileError` if the file is shorter than its listing said. */
-  async read(file: LtxFileInfo, range: ByteRange = {}): Promise<Uint8Array<ArrayBuffer>> {
+  async read(
+    file: Pick<LtxFileInfo, "key" | "size" | "etag">,
+    range: ByteRange = {},
+  ): Promise<Uint8Array<ArrayBuffer>> {
     const offset = range.offset ?? 0;
     const length = range.length ?? file.size - offset;
     if (

@@ -3,8 +3,11 @@
  *
  * @module
  */
-import { InvalidArgumentError, UnsupportedError } from "../core/errors.ts";
+import { InvalidArgumentError, throwIfAborted, UnsupportedError } from "../core/errors.ts";
 import { parseTxid } from "../ltx/file-name.ts";
+import { IntegrityError } from "./errors.ts";
+import type { LegacyPosition } from "./legacy-layout.ts";
+import type { PlannedLegacyFile } from "./legacy-plan.ts";
 import type { PlannedFile, RestoreTarget } from "./plan.ts";
 import type { PositionToken } from "./position-token.ts";
 import type { ReplicaOptions } from "./replica.ts";
@@ -59,7 +62,7 @@ export interface RestoreReplicaOptions extends RestoreRequest, ReplicaOptions {}
 
 /** What was restored, or with `explain` would be. */
 export interface RestoreResult {
-  /** The state. */
+  /** The state; 0 for one of the 0.3 layout, which has no TXIDs. */
   readonly txid: bigint;
   /** When that state came to be. */
   readonly time: Date;
@@ -69,12 +72,23 @@ export interface RestoreResult {
   readonly commit: number;
   /** Database size in bytes. */
   readonly size: number;
-  /** The files it is made of, oldest first, each with the reason for it. */
+  /** The LTX files it is made of, oldest first, each with the reason for it. */
   readonly files: readonly PlannedFile[];
+  /** What Litestream 0.3 left, where the state is made of that: then `files` is empty. */
+  readonly legacy: LegacyRestored | undefined;
   /** Largest TXID of the replica, whether wanted or not. */
   readonly newestTxid: bigint;
-  /** Lets `replicate` go on without a full file; undefined with `explain` and with `position: false`. */
+  /**
+   * Lets `replicate` go on without a full file; undefined with `explain`, with `position: false`, and for a state of the
+   * 0.3 layout.
+   */
   readonly position: PositionToken | undefined;
+}
+
+/** A state in the history of Litestream 0.3, and the files it is made of. */
+export interface LegacyRestored extends LegacyPosition {
+  /** The snapshot, then the WAL segments in order, each with the reason for it. */
+  readonly files: readonly PlannedLegacyFile[];
 }
 
 /** The state that the options ask for; `now` in milliseconds since the Unix epoch. */
@@ -95,23 +109,36 @@ export function resolveTarget(options: RestoreRequest, now: number): RestoreTarg
   return { txid: value };
 }
 
-/** The check that the options ask for, refused where nobody can run it. */
+/** The check that the options ask for, refused where nobody can run it. It throws `IntegrityError` where it finds fault. */
 export function resolveCheck(
   options: RestoreRequest,
   sink: RestoreSink,
-): (() => Promise<string>) | undefined {
+): (() => Promise<void>) | undefined {
   const kind = options.integrityCheck ?? "none";
   if (kind === "none") return undefined;
-  const { check } = options;
-  if (check !== undefined) return () => check(kind);
-  if (sink.check !== undefined)
-    return () => (sink.check as NonNullable<RestoreSink["check"]>)(kind);
-  throw new UnsupportedError({
-    operation: "check",
-    object: sink.name,
-    what: "this target has no SQLite to check the database with",
-    next: "Give the option check, or integrityCheck: none",
-  });
+  const check = options.check ?? sink.check?.bind(sink);
+  if (check === undefined) {
+    throw new UnsupportedError({
+      operation: "check",
+      object: sink.name,
+      what: "this target has no SQLite to check the database with",
+      next: "Give the option check, or integrityCheck: none",
+    });
+  }
+  return async () => {
+    throwIfAborted(options.signal, "restore", sink.name);
+    const result = await check(kind);
+    if (result === "ok") return;
+    throw new IntegrityError(
+      {
+        operation: "restore",
+        object: sink.name,
+        what: `SQLite's integrity check of the restored database says: ${result}`,
+        next: "Restore an earlier state; the replica holds a database that was already broken",
+      },
+      { result },
+    );
+  };
 }
 
 function refused(what: string, next: string): InvalidArgumentError {

@@ -3,7 +3,11 @@
  *
  * @module
  */
+import { setJournalHeader } from "../core/database-header.ts";
 import type { RestoreSink } from "./restore-sink.ts";
+
+/** What every SQLite database begins with. */
+const MAGIC = Uint8Array.from("SQLite format 3\0", (c) => c.charCodeAt(0));
 
 /** Bytes of a run: a multiple of every page size. */
 const RUN_BYTES = 2 * 1024 * 1024;
@@ -15,12 +19,21 @@ export class RestoreOutput {
   #other: Uint8Array;
   #filled = 0;
   #offset = 0;
+  readonly #journalHeader: RestoreSink["journalHeader"];
   #writing: Promise<void> | undefined;
 
-  /** `size` is the size of the whole database in bytes, a multiple of the page size and not 0. */
-  constructor(sink: RestoreSink, size: number) {
+  /**
+   * @param options the size of the whole database in bytes, a multiple of the page size and not 0, and what becomes of the
+   * two journal mode bytes of page 1.
+   */
+  constructor(
+    sink: RestoreSink,
+    options: { readonly size: number; readonly journalHeader: RestoreSink["journalHeader"] },
+  ) {
+    const { size } = options;
     const capacity = Math.min(RUN_BYTES, size);
     this.#sink = sink;
+    this.#journalHeader = options.journalHeader;
     this.#run = new Uint8Array(capacity);
     this.#other = size > capacity ? new Uint8Array(capacity) : this.#run;
   }
@@ -28,6 +41,7 @@ export class RestoreOutput {
   /** Appends a copy of a page. Where a promise comes back, wait for it before the next call. */
   append(page: Uint8Array): Promise<void> | undefined {
     this.#run.set(page, this.#filled);
+    if (this.#offset === 0 && this.#filled === 0) this.#setJournalHeader();
     this.#filled += page.length;
     return this.#filled === this.#run.length ? this.#flush() : undefined;
   }
@@ -41,6 +55,12 @@ export class RestoreOutput {
   /** Waits for a write under way, whatever comes of it. */
   async settle(): Promise<void> {
     await this.#writing?.catch(() => undefined);
+  }
+
+  /** In page 1, which has just been put into the run. */
+  #setJournalHeader(): void {
+    if (this.#journalHeader === "keep" || MAGIC.some((byte, i) => this.#run[i] !== byte)) return;
+    setJournalHeader(this.#run, "rollback");
   }
 
   /** Starts to write the run; first waits for the one before, whose buffer is then free. */

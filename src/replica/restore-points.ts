@@ -4,11 +4,12 @@
  * @module
  */
 import { SNAPSHOT_LEVEL } from "./layout.ts";
-import type { LtxFileInfo, Replica } from "./replica.ts";
+import type { LegacyPosition } from "./legacy-layout.ts";
+import type { LtxFileInfo } from "./replica.ts";
 
 /** A state that can be restored exactly. */
 export interface RestorePoint {
-  /** What to give `restore` as its `txid`. */
+  /** What to give `restore` as its `txid`; 0 in the 0.3 layout, whose states are restored by `time`. */
   readonly txid: bigint;
   /** When the state came to be: the earliest creation time of a usable file that ends with it. */
   readonly time: Date;
@@ -16,6 +17,8 @@ export interface RestorePoint {
   readonly level: number;
   /** Size in bytes of that file. */
   readonly size: number;
+  /** Where in the history of Litestream 0.3 the state is; undefined where it is made of LTX files. */
+  readonly legacy?: LegacyPosition | undefined;
 }
 
 /**
@@ -44,15 +47,6 @@ export function restorablePoints(files: Iterable<LtxFileInfo>): RestorePoint[] {
     reached = txid;
   }
   return points;
-}
-
-/** Lists every TXID at which a restore is possible, newest first. Costs one listing per level. */
-export async function listRestorePoints(
-  replica: Replica,
-  options: { readonly signal?: AbortSignal | undefined } = {},
-): Promise<RestorePoint[]> {
-  const levels = await replica.levels({ exactTimes: true, signal: options.signal });
-  return restorablePoints(levels.flat()).reverse();
 }
 
 /** Whether a restore that has come to `reached` can go on with this file. Snapshots only ever begin a chain. */

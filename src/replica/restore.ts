@@ -14,8 +14,11 @@ import { LTX_HEADER_SIZE, type LtxHeader, decodeHeader } from "../ltx/header.ts"
 import { LtxMerge } from "../ltx/merge.ts";
 import { decodeTrailer, LTX_TRAILER_SIZE } from "../ltx/trailer.ts";
 import type { ObjectStore } from "../transports/object-store.ts";
-import { DamagedFileError, IntegrityError } from "./errors.ts";
-import { type RestorePlan, type RestoreTarget, planRestore } from "./plan.ts";
+import { DamagedFileError } from "./errors.ts";
+import { legacyFiles } from "./legacy-layout.ts";
+import { type LegacyPlan, isLegacyPlan, planAnyRestore } from "./legacy-plan.ts";
+import { explainLegacy, type LegacyRestoreContext, restoreLegacy } from "./legacy-restore.ts";
+import type { RestorePlan, RestoreTarget } from "./plan.ts";
 import { ReadPool } from "./ranged-input.ts";
 import { type Replica, openReplica } from "./replica.ts";
 import {
@@ -35,8 +38,6 @@ const PROGRESS_MS = 100;
 
 /** Pages between two looks at the clock. */
 const PROGRESS_PAGES = 256;
-
-const MAGIC = Uint8Array.from("SQLite format 3\0", (c) => c.charCodeAt(0));
 
 /**
  * Restores a state of a replica into a sink. On any failure the sink is told to abort, and nothing becomes visible.
@@ -88,6 +89,7 @@ class Restore {
   /** Plans, and reads the size of the result from the header of the last file. */
   async explain(): Promise<RestoreResult> {
     const plan = await this.#plan(this.#target());
+    if (isLegacyPlan(plan)) return await explainLegacy(this.#legacy(), plan);
     const last = plan.files.at(-1) as RestorePlan["files"][number];
     const bytes = await this.#replica.read(last, {
       length: LTX_HEADER_SIZE,
@@ -103,19 +105,23 @@ class Restore {
   async run(): Promise<RestoreResult> {
     const check = resolveCheck(this.#options, this.#sink);
     const target = this.#target();
-    let plan = await this.#plan(target);
+    const planned = await this.#plan(target);
+    if (isLegacyPlan(planned)) return await restoreLegacy(this.#legacy(check), planned);
+    let plan = planned;
     try {
       await this.#readFiles(plan);
     } catch (error) {
       if (!isPagestreamError(error, "NOT_FOUND")) throw error;
       // A compaction or retention removed a file of the plan; what replaced it is in a new listing. What the sink has
       // been given belongs to one state, so from then on only that very state will do.
-      plan = await this.#plan(this.#state === undefined ? target : { txid: plan.txid });
+      const again = await this.#plan(this.#state === undefined ? target : { txid: plan.txid });
+      if (isLegacyPlan(again)) throw error;
+      plan = again;
       await this.#readFiles(plan);
     }
     const header = this.#state as LtxHeader;
     await this.#sink.truncate(header.commit * header.pageSize);
-    if (check !== undefined) await this.#runCheck(check);
+    await check?.();
     throwIfAborted(this.#options.signal, "restore", this.#sink.name);
     await this.#rememberChoice(plan, header);
     await this.#sink.finish();
@@ -136,7 +142,11 @@ class Restore {
     return resolveTarget(this.#options, this.#replica.platform.clock.now());
   }
 
-  async #plan(target: RestoreTarget): Promise<RestorePlan> {
+  #legacy(check?: () => Promise<void>): LegacyRestoreContext {
+    return { replica: this.#replica, sink: this.#sink, options: this.#options, check };
+  }
+
+  async #plan(target: RestoreTarget): Promise<RestorePlan | LegacyPlan> {
     try {
       return await this.#planOnce(target);
     } catch (error) {
@@ -147,12 +157,16 @@ class Restore {
     }
   }
 
-  async #planOnce(target: RestoreTarget): Promise<RestorePlan> {
+  async #planOnce(target: RestoreTarget): Promise<RestorePlan | LegacyPlan> {
     const { signal } = this.#options;
+    const replica = this.#replica;
     throwIfAborted(signal, "restore", this.#sink.name);
     const exactTimes = target.timestamp !== undefined;
-    const levels = await this.#replica.levels({ exactTimes, signal });
-    return planRestore(levels, target, this.#replica.description);
+    const levels = await replica.levels({ exactTimes, signal });
+    // States of the 0.3 layout have no TXIDs; it is looked at only to tell a replica of it from no replica at all.
+    const isPossible = target.txid === undefined || levels.every((files) => files.length === 0);
+    const legacy = isPossible ? await legacyFiles(replica, signal) : [];
+    return planAnyRestore({ levels, legacy }, target, replica.description);
   }
 
   /** Merges the files of the plan into the sink, from the page on that it has not had yet. */
@@ -182,7 +196,8 @@ class Restore {
     if (!Number.isSafeInteger(size)) throw damage(plan, `it announces ${header.commit} pages`);
     this.#state = header;
     await this.#sink.start({ pageSize: header.pageSize, size });
-    if (size > 0) this.#output = new RestoreOutput(this.#sink, size);
+    if (size > 0)
+      this.#output = new RestoreOutput(this.#sink, { size, journalHeader: this.#journalHeader });
   }
 
   /**
@@ -206,7 +221,7 @@ class Restore {
       const { data } = merge;
       recorder?.add(pgno, data);
       onPage?.(pgno, data);
-      const full = output.append(pgno === 1 ? this.#firstPage(data) : data);
+      const full = output.append(data);
       this.#next = pgno + 1;
       if (full !== undefined) await full;
       if (this.#next >= lookAt) {
@@ -228,15 +243,6 @@ class Restore {
     await this.#output?.append(new Uint8Array(pageSize));
   }
 
-  #firstPage(data: Uint8Array): Uint8Array {
-    const isSqlite = MAGIC.every((byte, i) => data[i] === byte);
-    if (this.#journalHeader === "keep" || !isSqlite) return data;
-    const page = data.slice();
-    page[18] = 1;
-    page[19] = 1;
-    return page;
-  }
-
   /** Lets the sink keep that an earlier state than the newest was asked for. */
   async #rememberChoice(plan: RestorePlan, header: LtxHeader): Promise<void> {
     const sink = this.#sink;
@@ -251,21 +257,6 @@ class Restore {
     }
     const state = { replica: this.#replica.description, pageSize, commit };
     await sink.chosen(this.#recorder.chosenMarker(state, { txid, fileChecksum }));
-  }
-
-  async #runCheck(check: () => Promise<string>): Promise<void> {
-    throwIfAborted(this.#options.signal, "restore", this.#sink.name);
-    const result = await check();
-    if (result === "ok") return;
-    throw new IntegrityError(
-      {
-        operation: "restore",
-        object: this.#sink.name,
-        what: `SQLite's integrity check of the restored database says: ${result}`,
-        next: "Restore an earlier state; the replica holds a database that was already broken",
-      },
-      { result },
-    );
   }
 
   #report(plan: RestorePlan, pool: ReadPool, last = false): void {
@@ -294,6 +285,7 @@ class Restore {
       commit,
       size: commit * pageSize,
       files,
+      legacy: undefined,
       newestTxid,
       position:
         this.#state === undefined || this.#options.position === false

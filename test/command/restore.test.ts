@@ -18,6 +18,7 @@ import { BIN, makeScratch, pagestream } from "./command.ts";
 
 const scratch = makeScratch();
 const levels = unpackFixture("levels");
+const older = unpackFixture("legacy-v0.3.13");
 const latest = (fixtures["levels"] as Fixture).restore.find((r) => r.kind === "latest");
 const byTxid = (fixtures["levels"] as Fixture).restore.filter((r) => r.kind === "txid" && r.sha256);
 const byTime = (fixtures["levels"] as Fixture).restore.filter(
@@ -27,6 +28,7 @@ const byTime = (fixtures["levels"] as Fixture).restore.filter(
 afterAll(() => {
   scratch.remove();
   levels.remove();
+  older.remove();
 });
 
 function sha256(path: string): string {
@@ -54,6 +56,23 @@ describe("pagestream restore", () => {
     expect(readdirSync(scratch.path).filter((name) => name.startsWith(basename(output)))).toEqual([
       basename(output),
     ]);
+  });
+
+  test("restore restores what Litestream 0.3 left, by its times", async () => {
+    const recorded = (fixtures["legacy-v0.3.13"] as Fixture).restore.filter((r) => r.sha256);
+    for (const { value, sha256: expected } of [recorded[0], recorded[5]] as typeof recorded) {
+      const output = scratch.next();
+      const flags = value === undefined ? [] : ["-timestamp", value];
+      const args = ["restore", ...flags, "-o", output, older.path];
+      const { code, stdout, stderr } = await pagestream(args);
+      expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+      expect(sha256(output)).toBe(expected);
+      expect(stdout).toMatch(/^ {2}state {2}[0-9a-f]{16}\/[0-9a-f]{8}:[0-9a-f]{16}, written by/m);
+    }
+    const args = ["restore", "-explain", "-json", "-o", scratch.next(), older.path];
+    const plan = JSON.parse((await pagestream(args)).stdout) as { files: { name: string }[] };
+    expect(plan).toMatchObject({ legacy: "90d55da72ef6e07d/00000004:0000000000000000" });
+    expect(plan.files.map((f) => f.name)[0]).toMatch(/^generations\/.*\.snapshot\.lz4$/);
   });
 
   test("restore --json has Litestream's fields first, then time and bytes", async () => {

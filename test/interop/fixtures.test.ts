@@ -10,7 +10,7 @@
  * | clamped | `timestamp does not exist`, after the newest file | the newest state | `-timestamp now` must work |
  * | early | `timestamp does not exist` or `no matching backup files available` | TIMESTAMP_NOT_AVAILABLE naming the oldest | nothing restorable is that old |
  * | txid | `no matching backup files available` | TXID_NOT_AVAILABLE naming the neighbours | no files end exactly there |
- * | legacy | bytes of the 0.3 layout | not here | restored by the part that reads the 0.3 layout |
+ * | legacy | bytes of the 0.3 layout | the same bytes | |
  *
  * @module
  */
@@ -40,6 +40,7 @@ type Outcome = "same" | "inclusive" | "clamped" | "early" | "txid" | "legacy";
 
 /** How many points of each fixture have which outcome. Their sum is the number of recorded points. */
 const COUNTS: Readonly<Record<string, Partial<Record<Outcome, number>>>> = {
+  "legacy-v0.3.13": { clamped: 1, early: 1, legacy: 21 },
   levels: { same: 16, inclusive: 8, clamped: 2, early: 1, txid: 1 },
   "levels-pruned": { same: 9, inclusive: 3, clamped: 2, early: 9, txid: 6 },
   "page-512": { same: 10, inclusive: 4, clamped: 2, early: 1, txid: 1 },
@@ -57,7 +58,7 @@ const COUNTS: Readonly<Record<string, Partial<Record<Outcome, number>>>> = {
   "frame-0.5.15": { same: 11, inclusive: 3, clamped: 2, early: 1, txid: 1 },
   "frame-0.5.5": { same: 12, inclusive: 2, clamped: 2, early: 1, txid: 1 },
   "upgrade-0.5.15-to-0.5.17": { same: 13, inclusive: 3, clamped: 2, early: 1, txid: 1 },
-  "upgrade-0.3.13-to-0.5.17": { same: 11, inclusive: 3, clamped: 2, txid: 1, legacy: 6 },
+  "upgrade-0.3.13-to-0.5.17": { same: 11, inclusive: 3, clamped: 2, txid: 1, early: 1, legacy: 5 },
   "downtime-truncate": { same: 7, inclusive: 3, clamped: 2, early: 1, txid: 1 },
   "downtime-lost-rows": { same: 7, inclusive: 3, clamped: 2, early: 1, txid: 1 },
   "foreign-writer-handover": { same: 11, inclusive: 3, clamped: 2, early: 1, txid: 1 },
@@ -90,6 +91,7 @@ function recordedStates(fixture: Fixture): Map<bigint, RestoreRecord> {
 
 function expectation(point: RestoreRecord, fixture: Fixture): Expectation {
   const files = ltxFiles(fixture);
+  if (files.length === 0) return legacyExpectation(point, fixture);
   if (point.kind !== "timestamp") {
     if (point.sha256 === undefined) {
       expect(point.error).toBe("no matching backup files available");
@@ -100,6 +102,7 @@ function expectation(point: RestoreRecord, fixture: Fixture): Expectation {
   }
   const time = Date.parse(point.value as string);
   const oldest = oldestTime(fixture);
+  if (needsLegacy(point, fixture)) return legacyExpectation(point, fixture);
   if (time < oldest) {
     expect(point.sha256).toBeUndefined();
     return { outcome: "early", oldest };
@@ -126,6 +129,20 @@ function differs(point: RestoreRecord, files: readonly FixtureLtx[], time: numbe
   return "inclusive";
 }
 
+/** The same for a point that only the 0.3 layout can give. */
+function legacyExpectation(point: RestoreRecord, fixture: Fixture): Expectation {
+  const { sha256, size, error } = point;
+  if (sha256 !== undefined) return { outcome: "legacy", txid: 0n, sha256, size: size as number };
+  expect(error).toBe("timestamp does not exist");
+  const times = fixture.files.flatMap((f) => (f.path.includes("/snapshots/") ? f.mtime_ms : []));
+  const oldest = Math.min(...times);
+  const time = Date.parse(point.value as string);
+  if (time < oldest) return { outcome: "early", oldest };
+  expect(time).toBeGreaterThan(Math.max(...fixture.files.map((f) => f.mtime_ms)));
+  const latest = fixture.restore.find((p) => p.kind === "latest") as Required<RestoreRecord>;
+  return { outcome: "clamped", txid: 0n, sha256: latest.sha256, size: latest.size };
+}
+
 /** Whether a point lies before all LTX files and can only come from the 0.3 layout. */
 function needsLegacy(point: RestoreRecord, fixture: Fixture): boolean {
   if (!fixture.files.some((f) => f.path.startsWith("generations/"))) return false;
@@ -143,26 +160,22 @@ function request(point: RestoreRecord): RestoreOptions {
   return point.kind === "txid" ? { txid: point.value } : { timestamp: point.value };
 }
 
-const names = Object.keys(fixtures).filter((name) =>
-  (fixtures[name] as Fixture).files.some((f) => f.path.startsWith("ltx/")),
-);
+const names = Object.keys(fixtures);
 
-test("fixtures are all here but for the one that has the 0.3 layout alone", () => {
-  expect(Object.keys(fixtures).filter((name) => !names.includes(name))).toEqual(["legacy-v0.3.13"]);
-  expect(names).toHaveLength(21);
+test("fixtures are all here", () => {
+  expect(names).toHaveLength(22);
   expect(Object.keys(COUNTS).sort()).toEqual([...names].sort());
 });
 
 describe.each(names)("%s", (name) => {
   const fixture = fixtures[name] as Fixture;
-  const tried = fixture.restore.filter((point) => !needsLegacy(point, fixture));
   let unpacked: UnpackedFixture;
   beforeAll(() => {
     unpacked = unpackFixture(name);
   });
   afterAll(() => unpacked.remove());
 
-  test.each(tried.map((point) => [point.kind, point.value ?? "", point] as const))(
+  test.each(fixture.restore.map((point) => [point.kind, point.value ?? "", point] as const))(
     "restore() gives the recorded state: %s %s",
     async (_kind, _value, point) => {
       const expected = expectation(point, fixture);
@@ -183,7 +196,8 @@ describe.each(names)("%s", (name) => {
       expect(result.size).toBe(expected.size);
       expect(result.pageSize).toBe(fixture.page_size);
       expect(createHash("sha256").update(sink.bytes).digest("hex")).toBe(expected.sha256);
-      if (point.kind !== "timestamp") {
+      expect(result.legacy !== undefined).toBe(expected.txid === 0n);
+      if (point.kind !== "timestamp" && expected.txid !== 0n) {
         const files = result.files.map((f) => f.key.replace(/^ltx\//, ""));
         expect(files).toEqual(point.files);
       }
@@ -193,26 +207,32 @@ describe.each(names)("%s", (name) => {
   test("recorded points have the outcomes that are known, and none is left out", () => {
     const counts: Partial<Record<Outcome, number>> = {};
     for (const point of fixture.restore) {
-      const outcome = needsLegacy(point, fixture) ? "legacy" : expectation(point, fixture).outcome;
+      const { outcome } = expectation(point, fixture);
       counts[outcome] = (counts[outcome] ?? 0) + 1;
     }
     expect(counts).toEqual(COUNTS[name]);
     const total = Object.values(counts).reduce((sum, n) => sum + n, 0);
     expect(total).toBe(fixture.restore.length);
-    expect(tried).toHaveLength(total - (counts.legacy ?? 0));
   });
 
-  test("listRestorePoints() lists every TXID that Litestream restored, and each with its time", async () => {
+  test("listRestorePoints() lists every state that Litestream restored, and each with its time", async () => {
     const points = await listRestorePoints(fileStore(unpacked.path));
     const listed = new Set(points.map((p) => p.txid));
     for (const txid of recordedStates(fixture).keys()) expect(listed).toContain(txid);
+    const restored = new Set<string>();
     for (const point of points) {
       const sink = bytesSink({ journalHeader: "keep" });
-      const result = await restore(fileStore(unpacked.path), sink, { txid: point.txid });
+      const wanted = point.legacy === undefined ? { txid: point.txid } : { timestamp: point.time };
+      const result = await restore(fileStore(unpacked.path), sink, wanted);
       expect(result.time).toEqual(point.time);
+      if (point.legacy !== undefined) expect(result.legacy).toMatchObject(point.legacy);
+      restored.add(createHash("sha256").update(sink.bytes).digest("hex"));
       const recorded = recordedStates(fixture).get(point.txid);
       if (recorded === undefined) continue;
       expect(createHash("sha256").update(sink.bytes).digest("hex")).toBe(recorded.sha256);
+    }
+    for (const { sha256 } of fixture.restore) {
+      if (sha256 !== undefined) expect(restored).toContain(sha256);
     }
   });
 });

@@ -5,7 +5,13 @@
  */
 import { basename, resolve } from "node:path";
 import { fileSink } from "../files.ts";
-import { type RestoreResult, isPagestreamError, restore, type RestoreOptions } from "pagestream";
+import {
+  isPagestreamError,
+  type LegacyRestored,
+  restore,
+  type RestoreOptions,
+  type RestoreResult,
+} from "pagestream";
 import { EXIT, usageError, withHint } from "./failure.ts";
 import {
   formatBytes,
@@ -146,7 +152,9 @@ interface Summary {
 
 function printSummary(result: RestoreResult, summary: Summary): void {
   const { replica, output, flags, durationMs } = summary;
-  const readBytes = result.files.reduce((sum, file) => sum + file.size, 0);
+  const { legacy } = result;
+  const files = legacy?.files ?? result.files;
+  const readBytes = files.reduce((sum, file) => sum + file.size, 0);
   if (flags.json === true) {
     printJson({
       db_path: output,
@@ -158,22 +166,25 @@ function printSummary(result: RestoreResult, summary: Summary): void {
       bytes: result.size,
       page_size: result.pageSize,
       pages: result.commit,
-      files: result.files.length,
+      files: files.length,
       read_bytes: readBytes,
       newest_txid: hex16(result.newestTxid),
+      ...(legacy === undefined ? {} : { legacy: legacyName(legacy) }),
     });
     return;
   }
   const newest =
     result.txid === result.newestTxid ? "the newest" : `newest ${hex16(result.newestTxid)}`;
   const rows = [
-    ["  txid", `${hex16(result.txid)} (${newest})`],
+    legacy === undefined
+      ? ["  txid", `${hex16(result.txid)} (${newest})`]
+      : ["  state", `${legacyName(legacy)}, written by Litestream 0.3`],
     ["  time", formatTime(result.time)],
     [
       "  size",
       `${formatBytes(result.size)} (${plural(result.commit, "page")} of ${formatCount(result.pageSize)} bytes)`,
     ],
-    ["  read", `${formatBytes(readBytes)} from ${plural(result.files.length, "file")}`],
+    ["  read", `${formatBytes(readBytes)} from ${plural(files.length, "file")}`],
     ["  took", formatDuration(durationMs)],
   ];
   if (flags.integrityCheck !== "none") rows.push(["  check", `${flags.integrityCheck}: ok`]);
@@ -183,7 +194,9 @@ function printSummary(result: RestoreResult, summary: Summary): void {
 
 async function plan(replica: NamedReplica, output: string, flags: RestoreFlags): Promise<number> {
   const options = { ...toOptions(flags), explain: true };
-  const { files, txid, time, size } = await restore(replica.store, fileSink(output), options);
+  const result = await restore(replica.store, fileSink(output), options);
+  const { files, txid, time, size, legacy } = result;
+  if (legacy !== undefined) return planLegacy({ ...result, legacy }, { replica, output, flags });
   const first = files[0]?.minTxid ?? 0n;
   const { type } = replica.store;
   if (flags.json === true) {
@@ -233,6 +246,55 @@ async function plan(replica: NamedReplica, output: string, flags: RestoreFlags):
       `Files to fetch:\n${formatTable(rows)}`,
   );
   return EXIT.ok;
+}
+
+/** The plan of a restore from what Litestream 0.3 left, which has no levels and no TXIDs. */
+function planLegacy(
+  result: RestoreResult & { readonly legacy: LegacyRestored },
+  where: Omit<Summary, "durationMs">,
+): number {
+  const { legacy, time, size } = result;
+  const { replica, output, flags } = where;
+  const { type } = replica.store;
+  if (flags.json === true) {
+    printJson({
+      source: replica.text,
+      target_path: output,
+      replica: type,
+      legacy: legacyName(legacy),
+      files: legacy.files.map((file) => ({
+        name: file.key,
+        size: file.size,
+        timestamp: formatTime(file.time),
+        ...(flags.explain === true ? { reason: file.reason } : {}),
+      })),
+      time: formatTime(time),
+      bytes: size,
+    });
+    return EXIT.ok;
+  }
+  const explain = flags.explain === true;
+  const rows = [["file", "size", "timestamp", ...(explain ? ["reason"] : [])]];
+  for (const { key, size: length, time: written, reason } of legacy.files) {
+    rows.push([key, String(length), formatTime(written), ...(explain ? [reason] : [])]);
+  }
+  const total = legacy.files.reduce((sum, file) => sum + file.size, 0);
+  process.stdout.write(
+    `Restore plan:\n` +
+      `  source: ${replica.text}\n` +
+      `  target: ${output}\n` +
+      `  replica: ${type}\n` +
+      `  state: ${legacyName(legacy)}, written by Litestream 0.3\n` +
+      `  time: ${formatTime(time)}\n` +
+      `  size: ${formatBytes(size)} from ${plural(legacy.files.length, "file")} of ${formatBytes(total)}\n\n` +
+      `Files to fetch:\n${formatTable(rows)}`,
+  );
+  return EXIT.ok;
+}
+
+/** `<generation>/<index>:<offset>`, as Litestream writes a position. */
+function legacyName({ generation, index, offset = 0 }: LegacyRestored): string {
+  return `${generation}/${index.toString(16).padStart(8, "0")}:${hex16(BigInt(offset))}`;
 }
 
 function hex16(txid: bigint): string {

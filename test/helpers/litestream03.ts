@@ -1,0 +1,115 @@
+/**
+ * Litestream 0.3.13, the last release that wrote the layout before LTX.
+ *
+ * @module
+ */
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, test } from "vitest";
+
+const BINARY = new URL("../../.tools/bin/litestream03", import.meta.url).pathname;
+const INSTALL = "node scripts/tools.mjs";
+const STOP_MS = 10_000;
+
+/** A suite that needs Litestream 0.3.13; skipped, or failed where skipping is forbidden, where it is not installed. */
+export function describeWithLitestream03(name: string, body: () => void): void {
+  if (existsSync(BINARY)) {
+    describe(name, body);
+    return;
+  }
+  const title = `${name}: Litestream 0.3.13 is not installed, run ${INSTALL}`;
+  if (process.env["PAGESTREAM_NO_SKIP"] !== "1") {
+    describe.skip(title, body);
+    return;
+  }
+  test(title, () => {
+    throw new Error(`${BINARY} is missing. Run: ${INSTALL}`);
+  });
+}
+
+/** A database and where it is replicated to. */
+export interface Litestream03Options {
+  /** For the configuration. */
+  readonly directory: string;
+  readonly database: string;
+  /** Keys of a replica as the configuration takes them: `{ path }`, or those of S3. */
+  readonly replica: Readonly<Record<string, unknown>>;
+  /** WAL pages after which it checkpoints, which begins a new index. @default 10 */
+  readonly checkpointPages?: number | undefined;
+}
+
+/** A running `litestream replicate`. */
+export interface Litestream03 {
+  /** Its log so far. */
+  readonly log: string;
+  /** Ends it with SIGTERM, after which it has replicated everything. */
+  stop(): Promise<void>;
+}
+
+const running = new Set<ChildProcess>();
+process.on("exit", () => {
+  for (const child of running) child.kill("SIGKILL");
+});
+
+/** Starts `litestream replicate`. */
+export function startLitestream03(options: Litestream03Options): Litestream03 {
+  const args = ["replicate", "-config", configOf(options)];
+  const child = spawn(BINARY, args, { env: environment(), stdio: ["ignore", "pipe", "pipe"] });
+  running.add(child);
+  let log = "";
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on("data", (chunk: Buffer) => (log += String(chunk)));
+  }
+  const ended = new Promise<void>((resolve) => {
+    child.on("close", () => {
+      running.delete(child);
+      resolve();
+    });
+  });
+  return {
+    get log() {
+      return log;
+    },
+    async stop() {
+      child.kill("SIGTERM");
+      const timer = setTimeout(() => child.kill("SIGKILL"), STOP_MS);
+      await ended;
+      clearTimeout(timer);
+    },
+  };
+}
+
+/** Restores with Litestream 0.3.13; throws its log where it refuses. */
+export function restoreWithLitestream03(
+  options: Litestream03Options,
+  timestamp?: Date | undefined,
+): Uint8Array {
+  const output = join(options.directory, "restored-by-03.db");
+  const flags = timestamp === undefined ? [] : ["-timestamp", timestamp.toISOString()];
+  const args = ["restore", "-config", configOf(options), "-o", output, ...flags, options.database];
+  const { status, stdout, stderr } = spawnSync(BINARY, args, { env: environment() });
+  if (status !== 0) throw new Error(`litestream 0.3.13 restore: ${stdout}${stderr}`);
+  const bytes = readFileSync(output);
+  rmSync(output);
+  return bytes;
+}
+
+function configOf({ directory, database, replica, checkpointPages }: Litestream03Options): string {
+  const path = join(directory, "litestream03.yml");
+  const entry = {
+    path: database,
+    "min-checkpoint-page-count": checkpointPages ?? 10,
+    "monitor-interval": "20ms",
+    "checkpoint-interval": "1s",
+    replicas: [{ "sync-interval": "50ms", ...replica }],
+  };
+  // JSON is YAML.
+  writeFileSync(path, JSON.stringify({ dbs: [entry] }));
+  return path;
+}
+
+function environment(): NodeJS.ProcessEnv {
+  const { AWS_CA_BUNDLE: _, LITESTREAM_CONFIG: __, LOG_LEVEL: ___, ...rest } = process.env;
+  return rest;
+}
