@@ -45,9 +45,9 @@ async function bundleSize(input: string): Promise<number> {
       target: "es2022",
       rolldownOptions: {
         input,
-        // The caller brings sqlite-wasm, the runtime its modules, and whoever uses an adapter has paid for the rest
-        // already; all other dependencies are part of the price.
-        external: [/^@sqlite\.org\//, /^node:/, /^pagestream(\/|$)/],
+        // The caller brings sqlite-wasm and the libraries of NATS, the runtime its modules, and whoever uses an adapter
+        // has paid for the rest already; all other dependencies are part of the price.
+        external: [/^@sqlite\.org\//, /^@nats-io\//, /^node:/, /^pagestream(\/|$)/],
         preserveEntrySignatures: "strict",
         output: { minify: true, codeSplitting: false },
       },

@@ -112,6 +112,7 @@ export type {
   PutOptions,
   PutResult,
   StoreCapabilities,
+  WatchOptions,
 } from "../transports/object-store.ts";
 export {
   LtxChecksumError,

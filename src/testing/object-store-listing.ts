@@ -24,8 +24,13 @@ const NAMES: readonly string[] = [
   "b",
 ];
 
-/** Registers the cases of `list`. */
-export function listCases({ expect, storeTest, manyObjects, timeFrom }: StoreSuite): void {
+/** Registers the cases of `list` and `watch`. */
+export function listCases(suite: StoreSuite): void {
+  plainListCases(suite);
+  watchCases(suite);
+}
+
+function plainListCases({ expect, storeTest, manyObjects, timeFrom }: StoreSuite): void {
   storeTest("list() yields keys in order, with what it knows of each", async (context) => {
     const { store, can, key, names } = context;
     for (const name of seededRandom(8).shuffle(NAMES)) {
@@ -173,4 +178,53 @@ export function listCases({ expect, storeTest, manyObjects, timeFrom }: StoreSui
       expect(await names()).toEqual([]);
     },
   );
+}
+
+function watchCases({ expect, storeTest }: StoreSuite): void {
+  storeTest("watch() announces what is put, and nothing else", async ({ store, can, key }) => {
+    expect(can.watch).toBe(store.watch !== undefined);
+    if (store.watch === undefined) return;
+    await store.put(key("in/old"), new Uint8Array(1));
+    const aborter = new AbortController();
+    let ready = (): void => undefined;
+    const watching = new Promise<void>((resolve) => (ready = resolve));
+    const { signal } = aborter;
+    const announced = store.watch({ prefix: key("in/"), ready, signal })[Symbol.asyncIterator]();
+    const first = announced.next();
+    await watching;
+    const metadata = timed("2026-03-04T05:06:07.08Z");
+    await store.put(key("out/1"), new Uint8Array(1), { metadata });
+    await store.put(key("in/2"), new Uint8Array(2), { metadata });
+    await store.put(key("in/1"), new Uint8Array(3), { metadata });
+    await store.delete([key("in/old")]);
+    await store.put(key("in/old"), new Uint8Array(4), { metadata });
+    const results = [await first, await announced.next(), await announced.next()];
+    const infos = results.map((result) => (result.done === true ? undefined : result.value));
+    expect(infos.map((info) => info?.key)).toEqual([key("in/2"), key("in/1"), key("in/old")]);
+    expect(infos).toEqual(await Promise.all(infos.map((info) => store.head(info?.key ?? ""))));
+    const next = failure(() => announced.next());
+    aborter.abort();
+    expect(await next).toBe("ABORTED");
+  });
+
+  storeTest("watch() can be left early", async ({ store, key }) => {
+    if (store.watch === undefined) return;
+    let put: Promise<unknown> | undefined;
+    const ready = (): void => {
+      put = store.put(key("a"), new Uint8Array(1));
+    };
+    for await (const info of store.watch({ prefix: key(""), ready })) {
+      expect(info.key).toBe(key("a"));
+      break;
+    }
+    await put;
+  });
+
+  storeTest("watch() ends at once when its signal is aborted already", async ({ store, key }) => {
+    const { watch } = store;
+    if (watch === undefined) return;
+    const signal = AbortSignal.abort();
+    const watching = (): unknown => collect(watch({ prefix: key(""), signal }));
+    expect(await failure(watching)).toBe("ABORTED");
+  });
 }

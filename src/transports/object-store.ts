@@ -21,7 +21,7 @@ export interface StoreCapabilities {
   readonly metadataInList: boolean;
   /** `get` honours `offset` and `length` without transferring the rest. */
   readonly rangedGet: boolean;
-  /** The store can announce new objects. */
+  /** The store can announce new objects: it has `watch`. */
   readonly watch: boolean;
 }
 
@@ -106,6 +106,16 @@ export interface ListOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Options of {@linkcode ObjectStore.watch}. */
+export interface WatchOptions {
+  /** Only keys that begin with this. @default "" */
+  readonly prefix?: string | undefined;
+  /** Called once, when every later `put` will be announced: a listing begun after it leaves no gap. */
+  readonly ready?: (() => void) | undefined;
+  /** Ends the iteration with `AbortedError`. */
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** A place for objects. Methods are safe to call concurrently. */
 export interface ObjectStore {
   /** Scheme name as in Litestream: `file`, `s3`, `memory`. */
@@ -151,4 +161,13 @@ export interface ObjectStore {
   ): Promise<void>;
   /** Objects in key order (by UTF-16 code unit; keys of a replica are ASCII). Ends with an error rather than short. */
   list(options?: ListOptions): AsyncIterable<ObjectInfo>;
+  /**
+   * Objects as they are put, in the order of their puts, from when the iteration begins until it is left; what was there
+   * before is left out, and what is deleted again at once may be. The server tells of them, nothing is asked for
+   * again and again. An object may be announced twice. Where the announcements can no longer be trusted to be complete,
+   * it ends with an error: list, and watch again.
+   */
+  watch?(options?: WatchOptions): AsyncIterable<ObjectInfo>;
+  /** Lets go of the connection that the store holds, where it holds one; later calls fail with `ClosedError`. */
+  close?(): Promise<void>;
 }

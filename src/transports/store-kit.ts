@@ -4,6 +4,7 @@
  * @module
  */
 export { throwIfAborted } from "../core/errors.ts";
+export { abortable } from "./abortable.ts";
 export {
   type AccessToken,
   exchangeToken,

@@ -118,7 +118,7 @@ export class Scratch {
   /** Ends all programs, newest first, and removes the folder. */
   async end(): Promise<void> {
     for (const child of this.#children.toReversed()) {
-      if (child.exitCode !== null || child.pid === undefined) continue;
+      if ((child.exitCode ?? child.signalCode) !== null || child.pid === undefined) continue;
       const closed = new Promise((resolve) => child.once("close", resolve));
       // Nothing of theirs is worth a tidy end, which takes some of them 20 s.
       child.kill("SIGKILL");

@@ -1,0 +1,28 @@
+/**
+ * Waiting for what cannot be stopped: libraries that know no signal.
+ *
+ * @module
+ */
+import { AbortedError } from "../core/errors.ts";
+import type { BodyContext } from "./body.ts";
+
+/**
+ * Resolves and rejects as `step` does, or rejects at once with `AbortedError` when the signal is aborted. The step itself
+ * goes on; whoever began it cleans up after it.
+ */
+export function abortable<T>(
+  step: Promise<T>,
+  { operation, object, signal }: BodyContext,
+): Promise<T> {
+  if (signal === undefined) return step;
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => {
+      const what = "the operation was aborted";
+      reject(new AbortedError({ operation, object, what, cause: signal.reason }));
+    };
+    const release = (): void => signal.removeEventListener("abort", onAbort);
+    signal.addEventListener("abort", onAbort, { once: true });
+    if (signal.aborted) onAbort();
+    step.then(resolve, reject).then(release, release);
+  });
+}
