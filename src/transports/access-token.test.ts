@@ -4,6 +4,7 @@ import { fakePlatform } from "../testing/fake-platform.ts";
 import { failure } from "../testing/test-kit.ts";
 import { type AccessToken, exchangeToken, tokenCache, type TokenSource } from "./access-token.ts";
 import { HttpClient } from "./http-client.ts";
+import type { HttpResponse } from "./http-response.ts";
 
 const REQUEST = { operation: "read", object: "key" };
 const MINUTE = 60_000;
@@ -16,6 +17,12 @@ function hourly(now: () => number): { readonly source: TokenSource; count: numbe
     expiresAt: new Date(now() + 60 * MINUTE),
   });
   return counter;
+}
+
+function answerTo(token: string, status: number): Promise<HttpResponse> {
+  const client = new HttpClient({ fetch: () => Promise.resolve(new Response(null, { status })) });
+  const headers = { authorization: `Bearer ${token}` };
+  return client.send({ ...REQUEST, method: "GET", url: "https://h/key", headers });
 }
 
 test("tokenCache() fetches once, and again five minutes before the end", async () => {
@@ -33,8 +40,12 @@ test("tokenCache() fetches once, and again five minutes before the end", async (
 test("tokenCache() fetches anew after a refusal, and for a source that keeps its own", async () => {
   const { clock } = fakePlatform(1);
   const cache = tokenCache(hourly(() => clock.now()).source, clock);
-  cache.refused(await cache.get(REQUEST));
-  cache.refused("another");
+  const refuse = async (status: number, token: string): Promise<boolean> =>
+    cache.refusedBy(await answerTo(token, status));
+  expect(await cache.get(REQUEST)).toBe("token-1");
+  expect([await refuse(403, "token-1"), await refuse(401, "other")]).toEqual([false, true]);
+  expect(await cache.get(REQUEST)).toBe("token-1");
+  expect(await refuse(401, "token-1")).toBe(true);
   expect([await cache.get(REQUEST), await cache.get(REQUEST)]).toEqual(["token-2", "token-2"]);
   let count = 0;
   const own = tokenCache(() => ({ token: String(++count) }), clock);

@@ -7,6 +7,7 @@ import { AbortedError } from "../core/errors.ts";
 import type { Clock } from "../core/platform.ts";
 import { StoreError } from "./errors.ts";
 import { HttpClient, type HttpOptions } from "./http-client.ts";
+import type { HttpResponse } from "./http-response.ts";
 import { statusError } from "./http-status.ts";
 import { parseJson, textField } from "./json.ts";
 
@@ -41,8 +42,8 @@ export interface TokenRequest {
 export interface TokenCache {
   /** A token that is good for minutes yet. */
   get(request: TokenRequest): Promise<string>;
-  /** Forgets a token that a server has refused. */
-  refused(token: string): void;
+  /** Whether a request may be let in with a fresh token: it was answered 401, and its own token is forgotten. */
+  refusedBy(response: HttpResponse): boolean;
 }
 
 /** Makes a cache without a token. */
@@ -74,8 +75,10 @@ export function tokenCache(source: TokenSource, clock: Clock): TokenCache {
         throw error;
       }
     },
-    refused(token) {
-      if (kept?.token === token) kept = undefined;
+    refusedBy({ status, request }) {
+      if (status !== 401) return false;
+      if (request.headers?.["authorization"] === `Bearer ${kept?.token}`) kept = undefined;
+      return true;
     },
   };
 }
@@ -137,10 +140,12 @@ export async function exchangeToken(
     const answer = parseJson(text, context);
     const token = textField(answer, "access_token");
     const seconds = Number(textField(answer, "expires_in"));
+    // Some of Azure's own services tell the time instead.
+    const until = Number(textField(answer, "expires_on")) * 1000;
     if (token === undefined || token === "") {
       throw new StoreError({ ...context, what: "the answer holds no access_token" });
     }
-    if (!(seconds > 0)) return { token };
-    return { token, expiresAt: new Date(askedAt + seconds * 1000) };
+    const expiresMs = seconds > 0 ? askedAt + seconds * 1000 : until;
+    return expiresMs > 0 ? { token, expiresAt: new Date(expiresMs) } : { token };
   });
 }

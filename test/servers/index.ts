@@ -3,10 +3,12 @@
  *
  * @module
  */
+import { azurite } from "./azurite.ts";
 import { ceph } from "./ceph.ts";
+import { fakeGcs } from "./fake-gcs.ts";
 import { nats } from "./nats.ts";
 import { seaweedfs } from "./seaweedfs.ts";
 import type { ServerKind } from "./server.ts";
 
 /** By name; one line per server. */
-export const SERVERS: readonly ServerKind[] = [ceph, nats, seaweedfs];
+export const SERVERS: readonly ServerKind[] = [azurite, ceph, fakeGcs, nats, seaweedfs];
