@@ -25,6 +25,8 @@ export interface StoreSuite extends TestKit {
   readonly largeSize: number;
   /** Where the store has the time of an object from. */
   readonly timeFrom: "metadata" | "header";
+  /** Whether names that begin with a dot show in a list. */
+  readonly dotNames: boolean;
   /** Registers a test that gets a fresh prefix, whose objects are deleted afterwards. */
   readonly storeTest: (name: string, body: (context: StoreCase) => Promise<void>) => void;
 }

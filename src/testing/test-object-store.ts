@@ -24,6 +24,8 @@ export interface ObjectStoreTestOptions extends TestKit {
    * server keeps no metadata. @default "metadata"
    */
   readonly timeFrom?: "metadata" | "header" | undefined;
+  /** Whether names that begin with a dot show in a list; no key of a replica has one. @default true */
+  readonly dotNames?: boolean | undefined;
 }
 
 /**
@@ -70,6 +72,7 @@ export function testObjectStore(
     manyObjects: options.manyObjects ?? 1010,
     largeSize: options.largeSize ?? 5.5 * 1024 * 1024,
     timeFrom: options.timeFrom ?? "metadata",
+    dotNames: options.dotNames ?? true,
   };
   describe(options.name ?? "object store contract", () => {
     readCases(suite);

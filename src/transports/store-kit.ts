@@ -42,9 +42,35 @@ export {
   type KeyPath,
   keyPath,
 } from "./location.ts";
+export { headerMetadata, isLtxKey, LTX_HEADER_SIZE, readHeader } from "./ltx-time.ts";
 export type * from "./object-store.ts";
 export { PROBE_KEY } from "./object-store.ts";
 export { type BodyPart, bodyParts, inParallel } from "./parts.ts";
 export { checkKey, checkPrefix, isKey } from "./path-rules.ts";
+export {
+  getPlain,
+  headLtx,
+  headPlain,
+  type PlainRequest,
+  type PlainResult,
+  type Send,
+  versionTag,
+} from "./plain-object.ts";
 export { probeConditions, type ProbedConditions, type ProbeRequests } from "./probe.ts";
+export {
+  type Spool,
+  type SpooledBody,
+  type WholeBody,
+  wholeBody,
+  type WholeBodyOptions,
+} from "./spool.ts";
 export { formatTimestamp, parseTimestamp, TIMESTAMP_METADATA } from "./timestamp.ts";
+export {
+  checkFileKey,
+  type FolderEntry,
+  TEMP_NAME,
+  tempName,
+  type TreeFile,
+  walkTree,
+  type WalkOptions,
+} from "./tree-walk.ts";

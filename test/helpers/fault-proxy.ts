@@ -83,7 +83,7 @@ export async function faultProxy(origin: string): Promise<FaultProxy> {
         port,
         method: incoming.method,
         path: incoming.url,
-        headers: toPairs(incoming.rawHeaders),
+        headers: [...toPairs(incoming.rawHeaders), ...lengthOfNothing(incoming)],
         setHost: false,
         agent: false,
       },
@@ -154,6 +154,12 @@ function relay(reply: IncomingMessage, outgoing: ServerResponse, fault: ProxyFau
     if (left === 0) reply.pause();
   });
   if (limit === 0) end();
+}
+
+/** Node would send a request without a body in chunks if it does not know the method, which nginx refuses for MKCOL. */
+function lengthOfNothing({ method, headers }: IncomingMessage): string[] {
+  const hasBody = "content-length" in headers || "transfer-encoding" in headers;
+  return hasBody || method === "GET" || method === "HEAD" ? [] : ["content-length", "0"];
 }
 
 /** Raw headers as Node takes them, repeated names and their case kept. */

@@ -1,0 +1,137 @@
+/**
+ * Reading an object that a server offers as a plain file: ranges, tags and times as HTTP itself has them.
+ *
+ * @module
+ */
+import { NotFoundError, PreconditionFailedError, StoreError } from "./errors.ts";
+import { askedRange, emptyBody, rangedBody } from "./http-range.ts";
+import type { HttpRequest, HttpResponse } from "./http-response.ts";
+import { statusError } from "./http-status.ts";
+import { headerMetadata, LTX_HEADER_SIZE, readHeader } from "./ltx-time.ts";
+import type { GetOptions, GetResult, ObjectInfo } from "./object-store.ts";
+
+/** A request for an object, without its method. */
+export type PlainRequest = Pick<HttpRequest, "operation" | "object" | "url" | "headers" | "signal">;
+
+/** Sends one request. */
+export type Send = (request: HttpRequest) => Promise<HttpResponse>;
+
+/** What an answer tells of its object. */
+type Described = Pick<ObjectInfo, "size" | "etag" | "lastModified">;
+
+/** A body, and what the answer tells of its object. */
+export type PlainResult = Omit<GetResult, "metadata">;
+
+/** LTX is compressed already, and a range of something compressed on the way would be a range of that. */
+const IDENTITY = { "accept-encoding": "identity" };
+
+/**
+ * Reads an object, or the part that the options ask for. 404 is `NotFoundError`; a version other than `ifMatch`, as the
+ * answer itself tells it, `PreconditionFailedError`.
+ */
+export async function getPlain(
+  send: Send,
+  request: PlainRequest,
+  options: GetOptions | undefined,
+): Promise<PlainResult> {
+  const asked = askedRange(options, request.object);
+  const result = asked.length === 0 ? undefined : await ranged(send, request, asked);
+  // Nothing was asked for, or nothing is there: what it would be a part of is told by its head.
+  const found = result ?? { ...(await headPlain(send, request)), body: emptyBody() };
+  if (result === undefined && asked.length !== 0 && found.size > asked.offset) {
+    const what = `the server has ${found.size} bytes and refused those from ${asked.offset} on`;
+    throw failed(request, what, { retryable: true });
+  }
+  const { ifMatch } = options ?? {};
+  if (ifMatch === undefined || ifMatch === found.etag) return found;
+  await found.body.cancel();
+  throw new PreconditionFailedError({
+    operation: request.operation,
+    object: request.object,
+    what: "the object is not the version asked for",
+    next: "Read the object again and decide anew",
+  });
+}
+
+/** `undefined` where the range begins past the end. */
+async function ranged(
+  send: Send,
+  request: PlainRequest,
+  asked: ReturnType<typeof askedRange>,
+): Promise<PlainResult | undefined> {
+  const headers = { ...request.headers, ...IDENTITY, range: asked.header };
+  const response = await send({ ...request, method: "GET", headers });
+  if (response.status === 416) {
+    await response.discard();
+    return undefined;
+  }
+  if (response.status !== 200 && response.status !== 206) throw await refused(response);
+  await checkEncoding(response);
+  const got = await rangedBody(response, asked);
+  return got && { ...describe(response, got.size), body: got.body };
+}
+
+/** What is known of an object by a HEAD request; 404 is `NotFoundError`. */
+export async function headPlain(send: Send, request: PlainRequest): Promise<Described> {
+  const headers = { ...request.headers, ...IDENTITY };
+  const response = await send({ ...request, method: "HEAD", headers });
+  if (response.status !== 200) throw await refused(response);
+  await checkEncoding(response);
+  await response.discard();
+  if (response.contentLength === undefined) {
+    throw failed(request, "the server does not tell the size");
+  }
+  return describe(response, response.contentLength);
+}
+
+/** Like {@linkcode headPlain} for an LTX file, with the time from its header: one request of 100 bytes. */
+export async function headLtx(send: Send, request: PlainRequest): Promise<Omit<ObjectInfo, "key">> {
+  const { body, ...described } = await getPlain(send, request, { length: LTX_HEADER_SIZE });
+  return { ...described, metadata: headerMetadata(await readHeader(body)) };
+}
+
+async function refused(response: HttpResponse): Promise<Error> {
+  await response.discard();
+  if (response.status !== 404 && response.status !== 410) return statusError(response);
+  const { operation, object } = response.request;
+  return new NotFoundError({ operation, object, what: "the server has no such object" });
+}
+
+function describe(response: HttpResponse, size: number): Described {
+  const lastModified = new Date(response.header("last-modified") ?? "");
+  if (Number.isNaN(lastModified.getTime())) {
+    throw failed(response.request, "the server does not tell when the object was modified");
+  }
+  return { size, lastModified, etag: versionTag(response.header("etag"), size, lastModified) };
+}
+
+/**
+ * The tag of a version: the server's own, or, lacking one, made of time and size in the way of nginx, which has a tag
+ * for readers and none in its listings. Apache calls the tag of a young file weak, and later the same tag strong.
+ */
+export function versionTag(
+  etag: string | undefined,
+  size: number,
+  lastModified: Pick<Date, "getTime">,
+): string {
+  if (etag !== undefined && etag !== "") return etag.replace(/^W\//, "");
+  const seconds = Math.floor(lastModified.getTime() / 1000);
+  return `"${seconds.toString(16)}-${size.toString(16)}"`;
+}
+
+async function checkEncoding(response: HttpResponse): Promise<void> {
+  if ((response.header("content-encoding") ?? "identity") === "identity") return;
+  await response.discard();
+  throw failed(response.request, "the server compresses the object on the way", {
+    next: "Turn compression off on the server for this place",
+  });
+}
+
+function failed(
+  { operation, object }: Pick<HttpRequest, "operation" | "object">,
+  what: string,
+  more: { readonly next?: string; readonly retryable?: boolean } = {},
+): StoreError {
+  const { next, retryable = false } = more;
+  return new StoreError({ operation, object, what, next }, { retryable });
+}
