@@ -136,7 +136,8 @@ function isRedirect({ status, headers }: Response): boolean {
 }
 
 async function redirected(answer: HttpResponse, request: HttpRequest): Promise<StoreError> {
-  const region = answer.header("x-amz-bucket-region");
+  const named = answer.header("x-amz-bucket-region") ?? "";
+  const region = /^[a-z0-9-]{1,40}$/.test(named) ? named : undefined;
   await answer.discard();
   const { operation, object } = request;
   return new RedirectError(

@@ -20,6 +20,13 @@ export function tool(name: string): string {
 /** Where a server answers and what it lets in: plain data, which tests in other processes get. */
 export type ServerAddress = Readonly<Record<string, string>>;
 
+/** A member of an address that must be there. */
+export function part(address: ServerAddress, name: string): string {
+  const value = address[name];
+  if (value === undefined) throw new Error(`The server's address has no ${name}`);
+  return value;
+}
+
 /** A kind of server. */
 export interface ServerKind {
   /** As tests and `PAGESTREAM_SERVERS` name it. */

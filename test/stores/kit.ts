@@ -9,6 +9,8 @@ import { describe, expect, inject, test } from "vitest";
 import type { ServerAddress } from "../servers/server.ts";
 import { recordGuarantees } from "./guarantees.ts";
 
+export { part } from "../servers/server.ts";
+
 /**
  * A suite against a running server. Where the server is not installed it is reported as skipped, with the command that
  * installs it; where skipping is forbidden it fails.
@@ -28,13 +30,6 @@ export function describeWithServer(name: string, body: (address: ServerAddress) 
     return;
   }
   describe.skip(`${name}: ${reason}`, () => test("needs the server", () => undefined));
-}
-
-/** A member of an address that must be there. */
-export function part(address: ServerAddress, name: string): string {
-  const value = address[name];
-  if (value === undefined) throw new Error(`The server's address has no ${name}`);
-  return value;
 }
 
 /** A store under the contract, for the table of guarantees in `docs/stores.md`. */

@@ -4,8 +4,7 @@
  * @module
  */
 import { presignS3, type S3Credentials, type S3Options } from "pagestream/transports/s3";
-import type { ServerAddress } from "../servers/server.ts";
-import { part } from "./kit.ts";
+import { part, type ServerAddress } from "../servers/server.ts";
 
 /** Two parts. */
 export const LARGE: number = 5 * 2 ** 20 + 1000;
