@@ -101,6 +101,10 @@ export async function putSettled(
   try {
     return await put();
   } catch (error) {
+    // S3 answers so where the version to replace is gone.
+    if (options.ifMatch !== undefined && isPagestreamError(error, "NOT_FOUND")) {
+      throw changed(key, "write");
+    }
     if (!isRetryable(error) || !isConditional(options)) throw error;
     const status = error instanceof StoreError ? error.status : undefined;
     if (!large && status !== 409 && status !== 500) throw error;
