@@ -9,7 +9,7 @@ import { StoreError } from "./errors.ts";
 import { HttpClient, type HttpOptions } from "./http-client.ts";
 import type { HttpResponse } from "./http-response.ts";
 import { statusError } from "./http-status.ts";
-import { parseJson, textField } from "./json.ts";
+import { type JsonObject, parseJson, textField } from "./json.ts";
 
 /** What goes into `Authorization: Bearer`. */
 export interface AccessToken {
@@ -105,9 +105,18 @@ export interface TokenExchange {
   readonly url: string;
   /** Headers besides the type of the form. */
   readonly headers?: Readonly<Record<string, string>> | undefined;
-  /** Sent as a form with POST; without it the request is a GET. */
-  readonly form?: Readonly<Record<string, string>> | undefined;
+  /**
+   * Sent as a form with POST; without it the request is a GET. A function gets the time in milliseconds since the Unix
+   * epoch: the clock's, or the server's after a refusal that the difference of the two explains.
+   */
+  readonly form?:
+    | Readonly<Record<string, string>>
+    | ((nowMs: number) => Promise<Readonly<Record<string, string>>>)
+    | undefined;
 }
+
+/** A difference between the clocks that a refusal may come from. */
+const SKEW_MS = 30_000;
 
 /** Asks for a token and reads the answer of RFC 6749, whose failure names the reason and never what was sent. */
 export async function exchangeToken(
@@ -115,37 +124,52 @@ export async function exchangeToken(
   http: HttpClient | HttpOptions = {},
 ): Promise<AccessToken> {
   const client = http instanceof HttpClient ? http : new HttpClient(http);
-  const { object, url, headers, form } = exchange;
+  const { object, url, headers } = exchange;
   const context = { operation: "get an access token from", object };
+  let offsetMs = 0;
   return await client.retry(context, async () => {
-    const askedAt = client.platform.clock.now();
-    const response = await client.send({
-      ...context,
-      url,
-      method: form === undefined ? "GET" : "POST",
-      headers: {
-        ...headers,
-        ...(form && { "content-type": "application/x-www-form-urlencoded" }),
-      },
-      ...(form && { body: new URLSearchParams(form).toString() }),
-    });
-    const text = await response.text();
-    if (response.status !== 200) {
+    for (;;) {
+      const askedAt = client.platform.clock.now();
+      const { form } = exchange;
+      const fields = typeof form === "function" ? await form(askedAt + offsetMs) : form;
+      const response = await client.send({
+        ...context,
+        url,
+        method: fields === undefined ? "GET" : "POST",
+        headers: {
+          ...headers,
+          ...(fields && { "content-type": "application/x-www-form-urlencoded" }),
+        },
+        ...(fields && { body: new URLSearchParams(fields).toString() }),
+      });
+      const text = await response.text();
+      if (response.status === 200) return readToken(parseJson(text, context), askedAt, context);
+      const theirs = Date.parse(response.header("date") ?? "");
+      if (typeof form === "function" && offsetMs === 0 && Math.abs(theirs - askedAt) > SKEW_MS) {
+        offsetMs = theirs - askedAt;
+        continue;
+      }
       const answer = parseJson(text);
       throw statusError(response, {
         code: textField(answer, "error"),
         message: textField(answer, "error_description"),
       });
     }
-    const answer = parseJson(text, context);
-    const token = textField(answer, "access_token");
-    const seconds = Number(textField(answer, "expires_in"));
-    // Some of Azure's own services tell the time instead.
-    const until = Number(textField(answer, "expires_on")) * 1000;
-    if (token === undefined || token === "") {
-      throw new StoreError({ ...context, what: "the answer holds no access_token" });
-    }
-    const expiresMs = seconds > 0 ? askedAt + seconds * 1000 : until;
-    return expiresMs > 0 ? { token, expiresAt: new Date(expiresMs) } : { token };
   });
+}
+
+function readToken(
+  answer: JsonObject,
+  askedAt: number,
+  context: { readonly operation: string; readonly object: string },
+): AccessToken {
+  const token = textField(answer, "access_token");
+  if (token === undefined || token === "") {
+    throw new StoreError({ ...context, what: "the answer holds no access_token" });
+  }
+  const seconds = Number(textField(answer, "expires_in"));
+  // Some of Azure's own services tell the time instead.
+  const until = Number(textField(answer, "expires_on")) * 1000;
+  const expiresMs = seconds > 0 ? askedAt + seconds * 1000 : until;
+  return expiresMs > 0 ? { token, expiresAt: new Date(expiresMs) } : { token };
 }
