@@ -14,4 +14,5 @@ export {
   type FileStoreOptions,
   type SyncFilesOptions,
 } from "pagestream/files-kit";
+export { awsCredentials, type AwsCredentialsOptions } from "./aws-credentials.ts";
 export { fileSink, recoverTarget, syncFiles } from "./files.ts";

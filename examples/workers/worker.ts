@@ -2,12 +2,12 @@
 import sqlite3InitModule from "@sqlite.org/sqlite-wasm";
 import sqliteWasm from "@sqlite.org/sqlite-wasm/sqlite3.wasm";
 import { openReplicated } from "pagestream";
+import { type R2Bucket, r2Store } from "pagestream/transports/r2";
 import trampoline from "pagestream/trampoline.wasm";
 import { patchWorkerd } from "pagestream/vfs";
-import { type Bucket, r2Store } from "./r2-store.ts";
 
 interface Environment {
-  readonly BUCKET: Bucket;
+  readonly BUCKET: R2Bucket;
   readonly NOTES: {
     idFromName(name: string): unknown;
     get(id: unknown): { fetch(request: Request): Promise<Response> };
@@ -25,7 +25,7 @@ Object.assign(globalThis, {
   sqlite3ApiConfig: { disable: { vfs: { opfs: true, "opfs-wl": true } } },
 });
 
-async function open(bucket: Bucket) {
+async function open(bucket: R2Bucket) {
   const sqlite3 = await (sqlite3InitModule as Initialise)({
     instantiateWasm: (imports: Imports, done: Done) =>
       done(new WebAssembly.Instance(sqliteWasm, imports), sqliteWasm),
@@ -33,7 +33,7 @@ async function open(bucket: Bucket) {
   const app = await openReplicated({
     sqlite3,
     path: "notes.db",
-    replica: r2Store(bucket, "notes/"),
+    replica: r2Store(bucket, { path: "notes" }),
     groupMs: 50, // an answer waits at most this long, and the upload
   });
   app.db.exec("CREATE TABLE IF NOT EXISTS note(body)");
@@ -41,7 +41,7 @@ async function open(bucket: Bucket) {
 }
 
 export class Notes {
-  readonly #bucket: Bucket;
+  readonly #bucket: R2Bucket;
   #app: ReturnType<typeof open> | undefined;
 
   constructor(_state: unknown, environment: Environment) {

@@ -20,8 +20,8 @@ export const runtime: "bun" | "deno" | "node" =
 /** What Deno needs to run a file as the others do. */
 const DENO_RUN = ["run", "--allow-all", "--no-config", "--node-modules-dir=manual", "--quiet"];
 
-/** The adapter of the runtime that runs this; all have the same names. */
-export const adapter: typeof import("@pagestream/node") = await (runtime === "bun"
+/** The adapter of the runtime that runs this; all have these names, and Node's some more. */
+export const adapter: typeof import("pagestream/bun") = await (runtime === "bun"
   ? import("pagestream/bun")
   : runtime === "deno"
     ? import("pagestream/deno")
