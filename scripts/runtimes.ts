@@ -13,6 +13,7 @@ import { cpSync, mkdirSync, readFileSync, readdirSync, symlinkSync } from "node:
 import { join } from "node:path";
 import { binFolder, environment, pinnedNode, root, run } from "./lib/process.mjs";
 import { runReported } from "./lib/report.mjs";
+import { startWebServers } from "../test/servers/web.ts";
 import { installPacked } from "./package/contents.ts";
 import { toolsFolder } from "./tools.mjs";
 
@@ -73,6 +74,10 @@ symlinkSync(
   join(root, "node_modules/@sqlite.org/sqlite-wasm"),
   join(installed.folder, "node_modules/@sqlite.org/sqlite-wasm"),
 );
+// The same stores on the same servers for all.
+const web = await startWebServers();
+const stores = "addresses" in web ? JSON.stringify(web.addresses) : "{}";
+const skipped = "missing" in web ? `run ${web.missing.join(", ")}` : undefined;
 const files = readdirSync(tests).filter((name) => name.endsWith(".test.ts"));
 
 /** Runs all files in one runtime; what its runner printed is a problem when no test recorded why it failed. */
@@ -85,6 +90,7 @@ async function runIn(name: string): Promise<RuntimeRun> {
   const env = environment({
     NO_COLOR: "1",
     PAGESTREAM_RESULTS: report,
+    PAGESTREAM_WEB_STORES: stores,
     PAGESTREAM_NEIGHBOUR: JSON.stringify(neighbour.run),
   });
   const command = [...test, ...files.map((file) => join(tests, file))];
@@ -115,8 +121,11 @@ try {
   };
   await Promise.all(Array.from({ length: WORKERS }, worker));
   const everything = new Set(runs.flatMap(({ results }) => results.map(({ name }) => name)));
-  const passed = await runReported(
-    runs.flatMap(({ name, results, problems }) => {
+  const passed = await runReported([
+    ...(skipped === undefined
+      ? []
+      : [{ name: "stores over the web", run: (): string[] => [], skip: skipped }]),
+    ...runs.flatMap(({ name, results, problems }) => {
       const ran = new Set(results.map((result) => result.name));
       const missing = [...everything].filter((test) => !ran.has(test));
       return [
@@ -130,8 +139,9 @@ try {
         })),
       ];
     }),
-  );
+  ]);
   process.exitCode = passed && everything.size > 0 ? 0 : 1;
 } finally {
+  if ("end" in web) await web.end();
   installed.remove();
 }

@@ -34,6 +34,7 @@ export const SUITES = [
     parts: [{ script: "scripts/runtimes.ts" }],
     built: true,
     needs: ["node22", "node26"],
+    wants: ["weed", "azurite-blob", "fake-gcs-server", "rclone", "nginx", "apache2"],
   },
   {
     name: "interop",
@@ -51,7 +52,18 @@ export const SUITES = [
       "nats-server sshd rclone apache2 nginx"
     ).split(" "),
   },
-  { name: "workers", parts: [{ vitest: "workers" }], built: true },
-  { name: "browser", parts: [{ vitest: "browser" }], built: true, needs: ["chromium"] },
+  {
+    name: "workers",
+    parts: [{ vitest: "workers" }],
+    built: true,
+    wants: ["weed", "azurite-blob", "fake-gcs-server", "rclone", "nginx", "apache2"],
+  },
+  {
+    name: "browser",
+    parts: [{ vitest: "browser" }],
+    built: true,
+    needs: ["chromium"],
+    wants: ["weed", "azurite-blob", "fake-gcs-server", "rclone", "nginx", "apache2"],
+  },
   { name: "fuzz", parts: [{ vitest: "fuzz" }], built: true, wants: ["python"] },
 ];

@@ -23,12 +23,15 @@ export interface StoreCase {
 export interface StoreSuite extends TestKit {
   readonly manyObjects: number;
   readonly largeSize: number;
+  readonly races: number;
   /** Where the store has the time of an object from. */
   readonly timeFrom: "metadata" | "header";
   /** Whether names that begin with a dot show in a list. */
   readonly dotNames: boolean;
   /** Registers a test that gets a fresh prefix, whose objects are deleted afterwards. */
   readonly storeTest: (name: string, body: (context: StoreCase) => Promise<void>) => void;
+  /** The same for races, which a suite without rounds leaves out. */
+  readonly raceTest: StoreSuite["storeTest"];
 }
 
 /** Metadata that holds a creation time. */

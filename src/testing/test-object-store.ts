@@ -20,6 +20,11 @@ export interface ObjectStoreTestOptions extends TestKit {
   /** Size in bytes of the largest object, more than a part of the store. @default 5.5 MiB */
   readonly largeSize?: number | undefined;
   /**
+   * Rounds of racing writers. A server that queues them may take seconds for each; where another suite races against the
+   * same server, 0 leaves them out. @default 5
+   */
+  readonly races?: number | undefined;
+  /**
    * Where the store has the time of an object from: the metadata it was put with, or the header of an LTX file, where the
    * server keeps no metadata. @default "metadata"
    */
@@ -69,8 +74,10 @@ export function testObjectStore(
     test,
     expect,
     storeTest,
+    raceTest: options.races === 0 ? () => undefined : storeTest,
     manyObjects: options.manyObjects ?? 1010,
     largeSize: options.largeSize ?? 5.5 * 1024 * 1024,
+    races: options.races ?? 5,
     timeFrom: options.timeFrom ?? "metadata",
     dotNames: options.dotNames ?? true,
   };

@@ -5,8 +5,7 @@
  */
 import { createHmac } from "node:crypto";
 import { sharedKeySigner } from "../../src/transports/azure-signing.ts";
-import type { ServerAddress } from "../servers/server.ts";
-import { part } from "./kit.ts";
+import { part, type ServerAddress } from "../servers/server.ts";
 
 /** What `azureStore` needs of an address. */
 export function azureAccount(address: ServerAddress): {

@@ -13,6 +13,6 @@ describeWithServer("seaweedfs", (address) => {
         return s3Store({ ...options, path: "some/path" });
       },
     },
-    { largeSize: LARGE },
+    { largeSize: LARGE, races: 1 },
   );
 });
