@@ -17,3 +17,4 @@ export {
 } from "./test-commit-source.ts";
 export { type ObjectStoreTestOptions, testObjectStore } from "./test-object-store.ts";
 export * from "./test-sync-files.ts";
+export { type ReadableStorePair, testReadableStore } from "./test-readable-store.ts";

@@ -150,19 +150,31 @@ async function redirected(answer: HttpResponse, request: HttpRequest): Promise<S
           : `the server redirects (status ${answer.status}), which is not followed with credentials`,
       next: "Configure the address, and the region, that the server really answers under",
     },
-    region,
+    { region, toFolder: leadsToFolder(answer.header("location"), request.url) },
   );
 }
 
-/** The server answered with a redirect; `region` is where S3 says the bucket lives. */
+/** Servers of files answer so when a folder is asked for without its slash. */
+function leadsToFolder(location: string | undefined, url: string): boolean {
+  if (location === undefined || !URL.canParse(location, url)) return false;
+  return new URL(location, url).pathname === `${new URL(url).pathname}/`;
+}
+
+/** The server answered with a redirect. */
 export class RedirectError extends StoreError {
   /** Region of the bucket, where the answer names one. */
   readonly region: string | undefined;
+  /** Whether the other address is the same with a slash at its end. */
+  readonly toFolder: boolean;
 
-  /** Makes the error from what its reader is told. */
-  constructor(details: ConstructorParameters<typeof StoreError>[0], region: string | undefined) {
+  /** Makes the error from what its reader is told and where the answer leads. */
+  constructor(
+    details: ConstructorParameters<typeof StoreError>[0],
+    target: { readonly region: string | undefined; readonly toFolder: boolean },
+  ) {
     super(details);
-    this.region = region;
+    this.region = target.region;
+    this.toFolder = target.toFolder;
   }
 }
 

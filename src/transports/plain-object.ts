@@ -4,6 +4,7 @@
  * @module
  */
 import { NotFoundError, PreconditionFailedError, StoreError } from "./errors.ts";
+import { RedirectError } from "./http-client.ts";
 import { askedRange, emptyBody, rangedBody } from "./http-range.ts";
 import type { HttpRequest, HttpResponse } from "./http-response.ts";
 import { statusError } from "./http-status.ts";
@@ -59,8 +60,8 @@ async function ranged(
   request: PlainRequest,
   asked: ReturnType<typeof askedRange>,
 ): Promise<PlainResult | undefined> {
-  const headers = { ...request.headers, ...IDENTITY, range: asked.header };
-  const response = await send({ ...request, method: "GET", headers });
+  const headers = { ...request.headers, range: asked.header };
+  const response = await ask(send, { ...request, method: "GET", headers });
   if (response.status === 416) {
     await response.discard();
     return undefined;
@@ -73,15 +74,17 @@ async function ranged(
 
 /** What is known of an object by a HEAD request; 404 is `NotFoundError`. */
 export async function headPlain(send: Send, request: PlainRequest): Promise<Described> {
-  const headers = { ...request.headers, ...IDENTITY };
-  const response = await send({ ...request, method: "HEAD", headers });
+  const response = await ask(send, { ...request, method: "HEAD" });
   if (response.status !== 200) throw await refused(response);
   await checkEncoding(response);
   await response.discard();
-  if (response.contentLength === undefined) {
-    throw failed(request, "the server does not tell the size");
-  }
-  return describe(response, response.contentLength);
+  if (response.contentLength !== undefined) return describe(response, response.contentLength);
+  // Apache leaves the length of an empty file out.
+  const first = await ranged(send, request, askedRange({ length: 1 }, request.object));
+  if (first === undefined) throw failed(request, "the server does not tell the size");
+  const { body, ...described } = first;
+  await body.cancel();
+  return described;
 }
 
 /** Like {@linkcode headPlain} for an LTX file, with the time from its header: one request of 100 bytes. */
@@ -90,10 +93,23 @@ export async function headLtx(send: Send, request: PlainRequest): Promise<Omit<O
   return { ...described, metadata: headerMetadata(await readHeader(body)) };
 }
 
+/** Sends a request for an object; a server that leads to a folder instead has no object there. */
+async function ask(send: Send, request: HttpRequest): Promise<HttpResponse> {
+  try {
+    return await send({ ...request, headers: { ...request.headers, ...IDENTITY } });
+  } catch (error) {
+    if (error instanceof RedirectError && error.toFolder) throw missing(request);
+    throw error;
+  }
+}
+
 async function refused(response: HttpResponse): Promise<Error> {
   await response.discard();
   if (response.status !== 404 && response.status !== 410) return statusError(response);
-  const { operation, object } = response.request;
+  return missing(response.request);
+}
+
+function missing({ operation, object }: HttpRequest): NotFoundError {
   return new NotFoundError({ operation, object, what: "the server has no such object" });
 }
 
