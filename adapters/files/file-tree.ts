@@ -10,18 +10,19 @@ import { type ListOptions, NotFoundError, type ObjectInfo, StoreError } from "pa
 import {
   checkKey,
   checkPrefix,
+  type FolderEntry,
   formatTimestamp,
-  isKey,
+  TEMP_NAME,
   throwIfAborted,
   TIMESTAMP_METADATA,
+  walkTree,
 } from "pagestream/transports/store-kit";
 import { errnoOf, storeError } from "./errors.ts";
 
-/** Names of files that are being written; no key may look like one, and no listing shows one. */
-export const TEMP_NAME: RegExp = /^\.pagestream-[0-9a-f]{16}\.tmp$/;
-
-/** Files whose state is asked for at once while listing. */
-const STAT_WINDOW = 64;
+/** Whether a file of that name is one that is being written, here or by Litestream. */
+function isTemporary(name: string): boolean {
+  return TEMP_NAME.test(name) || name.endsWith(".ltx.tmp");
+}
 
 /** Where a key lies, and what is there. */
 export interface Place {
@@ -37,7 +38,7 @@ export interface Place {
 export async function locate(root: string, key: string, operation: string): Promise<Place> {
   checkKey(key, operation);
   const segments = key.split("/");
-  if (TEMP_NAME.test(segments.at(-1) ?? "")) {
+  if (isTemporary(segments.at(-1) ?? "")) {
     throw new StoreError({
       operation,
       object: key,
@@ -131,55 +132,22 @@ export async function* listTree(
   checkPrefix(prefix, "list");
   const directory = prefix.slice(0, prefix.lastIndexOf("/") + 1);
   if (directory !== "") await locate(root, directory.slice(0, -1), "list");
-  yield* walk(root, directory, options);
-}
-
-/** @param directory A key prefix that is empty or ends in a slash */
-async function* walk(
-  root: string,
-  directory: string,
-  options: ListOptions,
-): AsyncGenerator<ObjectInfo, void, undefined> {
-  const object = directory === "" ? root : directory;
-  throwIfAborted(options.signal, "list", object);
-  const keys = await childKeys(root, directory, options);
-  for (let i = 0; i < keys.length;) {
-    const key = keys[i] as string;
-    if (key.endsWith("/")) {
-      yield* walk(root, key, options);
-      i++;
-      continue;
-    }
-    const window = filesFrom(keys, i);
-    const places = await Promise.all(
-      window.map((file) => statOrNothing(join(root, ...file.split("/")), "list", file)),
+  const list = (folder: string): Promise<FolderEntry[]> => entriesOf(root, folder, prefix);
+  for await (const run of walkTree({ ...options, list, description: root })) {
+    const stats = await Promise.all(
+      run.map(({ key }) => statOrNothing(join(root, ...key.split("/")), "list", key)),
     );
-    throwIfAborted(options.signal, "list", object);
-    for (const [j, file] of window.entries()) {
-      const stat = places[j];
+    throwIfAborted(options.signal, "list", root);
+    for (const [i, { key }] of run.entries()) {
+      const stat = stats[i];
       // Deleted since the directory was read.
-      if (stat?.isFile()) yield objectInfo(file, stat, "list");
+      if (stat?.isFile()) yield objectInfo(key, stat, "list");
     }
-    i += window.length;
   }
 }
 
-/** The run of file keys that begins at `start`, bounded. */
-function filesFrom(keys: readonly string[], start: number): string[] {
-  let end = start;
-  while (end < keys.length && end - start < STAT_WINDOW && !keys[end]?.endsWith("/")) end++;
-  return keys.slice(start, end);
-}
-
-/**
- * The entries of a directory that can hold what is asked for, as keys; those of directories end in a slash, which also
- * sorts them where the keys below them belong.
- */
-async function childKeys(
-  root: string,
-  directory: string,
-  { prefix = "", startAfter }: ListOptions,
-): Promise<string[]> {
+/** The files and directories in a directory. A link that could be asked for is an error: the listing would be short. */
+async function entriesOf(root: string, directory: string, prefix: string): Promise<FolderEntry[]> {
   let entries: Dirent[];
   try {
     entries = await readdir(join(root, ...directory.split("/")), { withFileTypes: true });
@@ -189,24 +157,14 @@ async function childKeys(
     if (code === "ENOENT" || (code === "ENOTDIR" && directory !== "")) return [];
     throw storeError(error, "list", directory === "" ? root : directory);
   }
-  const keys: string[] = [];
+  const found: FolderEntry[] = [];
   for (const entry of entries) {
-    const key = directory + entry.name + (entry.isDirectory() ? "/" : "");
-    if (!key.startsWith(prefix) && !prefix.startsWith(key)) continue;
-    // Leaving a link out would make the listing short without a word.
-    if (entry.isSymbolicLink()) throw symbolicLink("list", key);
-    if (entry.isDirectory() ? isPassed(key, startAfter) : isPassedFile(key, startAfter)) continue;
-    if (TEMP_NAME.test(entry.name) || !isKey(directory + entry.name)) continue;
-    if (entry.isDirectory() || entry.isFile()) keys.push(key);
+    const key = directory + entry.name;
+    if (entry.isSymbolicLink() && (key.startsWith(prefix) || prefix.startsWith(key))) {
+      throw symbolicLink("list", key);
+    }
+    if (isTemporary(entry.name) || !(entry.isDirectory() || entry.isFile())) continue;
+    found.push({ name: entry.name, folder: entry.isDirectory() });
   }
-  return keys.sort();
-}
-
-function isPassedFile(key: string, startAfter: string | undefined): boolean {
-  return startAfter !== undefined && key <= startAfter;
-}
-
-/** Tells whether every key below a directory sorts before or at `startAfter`. */
-function isPassed(directory: string, startAfter: string | undefined): boolean {
-  return startAfter !== undefined && directory < startAfter && !startAfter.startsWith(directory);
+  return found;
 }

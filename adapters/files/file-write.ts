@@ -5,11 +5,20 @@
  */
 import { randomBytes } from "node:crypto";
 import type { BigIntStats } from "node:fs";
-import { type FileHandle, link, mkdir, open, rename, unlink } from "node:fs/promises";
+import {
+  type FileHandle,
+  link,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  rename,
+  unlink,
+} from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import process from "node:process";
 import { PreconditionFailedError, StoreError } from "pagestream";
-import { bodyChunks, throwIfAborted } from "pagestream/transports/store-kit";
+import { bodyChunks, TEMP_NAME, tempName, throwIfAborted } from "pagestream/transports/store-kit";
 import { errnoOf } from "./errors.ts";
 import { mtimeMs } from "./file-tree.ts";
 
@@ -36,7 +45,7 @@ export interface WriteRequest {
 export async function writeObject(request: WriteRequest): Promise<BigIntStats> {
   const { key, path, createOnly, directories, signal } = request;
   const directory = dirname(path);
-  const temp = join(directory, `.pagestream-${randomBytes(8).toString("hex")}.tmp`);
+  const temp = join(directory, tempName(randomBytes));
   const handle = await openTemp(temp, request);
   let stat: BigIntStats;
   let renamed = false;
@@ -54,7 +63,9 @@ export async function writeObject(request: WriteRequest): Promise<BigIntStats> {
     if (createOnly) {
       await createLink(temp, path, key);
     } else {
-      await rename(temp, path);
+      await rename(temp, path).catch((error: unknown) => {
+        throw errnoOf(error) === "ENOENT" ? vanished(key, error) : error;
+      });
       renamed = true;
     }
   } finally {
@@ -62,7 +73,30 @@ export async function writeObject(request: WriteRequest): Promise<BigIntStats> {
     if (!renamed) await unlink(temp).catch(() => undefined);
   }
   await directories.sync(directory);
+  await directories.tidy(directory);
   return stat;
+}
+
+/** The directory was removed, or the file, as one that had been left behind. */
+function vanished(key: string, cause: unknown): StoreError {
+  const what = "its file was removed while it was being written";
+  return new StoreError({ operation: OPERATION, object: key, what, cause }, { retryable: true });
+}
+
+/** A file under a temporary name that was not touched for so long belongs to a writer that is gone. */
+const LEFT_BEHIND_MS = 24 * 3600 * 1000;
+
+/**
+ * Removes what writers that were killed have left in a directory: their temporary files, by the time of their last
+ * change, which no writer can set. A writer that was only stopped for a day loses its file, fails and tries again.
+ */
+export async function removeLeftBehind(directory: string, nowMs: number): Promise<void> {
+  for (const name of await readdir(directory)) {
+    if (!TEMP_NAME.test(name)) continue;
+    const path = join(directory, name);
+    const stat = await lstat(path);
+    if (stat.isFile() && nowMs - stat.ctimeMs > LEFT_BEHIND_MS) await unlink(path);
+  }
 }
 
 async function openTemp(
@@ -146,6 +180,7 @@ async function createLink(temp: string, path: string, key: string): Promise<void
   } catch (error) {
     const code = errnoOf(error);
     if (code === "EEXIST") throw alreadyExists(key);
+    if (code === "ENOENT") throw vanished(key, error);
     if (!NO_LINKS.has(code)) throw error;
     throw new StoreError({
       operation: OPERATION,
@@ -176,6 +211,7 @@ export class Directories {
   readonly #root: string;
   readonly #mode: number;
   readonly #made = new Map<string, Promise<void>>();
+  readonly #tidied = new Set<string>();
 
   constructor(root: string, mode: number) {
     this.#root = resolve(root);
@@ -191,6 +227,13 @@ export class Directories {
       made.catch(() => this.#made.delete(path));
     }
     return made;
+  }
+
+  /** Removes, once, what killed writers have left in a directory. Best effort: the object is written already. */
+  async tidy(path: string): Promise<void> {
+    if (this.#tidied.has(path)) return;
+    this.#tidied.add(path);
+    await removeLeftBehind(path, Date.now()).catch(() => undefined);
   }
 
   /** Forgets what was made, because some of it is gone. */
