@@ -11,7 +11,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "vitest";
 
-const BINARY = new URL("../../.tools/bin/litestream", import.meta.url).pathname;
+const TOOLS_BIN = new URL("../../.tools/bin", import.meta.url).pathname;
+const BINARY = `${TOOLS_BIN}/litestream`;
 const INSTALL = "node scripts/tools.mjs";
 
 /** How long a daemon may take to end by itself. */
@@ -49,7 +50,50 @@ export interface CommandResult {
 
 /** Runs `litestream` with these arguments to its end. */
 export function litestream(...args: readonly string[]): Promise<CommandResult> {
-  const child = spawn(BINARY, args, { env: environment(), stdio: ["ignore", "pipe", "pipe"] });
+  return runToEnd(BINARY, args, {});
+}
+
+/** Like {@linkcode litestream}, with more variables of the environment, such as keys. */
+export function litestreamIn(
+  variables: NodeJS.ProcessEnv,
+  ...args: readonly string[]
+): Promise<CommandResult> {
+  return runToEnd(BINARY, args, { variables });
+}
+
+/**
+ * Runs SQL in the `sqlite3` shell with Litestream's VFS library, against a replica by its URL.
+ */
+export function litestreamVfs(
+  url: string,
+  sql: string,
+  options: { readonly write?: boolean; readonly variables?: NodeJS.ProcessEnv } = {},
+): Promise<CommandResult> {
+  const variables: NodeJS.ProcessEnv = { ...options.variables, LITESTREAM_REPLICA_URL: url };
+  if (options.write === true) {
+    Object.assign(variables, {
+      LITESTREAM_WRITE_ENABLED: "true",
+      LITESTREAM_SYNC_INTERVAL: "100ms",
+    });
+  }
+  const cwd = temporaryDirectory();
+  const input = `.load ${TOOLS_BIN}/litestream-vfs\n.open file:x.db?vfs=litestream\n${sql}\n`;
+  return runToEnd(`${TOOLS_BIN}/sqlite3`, ["-bail"], { variables, cwd, input });
+}
+
+function runToEnd(
+  program: string,
+  args: readonly string[],
+  options: {
+    readonly variables?: NodeJS.ProcessEnv;
+    readonly cwd?: string;
+    readonly input?: string;
+  },
+): Promise<CommandResult> {
+  const { variables, cwd, input } = options;
+  const env = { ...environment(), ...variables };
+  const child = spawn(program, args, { env, cwd, stdio: ["pipe", "pipe", "pipe"] });
+  child.stdin.end(input);
   const timer = setTimeout(() => child.kill("SIGKILL"), COMMAND_MS);
   const out: Record<"stdout" | "stderr", Buffer[]> = { stdout: [], stderr: [] };
   child.stdout.on("data", (chunk: Buffer) => out.stdout.push(chunk));
