@@ -16,3 +16,4 @@ export {
 } from "pagestream/files-kit";
 export { awsCredentials, type AwsCredentialsOptions } from "./aws-credentials.ts";
 export { fileSink, recoverTarget, syncFiles } from "./files.ts";
+export { sftpStore, type SftpStoreOptions } from "./sftp.ts";
