@@ -58,7 +58,7 @@ test("credentialCache() uses keys to their end while no others can be had", asyn
   expect((await cache.get(REQUEST)).accessKeyId).toBe("a");
   platform.clock.advance(MINUTE);
   const error = await cache.get(REQUEST).catch((caught: unknown) => caught);
-  expect(inspect(error)).toContain("Cannot fetch credentials: the provider failed");
+  expect(inspect(error)).toContain("Cannot fetch credentials: the function failed");
   expect(inspect(error, { showHidden: true })).not.toContain("hunter2");
 });
 

@@ -26,7 +26,7 @@ export type S3CredentialProvider = () => Promise<S3Credentials>;
 /** How long before their end keys are fetched anew. */
 const EARLY_MS = 5 * 60_000;
 
-/** A provider that hangs must not hang the store. */
+/** A function that hangs must not hang the store. */
 const FETCH_MS = 30_000;
 
 /** Keys as a store holds them. */
@@ -50,7 +50,7 @@ export function credentialCache(
   let fetching: Promise<S3Credentials> | undefined;
   const fetchOnce = async (): Promise<S3Credentials> => {
     try {
-      const fresh = await withinTime(source, platform);
+      const fresh = await fromUser(source, { operation: "fetch", object: "credentials", platform });
       checkCredentials(fresh);
       current = fresh;
       return fresh;
@@ -78,31 +78,29 @@ export function credentialCache(
   };
 }
 
-async function withinTime(
-  provider: S3CredentialProvider,
-  platform: Platform,
-): Promise<S3Credentials> {
+/** What a function of the user's returns; one that hangs or fails is an error that shows nothing of it. */
+export async function fromUser<T>(
+  call: () => Promise<T>,
+  context: { readonly operation: string; readonly object: string; readonly platform: Platform },
+): Promise<T> {
+  const { operation, object, platform } = context;
+  const failed = (what: string): StoreError =>
+    new StoreError(
+      { operation, object, what, next: "Look at what the function does" },
+      { retryable: true },
+    );
   let cancel = (): void => undefined;
   const silence = new Promise<never>((_, reject) => {
-    const what = `none came within ${FETCH_MS / 1000} s`;
+    const what = `the function did not answer within ${FETCH_MS / 1000} s`;
     cancel = platform.clock.schedule(() => reject(failed(what)), FETCH_MS);
   });
   try {
-    return await Promise.race([provider(), silence]);
+    return await Promise.race([call(), silence]);
   } catch (error) {
-    // Of an error that is not ours nobody knows what it shows.
-    throw isPagestreamError(error) ? error : failed("the provider failed");
+    throw isPagestreamError(error) ? error : failed("the function failed");
   } finally {
     cancel();
   }
-}
-
-function failed(what: string): StoreError {
-  const next = "Look at what the function given as credentials does";
-  return new StoreError(
-    { operation: "fetch", object: "credentials", what, next },
-    { retryable: true },
-  );
 }
 
 function checkCredentials(credentials: S3Credentials): void {

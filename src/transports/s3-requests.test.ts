@@ -188,6 +188,15 @@ test("s3Store() lets a back end sign: with addresses signed in advance it can al
   expect(fake.requests.every(({ headers }) => !headers.has("authorization"))).toBe(true);
 });
 
+test("s3Store() shows nothing of a back end that fails to sign", async () => {
+  const store = s3Store({ bucket: "bucket", sign: () => Promise.reject(new Error("hunter2")) });
+  const error = await store.head("a").catch((caught: unknown) => caught);
+  expect(String(error)).toContain("Cannot sign a: the function failed");
+  expect(inspect(error, { depth: 9, showHidden: true })).not.toContain("hunter2");
+  const none = s3Store({ bucket: "bucket", sign: async () => "https://x" as never });
+  expect(await failure(() => none.head("a"))).toBe("INVALID_ARGUMENT");
+});
+
 test("presignS3() gives an address that works alone, until it expires", async () => {
   let now = Date.UTC(2026, 0, 1);
   const fake = new S3Fake({ bucket: "bucket", now: () => now });

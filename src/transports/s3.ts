@@ -8,7 +8,7 @@ import { HttpClient } from "./http-client.ts";
 import { keyPath } from "./location.ts";
 import type { ObjectStore } from "./object-store.ts";
 import { s3Address, type S3AddressOptions } from "./s3-address.ts";
-import { credentialCache } from "./s3-credentials.ts";
+import { credentialCache, fromUser } from "./s3-credentials.ts";
 import { checkPartSize } from "./s3-multipart.ts";
 import { s3ObjectHeaders, type S3Options } from "./s3-options.ts";
 import { s3Door } from "./s3-requests.ts";
@@ -101,7 +101,17 @@ function signerOf(options: S3Options): S3Signer {
   return {
     skewMs: 0,
     async sign({ method, key, query, headers }) {
-      return { ...(await sign({ method, key, query, headers })), remedy: () => undefined };
+      const object = key ?? options.bucket;
+      const signed = await fromUser(() => sign({ method, key, query, headers }), {
+        operation: "sign",
+        object,
+        platform,
+      });
+      if (typeof signed?.url !== "string" || typeof signed.headers !== "object") {
+        const what = "the function sign returned no address with headers";
+        throw new InvalidArgumentError({ operation: "sign", object, what });
+      }
+      return { ...signed, remedy: () => undefined };
     },
   };
 }
