@@ -12,6 +12,8 @@ export {
   type FileSinkOptions,
   fileStore,
   type FileStoreOptions,
+  storeFromConfig,
+  storeFromUrl,
   type SyncFilesOptions,
 } from "../files/index.ts";
 export { fileSink, recoverTarget, syncFiles } from "./files.ts";

@@ -8,4 +8,5 @@ export { type Closable, closeOnExit, type CloseOnExitOptions } from "./close-on-
 export { type FileSinkOptions, fileSinkOf, recoverTargetOf } from "./file-sink.ts";
 export { fileStore, type FileStoreOptions } from "./file-store.ts";
 export { type NativeSqlite, nodeSqlite, type SqliteHandle } from "./native-sqlite.ts";
+export { storeFromConfig, storeFromUrl, withFiles } from "./store-from-url.ts";
 export { syncFilesOf, type SyncFilesOptions } from "./sync-files.ts";

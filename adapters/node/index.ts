@@ -17,3 +17,4 @@ export {
 export { awsCredentials, type AwsCredentialsOptions } from "./aws-credentials.ts";
 export { fileSink, recoverTarget, syncFiles } from "./files.ts";
 export { sftpStore, type SftpStoreOptions } from "./sftp.ts";
+export { storeFromConfig, storeFromUrl } from "./store-from-url.ts";

@@ -78,3 +78,19 @@ export function encodeQuery(query: Readonly<Record<string, string | undefined>>)
     )
     .join("&");
 }
+
+/** Whether a host is this machine or lies in a private network: what Litestream speaks plain HTTP to by default. */
+export function isLocalHost(host: string): boolean {
+  return (
+    /^(?:localhost|127\.0\.0\.1|\[::1\])$/.test(host) ||
+    /^(?:10|192\.168|172\.(?:1[6-9]|2\d|3[01]))\.[\d.]+$/.test(host) ||
+    /\.(?:local|localhost)$/.test(host)
+  );
+}
+
+/** An endpoint with `https://` before it, or `http://` for a local host, where it has no scheme. */
+export function withScheme(endpoint: string): string {
+  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(endpoint)) return endpoint;
+  const host = endpoint.replace(/[/?#].*$/s, "").replace(/:\d*$/, "");
+  return `${isLocalHost(host.toLowerCase()) ? "http" : "https"}://${endpoint}`;
+}

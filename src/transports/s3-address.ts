@@ -4,7 +4,7 @@
  * @module
  */
 import { InvalidArgumentError } from "../core/errors.ts";
-import { checkEndpoint, encodePath } from "./location.ts";
+import { checkEndpoint, encodePath, isLocalHost, withScheme } from "./location.ts";
 
 /** What tells where a bucket is. */
 export interface S3AddressOptions {
@@ -137,7 +137,7 @@ export function s3Address(options: S3AddressOptions): S3Address {
   return {
     region: region ?? accessPoint?.region ?? provider.region,
     provider,
-    private: base.protocol === "https:" || isLocal(base.hostname),
+    private: base.protocol === "https:" || isLocalHost(base.hostname),
     description: addressOf(base, { label, inPath }).replace(/\/$/, ""),
     url: (_region, key) => addressOf(base, { label, inPath, key }),
   };
@@ -171,20 +171,7 @@ function parseArn(arn: string): { readonly region: string; readonly label: strin
 }
 
 function parseEndpoint(endpoint: string, bucket: string): URL {
-  const text = endpoint.trim();
-  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) return new URL(checkEndpoint(text, bucket));
-  const url = new URL(checkEndpoint(`https://${text}`, bucket));
-  if (isLocal(url.hostname)) url.protocol = "http:";
-  return url;
-}
-
-/** Whether a host is this machine or lies in a private network: what Litestream speaks plain HTTP to by default. */
-function isLocal(host: string): boolean {
-  return (
-    /^(?:localhost|127\.0\.0\.1|\[::1\])$/.test(host) ||
-    /^(?:10|192\.168|172\.(?:1[6-9]|2\d|3[01]))\.[\d.]+$/.test(host) ||
-    /\.(?:local|localhost)$/.test(host)
-  );
+  return new URL(checkEndpoint(withScheme(endpoint.trim()), bucket));
 }
 
 function refuse(object: string, what: string, next?: string): never {

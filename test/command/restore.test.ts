@@ -242,9 +242,9 @@ describe("pagestream restore refuses", () => {
       undefined,
     ],
     [
-      "another scheme",
-      ["restore", "-o", output, "s3://bucket/app"],
-      "s3:// is not supported by this version: a replica is a directory, as a path or file:// URL",
+      "an unknown scheme",
+      ["restore", "-o", output, "gcs://bucket/app"],
+      "Cannot use gcs://bucket/app: gcs:// is no store that is known. Write gs:// instead of gcs://",
       undefined,
     ],
     [

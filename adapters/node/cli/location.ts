@@ -3,39 +3,116 @@
  *
  * @module
  */
-import { statSync } from "node:fs";
-import { resolve } from "node:path";
+import { createReadStream, statSync } from "node:fs";
+import { open } from "node:fs/promises";
+import { basename, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { ObjectStore } from "pagestream";
 import { fileStore } from "pagestream/files-kit";
-import { usageError } from "./failure.ts";
+import { storeFromUrl } from "../store-from-url.ts";
+import { CommandError, EXIT, usageError } from "./failure.ts";
 
 /** A replica that was named on the command line. */
 export interface NamedReplica {
   readonly store: ObjectStore;
-  /** Directory it lies in. */
-  readonly path: string;
-  /** As it was typed. */
+  /** Directory it lies in; undefined for one that is not on this machine. */
+  readonly path: string | undefined;
+  /** As it was typed, without what may be a secret. */
   readonly text: string;
+  /** What a file in it is to be called. */
+  fileName(key: string): string;
 }
 
-/** Opens the replica at a path or `file://` URL, which need not exist. */
-export function openLocation(text: string): NamedReplica {
+/** Opens the replica at a path or URL, which need not exist. Whoever opened it closes its store. */
+export async function openLocation(
+  text: string,
+  access: "read" | "write" = "read",
+): Promise<NamedReplica> {
+  const shown = withoutSecrets(text);
+  if (isRemote(text)) {
+    const store = await storeFromUrl(text, { form: "config", access });
+    return { store, path: undefined, text: shown, fileName: (key) => `${key} in ${shown}` };
+  }
   const path = toPath(text);
   if (statSync(path, { throwIfNoEntry: false })?.isFile() === true) {
     throw usageError(`${text} is a file, a replica is a directory`);
   }
-  return { store: fileStore(path), path, text };
+  return { store: fileStore(path), path, text, fileName: (key) => resolve(path, key) };
+}
+
+/** The bytes of one LTX file, wherever it lies. */
+export interface NamedFile {
+  /** As it was typed, without what may be a secret. */
+  readonly text: string;
+  /** Its last part. */
+  readonly name: string;
+  readonly size: number;
+  /** Reads so many bytes from an offset on; fewer only at its end. */
+  read(offset: number, length: number): Promise<Uint8Array>;
+  /** Reads it whole. */
+  chunks(): AsyncIterable<Uint8Array>;
+  close(): Promise<void>;
+}
+
+/** Opens an LTX file at a path or URL; undefined where it is a directory, which the URL of another store never tells. */
+export async function openLtxFile(text: string, verb: string): Promise<NamedFile | undefined> {
+  return isRemote(text) ? await openRemoteFile(text) : await openLocalFile(text, verb);
+}
+
+async function openLocalFile(text: string, verb: string): Promise<NamedFile | undefined> {
+  const path = toPath(text);
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (stat === undefined) throw missing(verb, text);
+  if (!stat.isFile()) return undefined;
+  const handle = await open(path, "r");
+  return {
+    text: path,
+    name: basename(path),
+    size: stat.size,
+    async read(offset, length) {
+      const bytes = new Uint8Array(length);
+      const { bytesRead } = await handle.read(bytes, 0, length, offset);
+      return bytes.subarray(0, bytesRead);
+    },
+    chunks: () => createReadStream(path, { highWaterMark: 1 << 20 }),
+    close: () => handle.close(),
+  };
+}
+
+async function openRemoteFile(text: string): Promise<NamedFile | undefined> {
+  const match = /^(.+)\/([^/?#]+\.ltx)((?:\?.*)?)$/s.exec(text);
+  if (match === null) return undefined;
+  const [, folder = "", name = "", query = ""] = match;
+  const { store, text: shown } = await openLocation(folder + query);
+  const { size, etag } = await store.head(name);
+  const ifMatch = etag === "" ? undefined : etag;
+  return {
+    text: `${shown}/${name}`,
+    name,
+    size,
+    async read(offset, length) {
+      const { body } = await store.get(name, { offset, length, ifMatch });
+      return new Uint8Array(await new Response(body).arrayBuffer());
+    },
+    async *chunks() {
+      yield* (await store.get(name, { ifMatch })).body;
+    },
+    close: async () => await store.close?.(),
+  };
+}
+
+/** Whether a text is a URL of something that is not a file of this machine. */
+export function isRemote(text: string): boolean {
+  const scheme = schemeOf(text);
+  return scheme !== undefined && scheme !== "file";
 }
 
 /** The path that a path or `file://` URL names. */
 export function toPath(text: string): string {
-  const scheme = /^([A-Za-z][A-Za-z0-9+.-]+):\/\//.exec(text)?.[1]?.toLowerCase();
+  const scheme = schemeOf(text);
   if (scheme === undefined) return resolve(text);
   if (scheme !== "file") {
-    throw usageError(
-      `${scheme}:// is not supported by this version: a replica is a directory, as a path or file:// URL`,
-    );
+    throw usageError(`${scheme}:// is no file of this machine: a path or file:// URL is needed`);
   }
   try {
     return fileURLToPath(text);
@@ -50,4 +127,23 @@ export function toPath(text: string): string {
 /** Whether anything is at a path. */
 export function exists(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false }) !== undefined;
+}
+
+/** The failure to find what was named. */
+export function missing(verb: string, text: string): CommandError {
+  const what = verb === "verify" ? "file or directory" : "file";
+  return new CommandError(`Cannot ${verb} ${text}: there is no such ${what}`, {
+    code: "NOT_FOUND",
+    exitCode: EXIT.failure,
+  });
+}
+
+function schemeOf(text: string): string | undefined {
+  return /^([A-Za-z][A-Za-z0-9+.-]+):\/\//.exec(text)?.[1]?.toLowerCase();
+}
+
+/** A URL without user info and query, which may hold passwords and keys. */
+function withoutSecrets(text: string): string {
+  if (!isRemote(text)) return text;
+  return text.replace(/[?#].*$/s, "").replace(/^(\w+:\/\/)[^/]*@/, "$1");
 }

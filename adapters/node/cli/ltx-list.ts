@@ -21,10 +21,14 @@ export async function runList(text: string | undefined, flags: ListFlags): Promi
     throw usageError("replica path or URL required", "pagestream ltx file:///path/to/replica");
   }
   const levels = toLevels(flags.level);
-  const { store, path } = openLocation(text);
+  const { store, path, text: shown } = await openLocation(text);
   const replica = openReplica(store);
   const files: LtxFileInfo[] = [];
-  for (const level of levels) files.push(...(await replica.files(level, { exactTimes: true })));
+  try {
+    for (const level of levels) files.push(...(await replica.files(level, { exactTimes: true })));
+  } finally {
+    await store.close?.();
+  }
   if (flags.json === true) {
     const rows = files.map((file) => ({
       level: file.level,
@@ -48,8 +52,8 @@ export async function runList(text: string | undefined, flags: ListFlags): Promi
   }
   process.stdout.write(formatTable(rows));
   if (files.length === 0) {
-    const why = exists(path) ? "" : ": there is no such directory";
-    process.stderr.write(`No LTX files at level ${flags.level} of ${text}${why}\n`);
+    const why = path === undefined || exists(path) ? "" : ": there is no such directory";
+    process.stderr.write(`No LTX files at level ${flags.level} of ${shown}${why}\n`);
   }
   return EXIT.ok;
 }

@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { open } from "node:fs/promises";
 import {
   LTX_HEADER_SIZE,
   LTX_TRAILER_SIZE,
@@ -18,9 +17,9 @@ import {
   isSnapshot,
   readPageIndex,
 } from "pagestream/ltx";
-import { CommandError, EXIT, usageError } from "./failure.ts";
+import { EXIT, usageError } from "./failure.ts";
 import { formatBytes, formatCount, formatTable } from "./format.ts";
-import { exists, toPath } from "./location.ts";
+import { isRemote, type NamedFile, openLtxFile } from "./location.ts";
 
 /** Flags of `pagestream ltx show`. */
 export interface ShowFlags {
@@ -41,40 +40,29 @@ export async function runShow(text: string | undefined, flags: ShowFlags): Promi
   if (text === undefined) {
     throw usageError("LTX file required", "pagestream ltx show /path/to/replica/ltx/0/FILE.ltx");
   }
-  const path = toPath(text);
-  if (!exists(path)) {
-    throw new CommandError(`Cannot show ${text}: there is no such file`, {
-      code: "NOT_FOUND",
-      exitCode: EXIT.failure,
-    });
+  const file = await openLtxFile(text, "show");
+  if (file === undefined) {
+    throw usageError(`${text} is no file`, `pagestream ltx list -level all ${text}`);
   }
-  const parts = await readParts(path, text);
-  process.stdout.write(
-    flags.json === true ? toJson(text, parts, flags) : toText(text, parts, flags),
-  );
+  try {
+    const name = isRemote(text) ? file.text : text;
+    const parts = await readParts(file, name);
+    process.stdout.write(
+      flags.json === true ? toJson(name, parts, flags) : toText(name, parts, flags),
+    );
+  } finally {
+    await file.close();
+  }
   return EXIT.ok;
 }
 
-async function readParts(path: string, name: string): Promise<Parts> {
-  const handle = await open(path, "r");
-  try {
-    const stat = await handle.stat();
-    if (!stat.isFile()) {
-      throw usageError(`${name} is no file`, `pagestream ltx list -level all ${name}`);
-    }
-    const { size } = stat;
-    const read = async (offset: number, length: number): Promise<Uint8Array> => {
-      const bytes = new Uint8Array(length);
-      const { bytesRead } = await handle.read(bytes, 0, length, offset);
-      return bytes.subarray(0, bytesRead);
-    };
-    const header = decodeHeader(await read(0, LTX_HEADER_SIZE), name);
-    const index = await readPageIndex({ name, size, read });
-    const trailer = decodeTrailer(await read(size - LTX_TRAILER_SIZE, LTX_TRAILER_SIZE), name);
-    return { size, header, trailer, index };
-  } finally {
-    await handle.close();
-  }
+async function readParts(file: NamedFile, name: string): Promise<Parts> {
+  const { size } = file;
+  const read = (offset: number, length: number): Promise<Uint8Array> => file.read(offset, length);
+  const header = decodeHeader(await read(0, LTX_HEADER_SIZE), name);
+  const index = await readPageIndex({ name, size, read });
+  const trailer = decodeTrailer(await read(size - LTX_TRAILER_SIZE, LTX_TRAILER_SIZE), name);
+  return { size, header, trailer, index };
 }
 
 function toText(name: string, parts: Parts, flags: ShowFlags): string {

@@ -3,8 +3,7 @@
  *
  * @module
  */
-import { createReadStream, statSync } from "node:fs";
-import { basename, join } from "node:path";
+import { basename } from "node:path";
 import {
   type LtxFileInfo,
   type Replica,
@@ -23,7 +22,7 @@ import {
 } from "pagestream/ltx";
 import { CommandError, EXIT, usageError } from "./failure.ts";
 import { formatBytes, paint, plural } from "./format.ts";
-import { exists, openLocation, toPath } from "./location.ts";
+import { type NamedReplica, openLocation, openLtxFile } from "./location.ts";
 
 /** Flags of `pagestream ltx verify`. */
 export interface VerifyFlags {
@@ -60,15 +59,17 @@ export async function runVerify(targets: readonly string[], flags: VerifyFlags):
   }
   const report: Report = { files: 0, bytes: 0, pages: 0, problems: [], newest: [] };
   for (const text of targets) {
-    const path = toPath(text);
-    if (!exists(path)) {
-      throw new CommandError(`Cannot verify ${text}: there is no such file or directory`, {
-        code: "NOT_FOUND",
-        exitCode: EXIT.failure,
-      });
+    const file = await openLtxFile(text, "verify");
+    if (file === undefined) {
+      await verifyReplica(text, report);
+      continue;
     }
-    if (statSync(path).isFile()) await verifyFile(path, report);
-    else await verifyReplica(text, report);
+    try {
+      const { text: label, size } = file;
+      await verifyFile({ label, name: file.name, size, chunks: () => file.chunks() }, report);
+    } finally {
+      await file.close();
+    }
   }
   const { problems, newest, files, bytes, pages } = report;
   const ok = problems.length === 0;
@@ -94,13 +95,28 @@ export async function runVerify(targets: readonly string[], flags: VerifyFlags):
 }
 
 async function verifyReplica(text: string, report: Report): Promise<void> {
-  const { store, path } = openLocation(text);
+  const named = await openLocation(text);
+  try {
+    await verifyFiles(named, report);
+  } finally {
+    await named.store.close?.();
+  }
+}
+
+async function verifyFiles(named: NamedReplica, report: Report): Promise<void> {
+  const { store, text, path = text } = named;
   const replica = openReplica(store);
   const levels = await replica.levels();
   for (const [level, files] of levels.entries()) {
-    for (const file of files) await verifyFile(join(path, file.key), report);
+    for (const file of files) {
+      const { key, size } = file;
+      const chunks = async function* (): AsyncGenerator<Uint8Array> {
+        yield* (await replica.open(file)).body;
+      };
+      await verifyFile({ label: named.fileName(key), name: basename(key), size, chunks }, report);
+    }
     // Snapshots all begin at TXID 1; they do not follow each other.
-    if (level < levels.length - 1) checkContiguous(files, path, report);
+    if (level < levels.length - 1) checkContiguous(files, named, report);
   }
   if (levels.every((files) => files.length === 0)) {
     throw new CommandError(`Cannot verify ${text}: it holds no LTX files`, {
@@ -113,7 +129,7 @@ async function verifyReplica(text: string, report: Report): Promise<void> {
     report.newest.push({ replica: text, txid: formatTxid(txid), time: time.toISOString() });
   } catch (error) {
     const key = (error as { readonly file?: unknown }).file;
-    const file = typeof key === "string" ? join(path, key) : path;
+    const file = typeof key === "string" ? named.fileName(key) : path;
     const problem = toProblem(error, file);
     const isKnown = report.problems.some((known) => known.file === file);
     const message = "the newest state cannot be restored: it needs this file";
@@ -122,13 +138,13 @@ async function verifyReplica(text: string, report: Report): Promise<void> {
 }
 
 /** Within a level each file goes on where the one before ends; old ones may have been removed from the front. */
-function checkContiguous(files: readonly LtxFileInfo[], path: string, report: Report): void {
+function checkContiguous(files: readonly LtxFileInfo[], named: NamedReplica, report: Report): void {
   let reached: bigint | undefined;
   for (const file of files) {
     if (reached !== undefined && file.minTxid > reached + 1n) {
       const expected = formatTxid(reached + 1n);
       report.problems.push({
-        file: join(path, file.key),
+        file: named.fileName(file.key),
         code: "GAP",
         field: "minTxid",
         offset: undefined,
@@ -139,24 +155,33 @@ function checkContiguous(files: readonly LtxFileInfo[], path: string, report: Re
   }
 }
 
+/** A file to be read. */
+interface Verified {
+  /** As reports call it: what it can be opened by. */
+  readonly label: string;
+  readonly name: string;
+  readonly size: number;
+  readonly chunks: () => AsyncIterable<Uint8Array>;
+}
+
 /** Reads a file to its end: structure, index, checksums, order of pages, and its name. */
-async function verifyFile(path: string, report: Report): Promise<void> {
+async function verifyFile(file: Verified, report: Report): Promise<void> {
+  const { label, size } = file;
   report.files++;
-  report.bytes += statSync(path).size;
-  const stream = createReadStream(path, { highWaterMark: 1 << 20 });
-  const chunks: AsyncIterator<Uint8Array> = stream[Symbol.asyncIterator]();
+  report.bytes += size;
+  const chunks = file.chunks()[Symbol.asyncIterator]();
   // A merge of one file checks all that a restore checks.
   const merge = new LtxMerge([
-    { name: path, read: async () => (await chunks.next()).value as Uint8Array | undefined },
+    { name: label, read: async () => (await chunks.next()).value as Uint8Array | undefined },
   ]);
   try {
-    checkName(path, await merge.open(), report);
+    checkName(file, await merge.open(), report);
     while (await merge.next()) report.pages++;
   } catch (error) {
-    report.problems.push(toProblem(error, path));
+    report.problems.push(toProblem(error, label));
   } finally {
     await merge.close();
-    stream.destroy();
+    await chunks.return?.();
   }
 }
 
@@ -174,14 +199,13 @@ function restoreNowhere(replica: Replica): Promise<RestoreResult> {
   return restore(replica, sink, { position: false });
 }
 
-function checkName(path: string, header: LtxHeader, report: Report): void {
-  const name = basename(path);
+function checkName({ label, name }: Verified, header: LtxHeader, report: Report): void {
   const { minTxid, maxTxid } = header;
   // A file may be looked at under any name; in a replica only those of the right form are listed.
   if (parseFileName(name) === undefined || name === formatFileName(minTxid, maxTxid)) return;
   const field = parseFileName(name)?.minTxid === minTxid ? "maxTxid" : "minTxid";
   report.problems.push({
-    file: path,
+    file: label,
     code: "DAMAGED_FILE",
     field,
     offset: field === "minTxid" ? 16 : 24,

@@ -11,12 +11,20 @@ import type { VerifyFlags } from "./ltx-verify.ts";
 import type { RestoreFlags } from "./restore.ts";
 import type { SnapshotFlags } from "./snapshot.ts";
 
+const REPLICA_HELP = "the replica: a directory, or a URL of any store";
+
 const EXIT_CODES = `
 Exit codes:
   0 done, 1 failed, 2 wrong usage, 4 no backup, 5 target exists, 6 damaged,
   7 another writer, 8 last upload not finished; with --compat-exit 0 or 1
 
-Long flags take one dash or two. A REPLICA is a directory, as a path or a file:// URL.
+Long flags take one dash or two. A REPLICA is a directory, or a URL as Litestream writes it:
+  file:///path  s3://BUCKET/path?endpoint=HOST&region=REGION  gs://BUCKET/path
+  abs://ACCOUNT@CONTAINER/path  sftp://USER@HOST/path  nats://HOST:4222/BUCKET
+  webdav://HOST/path  webdavs://HOST/path  oss://BUCKET/path  https://HOST/path (reading)
+Keys come from the environment: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or their
+LITESTREAM_ twins, GOOGLE_APPLICATION_CREDENTIALS, LITESTREAM_AZURE_ACCOUNT_KEY or
+LITESTREAM_AZURE_SAS_TOKEN, OSS_ACCESS_KEY_ID and OSS_ACCESS_KEY_SECRET.
 `;
 
 /** Builds the parser. `done` gets the exit code of the command that ran. */
@@ -43,7 +51,7 @@ export function createProgram(done: (exitCode: number) => void): Command {
   program
     .command("restore")
     .description("restore a database from a replica")
-    .argument("[replica]", "directory of the replica, as a path or file:// URL")
+    .argument("[replica]", REPLICA_HELP)
     .option("-o, --output <path>", "where the database goes (required)")
     .option("--txid <hex16>", "restore this transaction: 16 hex digits; default: the newest")
     .option("--timestamp <time>", "restore the state of this time: RFC 3339, or 5 minutes ago")
@@ -65,6 +73,7 @@ export function createProgram(done: (exitCode: number) => void): Command {
 Examples:
   pagestream restore -o app.db /backup/app
   pagestream restore -o app.db -timestamp 2026-11-20T12:00:00Z file:///backup/app
+  pagestream restore -o app.db s3://backups/app?region=eu-central-1
   pagestream restore -o app.db -txid 000000000000002a -integrity-check quick /backup/app
 `,
     )
@@ -77,7 +86,7 @@ Examples:
     .command("snapshot")
     .description("upload a database that no program has open, as a snapshot")
     .argument("[database]", "the database file")
-    .argument("[replica]", "directory of the replica, as a path or file:// URL")
+    .argument("[replica]", REPLICA_HELP)
     .option("--json", "print one JSON object")
     .addHelpText(
       "after",
@@ -119,7 +128,7 @@ function addLtxCommands(program: Command, done: (exitCode: number) => void): voi
   ltx
     .command("list", { isDefault: true })
     .description("list the LTX files of a level (default command)")
-    .argument("[replica]", "directory of the replica, as a path or file:// URL")
+    .argument("[replica]", REPLICA_HELP)
     .option("--level <level>", "level to list: 0 to 9, or all", "0")
     .option("--json", "print a JSON array")
     .action(async (replica: string | undefined, flags: ListFlags) => {
@@ -130,7 +139,7 @@ function addLtxCommands(program: Command, done: (exitCode: number) => void): voi
   ltx
     .command("show")
     .description("show header, trailer and pages of one LTX file")
-    .argument("[file]", "an .ltx file, as a path or file:// URL")
+    .argument("[file]", "an .ltx file, as a path or URL")
     .option("--pages", "print the page index")
     .option("--json", "print a JSON object")
     .action(async (file: string | undefined, flags: ShowFlags) => {
@@ -141,7 +150,7 @@ function addLtxCommands(program: Command, done: (exitCode: number) => void): voi
   ltx
     .command("verify")
     .description("read LTX files to their end and check all there is to check")
-    .argument("[targets...]", "replicas and .ltx files, as paths or file:// URLs")
+    .argument("[targets...]", "replicas and .ltx files, as paths or URLs")
     .option("--json", "print a JSON object")
     .action(async (targets: string[], flags: VerifyFlags) => {
       const { runVerify } = await import("./ltx-verify.ts");

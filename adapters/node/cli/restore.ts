@@ -49,12 +49,12 @@ export async function runRestore(text: string | undefined, flags: RestoreFlags):
       "pagestream restore -o /path/to/db file:///path/to/replica",
     );
   }
-  const replica = openLocation(text);
+  const replica = await openLocation(text);
   const output = flags.output;
   if (output === undefined || output === "") {
     throw usageError(
       "-o is required when restoring from a replica URL",
-      `pagestream restore -o /path/to/db ${shellQuote(text)}`,
+      `pagestream restore -o /path/to/db ${shellQuote(replica.text)}`,
     );
   }
   const options = toOptions(flags);
@@ -79,7 +79,9 @@ export async function runRestore(text: string | undefined, flags: RestoreFlags):
     if (flags.ifReplicaExists === true && isPagestreamError(error, "NO_BACKUP")) {
       return skip(replica, { output, reason: "no backup found", json: flags.json });
     }
-    throw helped(error, text, output);
+    throw helped(error, replica.text, output);
+  } finally {
+    await replica.store.close?.();
   }
 }
 

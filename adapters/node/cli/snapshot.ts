@@ -57,7 +57,7 @@ export async function runSnapshot(
     const message = `Cannot take a snapshot of ${path}: there is no such file`;
     throw new CommandError(message, { code: "NOT_FOUND", exitCode: EXIT.failure });
   }
-  const replica = openLocation(text);
+  const replica = await openLocation(text, "write");
   const files = syncFiles();
   const lock = files.lock(path);
   try {
@@ -74,9 +74,10 @@ export async function runSnapshot(
     }
     return EXIT.ok;
   } catch (error) {
-    throw helped(error, database, text);
+    throw helped(error, database, replica.text);
   } finally {
     lock.release();
+    await replica.store.close?.();
   }
 }
 

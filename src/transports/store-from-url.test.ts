@@ -1,0 +1,140 @@
+import { describe, expect, test } from "vitest";
+import { isPagestreamError } from "../core/errors.ts";
+import { memoryStore } from "./memory.ts";
+import type { FileSettings } from "./replica-settings.ts";
+import { storeFromConfig, storeFromUrl, type StoreFromUrlOptions } from "./store-from-url.ts";
+
+const env = { AWS_ACCESS_KEY_ID: "AKEXAMPLE", AWS_SECRET_ACCESS_KEY: "SECRET" };
+
+/** Answers nothing, and notes the requests. */
+function listening(): StoreFromUrlOptions & { readonly requests: Request[] } {
+  const requests: Request[] = [];
+  return {
+    env,
+    requests,
+    http: {
+      fetch: (url, init) => {
+        requests.push(new Request(url, init as RequestInit));
+        return Promise.resolve(new Response("", { status: 404 }));
+      },
+    },
+  };
+}
+
+async function refusal(made: Promise<unknown>): Promise<string> {
+  const error = await made.then(
+    () => undefined,
+    (e: unknown) => e,
+  );
+  if (!isPagestreamError(error)) throw new Error("It was not refused", { cause: error });
+  return `${error.code} ${error.message}`;
+}
+
+describe("storeFromUrl()", () => {
+  test.each([
+    ["s3://bkt/db", "s3", "hex"],
+    ["webdavs://host/db", "webdav", "directory"],
+    ["abs://account@ccc/db", "abs", "directory"],
+    ["nats://host/app", "nats", "directory"],
+  ])("storeFromUrl() makes the store of %s", async (url, type, layout) => {
+    const connect = (): Promise<never> => Promise.reject(new Error("not here"));
+    const { natsStore } = await import("./nats.ts");
+    const store = await storeFromUrl(url, {
+      env: { ...env, LITESTREAM_AZURE_ACCOUNT_KEY: "a2V5" },
+      schemes: { nats: ({ bucket, server }) => natsStore({ bucket, servers: server, connect }) },
+    });
+    expect(store.type).toBe(type);
+    expect(store.layout ?? "directory").toBe(layout);
+  });
+
+  test("storeFromUrl() asks a bucket where the URL says", async () => {
+    const options = listening();
+    const url = "s3://bkt/db?endpoint=localhost:9000&region=r1";
+    const store = await storeFromUrl(url, options);
+    await store.head("0000/x").catch(() => undefined);
+    expect(options.requests[0]?.url).toBe("http://localhost:9000/bkt/db/0000/x");
+    expect(options.requests[0]?.headers.get("authorization")).toContain("/r1/s3/aws4_request");
+  });
+
+  test("storeFromUrl() asks for keys where there are none, and takes them from where they are given", async () => {
+    expect(await refusal(storeFromUrl("s3://bkt/db"))).toMatch(
+      /INVALID_ARGUMENT .*no credentials. Set AWS_ACCESS_KEY_ID/,
+    );
+    expect(await refusal(storeFromUrl("abs://account@ccc/db"))).toMatch(
+      /LITESTREAM_AZURE_SAS_TOKEN/,
+    );
+    const s3 = { accessKeyId: "AKOTHER", secretAccessKey: "x" };
+    const options = { ...listening(), env: {}, credentials: { s3 } };
+    const store = await storeFromUrl("s3://bkt/db", options);
+    await store.head("0000/x").catch(() => undefined);
+    expect(options.requests[0]?.headers.get("authorization")).toContain("Credential=AKOTHER/");
+    const litestream = { LITESTREAM_ACCESS_KEY_ID: "AKLITE", LITESTREAM_SECRET_ACCESS_KEY: "x" };
+    const other = { ...listening(), env: litestream };
+    await (await storeFromUrl("s3://bkt/db", other)).head("0000/x").catch(() => undefined);
+    expect(other.requests[0]?.headers.get("authorization")).toContain("Credential=AKLITE/");
+  });
+
+  test("storeFromUrl() refuses to write where Litestream's keys cannot be reached, and reads there", async () => {
+    for (const url of ["s3://bkt", "s3://bkt/"]) {
+      expect(await refusal(storeFromUrl(url, { env }))).toMatch(
+        /INVALID_ARGUMENT .*begin with \.\/.*Write a path behind the bucket, like s3:\/\/bkt\/app/,
+      );
+      expect((await storeFromUrl(url, { env, access: "read" })).type).toBe("s3");
+    }
+  });
+
+  test("storeFromUrl() leaves to the runtime what needs one", async () => {
+    expect(await refusal(storeFromUrl("file:///db"))).toMatch(/UNSUPPORTED .*@pagestream\/node/);
+    expect(await refusal(storeFromUrl("sftp://u@h/db"))).toMatch(/UNSUPPORTED/);
+    const store = memoryStore();
+    const asked: FileSettings[] = [];
+    const file = (settings: FileSettings): typeof store => {
+      asked.push(settings);
+      return store;
+    };
+    expect(await storeFromUrl("file:///db", { schemes: { file } })).toBe(store);
+    expect(asked).toEqual([{ type: "file", path: "/db" }]);
+  });
+
+  test("storeFromUrl() cannot go without the verification of certificates", async () => {
+    const made = storeFromUrl("s3://bkt/db?skipVerify=true", { env });
+    expect(await refusal(made)).toMatch(/UNSUPPORTED .*NODE_EXTRA_CA_CERTS/);
+    expect((await storeFromUrl("s3://bkt/db?skipVerify=false", { env })).type).toBe("s3");
+  });
+});
+
+describe("storeFromConfig()", () => {
+  test("storeFromConfig() prefers the keys of the configuration", async () => {
+    const options = listening();
+    const config = { url: "s3://bkt/db", "access-key-id": "AKCONFIG", "secret-access-key": "x" };
+    await (await storeFromConfig(config, options)).head("0000/x").catch(() => undefined);
+    expect(options.requests[0]?.headers.get("authorization")).toContain("Credential=AKCONFIG/");
+  });
+
+  test("storeFromConfig() reads the files that keys name, where it can", async () => {
+    const key = btoa("k".repeat(32));
+    const options = {
+      ...listening(),
+      readFile: (path: string) => Promise.resolve(path === "/k" ? `${key}\n` : ""),
+    };
+    const config = { url: "s3://bkt/db", "sse-customer-key-path": "/k" };
+    await (await storeFromConfig(config, options)).head("0000/x").catch(() => undefined);
+    const header = "x-amz-server-side-encryption-customer-key";
+    expect(options.requests[0]?.headers.get(header)).toBe(key);
+    expect(await refusal(storeFromConfig(config, { env }))).toMatch(/UNSUPPORTED .*readFile/);
+    const nats = { url: "nats://h/b", creds: "/c" };
+    expect(await refusal(storeFromConfig(nats))).toMatch(/UNSUPPORTED .*creds names/);
+  });
+
+  test("storeFromConfig() lets a shared access signature of Azure win over a key", async () => {
+    const options = listening();
+    const config = {
+      url: "abs://account@ccc/db",
+      "account-key": "a2V5",
+      "sas-token": "?sv=1&sig=SIG",
+    };
+    await (await storeFromConfig(config, options)).head("ltx/0/x").catch(() => undefined);
+    expect(options.requests[0]?.url).toContain("sig=SIG");
+    expect(options.requests[0]?.headers.get("authorization")).toBeNull();
+  });
+});
