@@ -10,6 +10,7 @@ export {
   closeOnExit,
   type CloseOnExitOptions,
   type FileSinkOptions,
+  fileSpool,
   fileStore,
   type FileStoreOptions,
   storeFromConfig,

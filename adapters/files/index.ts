@@ -6,6 +6,7 @@
  */
 export { type Closable, closeOnExit, type CloseOnExitOptions } from "./close-on-exit.ts";
 export { type FileSinkOptions, fileSinkOf, recoverTargetOf } from "./file-sink.ts";
+export { fileSpool } from "./file-spool.ts";
 export { fileStore, type FileStoreOptions } from "./file-store.ts";
 export { type NativeSqlite, nodeSqlite, type SqliteHandle } from "./native-sqlite.ts";
 export { storeFromConfig, storeFromUrl, withFiles } from "./store-from-url.ts";
