@@ -30,9 +30,13 @@ export interface ProbeRequests {
 
 /** Which conditions were honoured. */
 export interface ProbedConditions {
+  /** `ifNoneMatch: "*"`. */
   readonly conditionalPut: boolean;
+  /** `ifMatch`. */
   readonly conditionalReplace: boolean;
+  /** The same for large bodies. */
   readonly conditionalLarge: boolean;
+  /** `ifMatch` of `deleteOne`. */
   readonly conditionalDelete: boolean;
 }
 

@@ -25,6 +25,8 @@ import { checkPartSize, partSizeFor } from "./s3-multipart.ts";
 
 export type {
   R2Bucket,
+  R2Conditional,
+  R2GetOptions,
   R2ListOptions,
   R2MultipartUpload,
   R2Object,
