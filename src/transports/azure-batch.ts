@@ -76,21 +76,26 @@ export type BlobsDeleter = (
 export function blobsDeleter(requests: AzureRequests, concurrency: number): BlobsDeleter {
   let batches = true;
   return async (keys, signal) => {
+    const [only] = keys;
+    if (keys.length === 1 && only !== undefined) {
+      await deleteBlob(requests, only, { signal });
+      return;
+    }
     for (let at = 0; at < keys.length; at += BATCH_SIZE) {
       let left = keys.slice(at, at + BATCH_SIZE);
-      if (batches && left.length > 1) {
-        const about = { operation: "delete objects of", object: requests.description, signal };
-        try {
-          left = await requests.client.retry(about, () => deleteBatch(requests, left, signal));
-        } catch (error) {
-          if (isRetryable(error) || signal?.aborted === true) throw error;
-          batches = false;
-        }
+      const about = { operation: "delete objects of", object: requests.description, signal };
+      const attempt = (): Promise<string[]> => deleteBatch(requests, left, signal);
+      try {
+        if (batches)
+          left = at === 0 ? await attempt() : await requests.client.retry(about, attempt);
+      } catch (error) {
+        if (isRetryable(error) || signal?.aborted === true) throw error;
+        batches = false;
       }
       await inParallel(left, concurrency, async (key, ended) => {
         const either = signal === undefined ? ended : AbortSignal.any([signal, ended]);
-        const about = { operation: "delete", object: key, signal: either };
-        await requests.client.retry(about, () => deleteBlob(requests, key, { signal: either }));
+        const single = { operation: "delete", object: key, signal: either };
+        await requests.client.retry(single, () => deleteBlob(requests, key, { signal: either }));
       });
     }
   };

@@ -7,6 +7,7 @@
  * @module
  */
 import { isPagestreamError } from "../core/errors.ts";
+import { headBlob } from "./azure-read.ts";
 import { azureError, type AzureRequests } from "./azure-requests.ts";
 import { PreconditionFailedError, StoreError } from "./errors.ts";
 import type { HttpResponse } from "./http-response.ts";
@@ -142,20 +143,27 @@ async function commitBlocks(
 /** Somebody else has committed the same blob meanwhile, which drops the blocks of all others. */
 async function blocksLost(requests: AzureRequests, upload: AzureUpload): Promise<Error> {
   const { key, conditions, signal } = upload;
-  if (Object.values(conditions).some((value) => value !== undefined)) {
-    const response = await requests.send({ operation: "write", key, method: "HEAD", signal });
-    const etag = response.header("etag");
-    const error = response.status === 200 ? undefined : await azureError(response);
-    await response.discard();
-    const missing = isPagestreamError(error, "NOT_FOUND");
-    if (error !== undefined && !missing) return error;
-    const holds =
-      conditions["if-none-match"] === undefined ? etag === conditions["if-match"] : missing;
-    if (!holds) return changed(key);
+  const [create, version] = [conditions["if-none-match"], conditions["if-match"]];
+  if (create !== undefined || version !== undefined) {
+    // Undefined where there is none, as is the version to replace where the blob is to be created.
+    if ((await etagOf(requests, key, signal)) !== version) return changed(key);
   }
   const what =
     "another writer has committed the blob meanwhile, which drops all other blocks of it";
   return new StoreError({ operation: "write", object: key, what }, { retryable: true });
+}
+
+async function etagOf(
+  requests: AzureRequests,
+  key: string,
+  signal: AbortSignal | undefined,
+): Promise<string | undefined> {
+  try {
+    return (await headBlob(requests, key, { signal })).etag;
+  } catch (error) {
+    if (isPagestreamError(error, "NOT_FOUND")) return undefined;
+    throw error;
+  }
 }
 
 /** The error of an answer to a conditional write: a blob that is gone is not the version asked for. */

@@ -1,0 +1,37 @@
+import { gcsHmacStore } from "pagestream/transports/gcs-hmac";
+import { TIMESTAMP_METADATA } from "pagestream/transports/store-kit";
+import { beforeAll, expect, test } from "vitest";
+import { describeWithServer, storeContract } from "./kit.ts";
+import { LARGE, makeBucket, s3Options } from "./s3-kit.ts";
+
+describeWithServer("ceph", (address) => {
+  const options = s3Options(address, "gcs-hmac");
+  const { credentials, bucket, endpoint } = options;
+  const place = { bucket, endpoint, ...credentials };
+
+  beforeAll(() => makeBucket(options));
+
+  storeContract(
+    {
+      store: "Google Cloud Storage by HMAC",
+      server: "Ceph 16.2 RGW",
+      make: () => gcsHmacStore({ ...place, path: "some/path", pageSize: 50 }),
+    },
+    { largeSize: LARGE, manyObjects: 60 },
+  );
+
+  test("gcsHmacStore() lies where gcsStore() does, and claims no condition untried", async () => {
+    const store = gcsHmacStore({ ...place, path: "/app/" });
+    expect([store.type, store.layout, store.description]).toEqual([
+      "gs",
+      "directory",
+      `${endpoint}/gcs-hmac/app`,
+    ]);
+    const { conditionalPut, conditionalReplace, conditionalDelete } = store.capabilities;
+    expect([conditionalPut, conditionalReplace, conditionalDelete]).toEqual([false, false, false]);
+    const metadata = { [TIMESTAMP_METADATA]: "2026-03-04T05:06:07.08Z" };
+    await store.put("a", new Uint8Array([1]), { metadata });
+    expect((await store.head("a")).metadata).toEqual(metadata);
+    await store.delete(["a", "missing"]);
+  });
+});
