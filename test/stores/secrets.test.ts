@@ -1,7 +1,9 @@
 import { type ObjectStore, replicate } from "pagestream";
 import { fakePlatform } from "pagestream/testing";
+import { httpStore } from "pagestream/transports/http";
 import { memoryStore } from "pagestream/transports/memory";
 import { s3Store } from "pagestream/transports/s3";
+import { webdavStore } from "pagestream/transports/webdav";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { canary, leaks } from "../helpers/canaries.ts";
 import { type FaultProxy, faultProxy } from "../helpers/fault-proxy.ts";
@@ -38,6 +40,27 @@ const SUBJECTS: readonly Subject[] = [
           sessionToken: canary("s3-session"),
         },
         sseCustomerKey: Buffer.alloc(32, 0x5a).toString("base64"),
+      }),
+  },
+  {
+    name: "webdavStore() with a password",
+    secrets: [canary("dav-password")],
+    make: (endpoint) =>
+      webdavStore({
+        ...HTTP_OPTIONS,
+        url: endpoint,
+        path: "app",
+        username: "app",
+        password: canary("dav-password"),
+      }),
+  },
+  {
+    name: "httpStore() with a header of authorization",
+    secrets: [canary("http-token")],
+    make: (endpoint) =>
+      httpStore(endpoint, {
+        ...HTTP_OPTIONS,
+        headers: { authorization: `Bearer ${canary("http-token")}` },
       }),
   },
 ];
