@@ -58,10 +58,13 @@ export async function getObject(
     await answer.discard();
     return await emptyPart(bucket, key, options);
   }
-  const known = described(bucket, answer);
-  if (ifMatch !== undefined && known.etag !== quoted(ifMatch)) {
+  let known: Described;
+  try {
+    known = described(bucket, answer);
+    if (ifMatch !== undefined && known.etag !== quoted(ifMatch)) throw changed(key);
+  } catch (error) {
     await answer.discard();
-    throw changed(key);
+    throw error;
   }
   const part = await rangedBody(answer, asked);
   return part === undefined ? await emptyPart(bucket, key, options) : { ...known, ...part };
@@ -79,10 +82,9 @@ async function emptyPart(
   return { size, etag, lastModified, metadata, body: emptyBody() };
 }
 
-function described(
-  bucket: S3Bucket,
-  answer: HttpResponse,
-): Required<Pick<GetResult, "etag" | "lastModified" | "metadata">> {
+type Described = Pick<GetResult, "etag" | "lastModified" | "metadata">;
+
+function described(bucket: S3Bucket, answer: HttpResponse): Described {
   const lastModified = new Date(answer.header("last-modified") ?? NaN);
   if (Number.isNaN(lastModified.getTime())) throw unclear(answer, "tells no time");
   return {

@@ -115,6 +115,19 @@ test("get() and head() tell a missing object from a missing bucket, a refusal an
   expect(String(error)).toContain("Cannot list all objects: there is no such bucket");
 });
 
+test("s3Store() takes no page of a stranger for an object", async () => {
+  let cancelled = 0;
+  const store = s3Store({
+    bucket: "bucket",
+    credentials: S3Fake.credentials,
+    fetch: async () =>
+      new Response(new ReadableStream({ cancel: () => void cancelled++ }), { status: 200 }),
+  });
+  expect(await failure(() => store.get("a"))).toBe("STORE");
+  expect(cancelled).toBe(1);
+  expect(await failure(() => store.put("a", BYTES))).toBe("STORE");
+});
+
 test("each call makes one attempt, and says whether another may succeed", async () => {
   const { fake, store } = bench();
   const attempt = async (fault: FakeFault): Promise<unknown> => {
