@@ -52,6 +52,7 @@ const SUBJECTS: readonly Subject[] = [
         path: "app",
         username: "app",
         password: canary("dav-password"),
+        maxBufferedBytes: 1 << 20,
       }),
   },
   {
