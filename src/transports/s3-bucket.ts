@@ -24,6 +24,8 @@ export interface S3Dialect {
   readonly partHeaders: S3Headers;
   /** Headers of GET and HEAD. */
   readonly readHeaders: S3Headers;
+  /** Header of a write that must not replace anything. @default If-None-Match */
+  readonly createHeaders?: S3Headers | undefined;
   /** Objects that one request deletes; 1 where there is no such request. */
   readonly deleteBatch: number;
   /** Whether that request carries Content-MD5. */
@@ -49,7 +51,9 @@ export interface S3Bucket {
 export function conditionHeaders(bucket: S3Bucket, options: PutOptions): S3Headers {
   const { ifNoneMatch, ifMatch } = options;
   return {
-    ...(ifNoneMatch === undefined ? {} : { "if-none-match": ifNoneMatch }),
+    ...(ifNoneMatch === undefined
+      ? {}
+      : (bucket.dialect.createHeaders ?? { "if-none-match": ifNoneMatch })),
     ...(ifMatch === undefined
       ? {}
       : { "if-match": bucket.bareTags ? ifMatch.replaceAll('"', "") : ifMatch }),

@@ -113,7 +113,7 @@ function errorOf(answer: HttpResponse, document: XmlNode | undefined): Error {
     const what = "there is no such bucket";
     return new StoreError({ operation, object, what, next: "Create it, or correct its name" });
   }
-  if (code === "PreconditionFailed") {
+  if (code === "PreconditionFailed" || code === "FileAlreadyExists") {
     return new PreconditionFailedError({
       operation,
       object,

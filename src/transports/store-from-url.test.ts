@@ -6,6 +6,8 @@ import { storeFromConfig, storeFromUrl, type StoreFromUrlOptions } from "./store
 
 const env = { AWS_ACCESS_KEY_ID: "AKEXAMPLE", AWS_SECRET_ACCESS_KEY: "SECRET" };
 
+const s3Keys = { accessKeyId: "AKEXAMPLE", secretAccessKey: "SECRET" };
+
 /** Answers nothing, and notes the requests. */
 function listening(): StoreFromUrlOptions & { readonly requests: Request[] } {
   const requests: Request[] = [];
@@ -33,6 +35,7 @@ async function refusal(made: Promise<unknown>): Promise<string> {
 describe("storeFromUrl()", () => {
   test.each([
     ["s3://bkt/db", "s3", "hex"],
+    ["oss://bkt/db", "oss", "hex"],
     ["webdavs://host/db", "webdav", "directory"],
     ["abs://account@ccc/db", "abs", "directory"],
     ["nats://host/app", "nats", "directory"],
@@ -40,7 +43,12 @@ describe("storeFromUrl()", () => {
     const connect = (): Promise<never> => Promise.reject(new Error("not here"));
     const { natsStore } = await import("./nats.ts");
     const store = await storeFromUrl(url, {
-      env: { ...env, LITESTREAM_AZURE_ACCOUNT_KEY: "a2V5" },
+      env: {
+        ...env,
+        LITESTREAM_AZURE_ACCOUNT_KEY: "a2V5",
+        OSS_ACCESS_KEY_ID: "LTAIEXAMPLE",
+        OSS_ACCESS_KEY_SECRET: "SECRET",
+      },
       schemes: { nats: ({ bucket, server }) => natsStore({ bucket, servers: server, connect }) },
     });
     expect(store.type).toBe(type);
@@ -75,6 +83,8 @@ describe("storeFromUrl()", () => {
   });
 
   test("storeFromUrl() refuses to write where Litestream's keys cannot be reached, and reads there", async () => {
+    const pathless = storeFromUrl("oss://bkt", { credentials: { oss: s3Keys } });
+    expect(await refusal(pathless)).toMatch(/like oss:\/\/bkt\/app/);
     for (const url of ["s3://bkt", "s3://bkt/"]) {
       expect(await refusal(storeFromUrl(url, { env }))).toMatch(
         /INVALID_ARGUMENT .*begin with \.\/.*Write a path behind the bucket, like s3:\/\/bkt\/app/,

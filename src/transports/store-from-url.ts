@@ -55,6 +55,8 @@ export interface StoreFromOptions {
     | {
         /** Keys of S3. */
         readonly s3?: S3Credentials | S3CredentialProvider | undefined;
+        /** Keys of OSS. */
+        readonly oss?: S3Credentials | S3CredentialProvider | undefined;
         /** Tokens of Google. */
         readonly gs?: TokenSource | undefined;
         /** Tokens of Microsoft Entra. */
@@ -146,6 +148,8 @@ async function storeFromSettings(
     }
     case "nats":
       return await nats(settings, options);
+    case "oss":
+      return await oss(settings, options);
     case "http": {
       const { httpStore } = await import("./http.ts");
       return httpStore(settings.url, http);
@@ -222,6 +226,18 @@ async function azure(settings: AzureSettings, options: StoreFromOptions): Promis
     throw noCredentials(`abs://${settings.container}`, names);
   }
   return azureStore({ ...http, ...settings, sasToken, accountKey, token });
+}
+
+async function oss(settings: OssSettings, options: StoreFromOptions): Promise<ObjectStore> {
+  const { accessKeyId, secretAccessKey, ...rest } = settings;
+  const { env = {}, credentials, http } = options;
+  refusePathless(settings, options);
+  const { ossEnvCredentials, ossStore } = await import("./oss.ts");
+  const found = keyPair(accessKeyId, secretAccessKey) ?? ossEnvCredentials(env) ?? credentials?.oss;
+  if (found === undefined) {
+    throw noCredentials(`oss://${settings.bucket}`, "OSS_ACCESS_KEY_ID and OSS_ACCESS_KEY_SECRET");
+  }
+  return ossStore({ ...http, ...rest, credentials: found });
 }
 
 async function nats(settings: NatsSettings, options: StoreFromOptions): Promise<ObjectStore> {
