@@ -92,7 +92,10 @@ Listen 127.0.0.1:${index}
 </VirtualHost>
 `,
     );
-    scratch.spawn(tool("apache2"), ["-DFOREGROUND", "-f", config]);
+    scratch.spawn(tool("apache2"), ["-DFOREGROUND", "-f", config], {
+      // Its workers outlive a parent that is killed.
+      signal: "SIGTERM",
+    });
     const endpoint = `http://127.0.0.1:${basic}`;
     await scratch.answers(endpoint, (status) => status === 401);
     return {

@@ -72,7 +72,10 @@ http {
 }
 `,
     );
-    scratch.spawn(tool("nginx"), ["-c", config, "-e", "stderr"]);
+    scratch.spawn(tool("nginx"), ["-c", config, "-e", "stderr"], {
+      // Its workers outlive a parent that is killed.
+      signal: "SIGTERM",
+    });
     const address = (port: number | undefined): string => `http://127.0.0.1:${port}`;
     await scratch.answers(address(dav), (status) => status === 401);
     return {

@@ -44,6 +44,7 @@ export class Scratch {
   /** A folder of its own, removed at the end. */
   readonly folder: string;
   readonly #children: ChildProcess[] = [];
+  readonly #signals = new Map<ChildProcess, NodeJS.Signals>();
   readonly #name: string;
 
   constructor(name: string) {
@@ -62,7 +63,12 @@ export class Scratch {
   spawn(
     program: string,
     args: readonly string[],
-    options: { readonly env?: NodeJS.ProcessEnv; readonly cwd?: string } = {},
+    options: {
+      readonly env?: NodeJS.ProcessEnv;
+      readonly cwd?: string;
+      /** What ends it. @default "SIGKILL": nothing is worth a tidy end, which takes some of them 20 s */
+      readonly signal?: NodeJS.Signals;
+    } = {},
   ): ChildProcess {
     const log = openSync(this.#log(this.#children.length), "w");
     const child = spawn(program, args, {
@@ -73,6 +79,7 @@ export class Scratch {
     // Shows when it is waited for.
     child.on("error", () => undefined);
     this.#children.push(child);
+    this.#signals.set(child, options.signal ?? "SIGKILL");
     return child;
   }
 
@@ -127,8 +134,7 @@ export class Scratch {
     for (const child of this.#children.toReversed()) {
       if ((child.exitCode ?? child.signalCode) !== null || child.pid === undefined) continue;
       const closed = new Promise((resolve) => child.once("close", resolve));
-      // Nothing of theirs is worth a tidy end, which takes some of them 20 s.
-      child.kill("SIGKILL");
+      child.kill(this.#signals.get(child));
       await closed;
     }
     rmSync(this.folder, { recursive: true, force: true, maxRetries: 5 });

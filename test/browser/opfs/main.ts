@@ -45,7 +45,7 @@ async function otherWay(): Promise<ObjectStore> {
 }
 
 const contract = (): Promise<ContractResult[]> =>
-  runContract(() => store, { timeFrom: "header", manyObjects: 20, largeSize: 3.2 * 1024 * 1024 });
+  runContract(() => store, { timeFrom: "header", manyObjects: 20, largeSize: 3_300_000 });
 
 if (typeof document === "undefined") {
   self.addEventListener("message", ({ data }: MessageEvent<string>) => {
