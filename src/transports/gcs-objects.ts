@@ -3,10 +3,10 @@
  *
  * @module
  */
+import { byteRange } from "./body.ts";
 import { PreconditionFailedError, StoreError } from "./errors.ts";
 import { gcsError, type GcsRequests, objectError } from "./gcs-requests.ts";
 import { askedRange, emptyBody, rangedBody } from "./http-range.ts";
-import type { HttpResponse } from "./http-response.ts";
 import { asObject, type JsonObject, listField, parseJson, textField } from "./json.ts";
 import type {
   GetOptions,
@@ -76,9 +76,15 @@ export async function getObject(
     });
     if (response.status === 200 || response.status === 206) {
       const etag = response.header("x-goog-generation");
-      if (etag === undefined) throw await noGeneration(response);
+      if (etag === undefined) {
+        await response.discard();
+        return await getHidden(requests, key, options);
+      }
       // Emulators ignore the condition, and the answer tells.
-      if (ifMatch !== undefined && ifMatch !== etag) throw await otherGeneration(response);
+      if (ifMatch !== undefined && ifMatch !== etag) {
+        await response.discard();
+        throw otherVersion(key);
+      }
       const stored = Number(response.header("x-goog-stored-content-length") ?? Number.NaN);
       const size = Number.isSafeInteger(stored) ? stored : response.contentLength;
       const metadata = response.headersWith("x-goog-meta-");
@@ -100,23 +106,44 @@ export async function getObject(
   return { body: emptyBody(), size, etag, lastModified, metadata };
 }
 
-async function noGeneration(response: HttpResponse): Promise<StoreError> {
-  const { operation, object } = response.request;
-  await response.discard();
-  return new StoreError({
-    operation,
-    object,
-    what: "the answer does not show the generation of the object",
-    next: "In a browser, let the answer expose x-goog-generation",
+/**
+ * Reads where the headers of an answer are hidden, as from a page to which the service does not expose them: the object
+ * is described first, then that generation is asked for.
+ */
+async function getHidden(
+  requests: GcsRequests,
+  key: string,
+  options: GetOptions,
+): Promise<GetResult> {
+  const { ifMatch, signal } = options;
+  const facts = await headObject(requests, key, options);
+  const { size, etag, lastModified, metadata = {} } = facts;
+  if (ifMatch !== undefined && ifMatch !== etag) throw otherVersion(key);
+  const { start, end } = byteRange(size, options, key);
+  const described = { size, etag, lastModified, metadata };
+  if (start === end) return { ...described, body: emptyBody() };
+  const whole = end - start === size;
+  const response = await requests.send({
+    operation: "read",
+    key,
+    method: "GET",
+    query: { alt: "media", ifGenerationMatch: etag },
+    headers: { range: whole ? undefined : `bytes=${start}-${end - 1}` },
+    signal,
   });
+  if (response.status === (whole ? 200 : 206)) {
+    return { ...described, body: response.body(end - start) };
+  }
+  const error = await objectError(response);
+  if (ifMatch !== undefined || error.code !== "PRECONDITION_FAILED") throw error;
+  const what = "the object has changed while it was read";
+  throw new StoreError({ operation: "read", object: key, what }, { retryable: true });
 }
 
-async function otherGeneration(response: HttpResponse): Promise<PreconditionFailedError> {
-  const { operation, object } = response.request;
-  await response.discard();
+function otherVersion(key: string): PreconditionFailedError {
   return new PreconditionFailedError({
-    operation,
-    object,
+    operation: "read",
+    object: key,
     what: "the object is not the version asked for",
     next: "Read the object again and decide anew",
   });

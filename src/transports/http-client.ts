@@ -36,6 +36,13 @@ const TIMEOUT_MS = 30_000;
 /** The slowest upload that is not taken for a dead one. */
 const SLOWEST_BYTES_PER_MS = 64 * 1.024;
 
+/**
+ * A browser's cache would answer with what was, and ask anew with conditions that are not in the signature. Where there
+ * is no such cache, naming it may be an error.
+ */
+const UNCACHED: RequestInit =
+  typeof Request === "function" && "cache" in Request.prototype ? { cache: "no-store" } : {};
+
 /** Sends requests and watches over their answers. */
 export class HttpClient {
   /** Clock, timers and chance of the store. */
@@ -79,6 +86,7 @@ export class HttpClient {
         body: request.body ?? null,
         // Runtimes carry credentials along to other hosts when they follow a redirect.
         redirect: "manual",
+        ...UNCACHED,
         signal: aborter.signal,
       });
     } catch (error) {

@@ -84,6 +84,10 @@ export class HttpResponse {
    * than `length`, by default what the header says. Chunks belong to the reader.
    */
   body(length: number | undefined = this.contentLength): ReadableStream<Uint8Array> {
+    return this.#read(length);
+  }
+
+  #read(length: number | undefined): ReadableStream<Uint8Array> {
     const { request, platform, timeoutMs, abort, release } = this.#context;
     const { operation, object, signal } = request;
     const reader = this.#response.body?.getReader();
@@ -153,7 +157,9 @@ export class HttpResponse {
   async bytes(limit: number = TEXT_LIMIT): Promise<Uint8Array<ArrayBuffer>> {
     const chunks: Uint8Array[] = [];
     let size = 0;
-    const reader = this.body().getReader();
+    // To another origin a browser hides that it has unpacked a body, whose length is then another than the header's.
+    const hidden = this.#response.type === "cors";
+    const reader = this.#read(hidden ? undefined : this.contentLength).getReader();
     for (let next = await reader.read(); !next.done; next = await reader.read()) {
       size += next.value.length;
       if (size > limit) {
@@ -179,7 +185,7 @@ export class HttpResponse {
     if (contentLength !== undefined && contentLength <= 4096) {
       await this.bytes().catch(() => undefined);
     } else {
-      await this.body(undefined)
+      await this.#read(undefined)
         .cancel()
         .catch(() => undefined);
     }

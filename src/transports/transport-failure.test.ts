@@ -38,6 +38,7 @@ const FAILURES: readonly (readonly [string, unknown, string, boolean])[] = [
   ],
   ["Bun, refused", coded("ConnectionRefused", "Unable to connect."), "refused", true],
   ["Bun, closed", coded("ConnectionClosed", "The socket was closed unexpectedly"), "lost", true],
+  ["workerd, lost", new Error("Network connection lost."), "lost", true],
   ["a browser", new TypeError("Failed to fetch"), "blocked", true],
   ["no error at all", "https://secret", "blocked", true],
 ];

@@ -41,7 +41,7 @@ const PATTERNS: readonly Pattern[] = [
   },
   {
     matches:
-      /ECONNRESET|ConnectionClosed|EPIPE|UND_ERR_SOCKET|connection reset|connection closed|closed unexpectedly|other side closed|IncompleteMessage|sendrequest/i,
+      /ECONNRESET|ConnectionClosed|EPIPE|UND_ERR_SOCKET|connection reset|connection closed|connection lost|closed unexpectedly|other side closed|IncompleteMessage|sendrequest/i,
     what: "the connection was lost before the answer began",
     retryable: true,
   },

@@ -45,6 +45,11 @@ export function authenticator(
     },
     learn(header, sent) {
       if (credentials === undefined) return false;
+      // To a page of another origin a browser shows the refusal without its header: the usual scheme then.
+      if (header === undefined && !sent) {
+        scheme = { basic: basicHeader(credentials) };
+        return true;
+      }
       const challenges = parseChallenges(header ?? "");
       const digest = bestDigest(challenges);
       if (digest !== undefined) {

@@ -3,8 +3,7 @@
  *
  * @module
  */
-import type { ObjectStore } from "pagestream";
-import { type ObjectStoreTestOptions, testObjectStore } from "pagestream/testing";
+import type { TestKit } from "pagestream/testing";
 
 /** How a test ended; an empty `detail` means passed. Plain data, to be posted. */
 export interface ContractResult {
@@ -12,14 +11,10 @@ export interface ContractResult {
   readonly detail: string;
 }
 
-/** Runs all tests one after the other. */
-export async function runContract(
-  make: () => ObjectStore | Promise<ObjectStore>,
-  options: Omit<ObjectStoreTestOptions, "describe" | "test" | "expect"> = {},
-): Promise<ContractResult[]> {
+/** Runs all tests that `register` registers, one after the other. */
+export async function runContract(register: (kit: TestKit) => void): Promise<ContractResult[]> {
   const tests: { readonly name: string; readonly body: () => void | Promise<void> }[] = [];
-  testObjectStore(make, {
-    ...options,
+  register({
     describe: (_title, body) => void body(),
     test: (name, body) => void tests.push({ name, body }),
     expect: (actual) => ({

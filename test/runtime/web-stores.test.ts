@@ -4,13 +4,11 @@
  * @module
  */
 import process from "node:process";
-import { testObjectStore } from "pagestream/testing";
 import { describe, expect, runtime, test } from "./kit.ts";
 import { type WebAddresses, webStores } from "./web-stores.ts";
 
 const addresses = JSON.parse(process.env["PAGESTREAM_WEB_STORES"] ?? "{}") as WebAddresses;
 
-for (const { name, make, options } of webStores(addresses)) {
-  const path = `${runtime}-${process.pid}`;
-  testObjectStore(() => make(path), { describe, test, expect, name: `${name} store`, ...options });
+for (const { register } of webStores(addresses)) {
+  register({ describe, test, expect }, `${runtime}-${process.pid}`);
 }

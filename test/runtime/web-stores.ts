@@ -3,10 +3,12 @@
  *
  * @module
  */
-import type { ObjectStore } from "pagestream";
-import type { ObjectStoreTestOptions } from "pagestream/testing";
+import { type ObjectStore, UnsupportedError } from "pagestream";
+import { type TestKit, testObjectStore, testReadableStore } from "pagestream/testing";
 import { azureStore } from "pagestream/transports/azure";
+import { gcsStore } from "pagestream/transports/gcs";
 import { s3Store } from "pagestream/transports/s3";
+import { httpStore } from "pagestream/transports/http";
 import { webdavStore } from "pagestream/transports/webdav";
 
 /** Where servers answer and what they let in, by the name of the store. */
@@ -15,60 +17,95 @@ export type WebAddresses = Readonly<Record<string, Readonly<Record<string, strin
 /** A store to hold to the contract. */
 export interface WebStore {
   readonly name: string;
-  /** Makes it below a path of the caller's own, probed. */
-  readonly make: (path: string) => Promise<ObjectStore>;
-  /** As small as the parts and pages of the store allow. */
-  readonly options: Partial<ObjectStoreTestOptions>;
+  /** Registers the contract for keys below a path of the caller's own. */
+  readonly register: (kit: TestKit, path: string) => void;
 }
 
 const MIB = 1024 * 1024;
 
-/** The stores that have an address. */
+/** The stores that have an address, each with sizes as small as its parts and pages allow. */
 export function webStores(addresses: WebAddresses): WebStore[] {
-  const makers: Readonly<Record<string, Omit<WebStore, "name">>> = {
-    s3: {
-      make: async (path) => {
-        const { endpoint, bucket, accessKeyId, secretAccessKey } = of("s3");
-        const credentials = { accessKeyId: accessKeyId!, secretAccessKey: secretAccessKey! };
-        return s3Store({ endpoint, bucket: bucket!, path, credentials, pageSize: 10 });
+  const of = (name: string): Readonly<Record<string, string>> & Place => addresses[name] as never;
+  const webdav = (path: string): ObjectStore => {
+    const { endpoint, username, password } = of("webdav");
+    return webdavStore({ url: endpoint, username, password, path });
+  };
+  const all: readonly WebStore[] = [
+    {
+      name: "s3",
+      register(kit, path) {
+        const { endpoint, bucket, accessKeyId = "", secretAccessKey = "" } = of("s3");
+        const credentials = { accessKeyId, secretAccessKey };
+        const store = s3Store({ endpoint, bucket, path, credentials, pageSize: 10 });
+        // Races are the server's affair, and this one queues.
+        const sizes = { largeSize: 5 * MIB + 1000, manyObjects: 21, races: 0 };
+        testObjectStore(() => probed(store), { ...kit, name: "s3 store", ...sizes });
       },
-      options: { largeSize: 5 * MIB + 1000, manyObjects: 21, races: 0 },
     },
-    azure: {
-      make: async (path) => {
+    {
+      name: "azure",
+      register(kit, path) {
         const { endpoint, container, accountName, accountKey } = of("azure");
-        return azureStore({
-          endpoint,
-          container: container!,
-          accountName,
-          accountKey,
-          path,
-          blockSize: MIB,
-          pageSize: 10,
-        });
+        const account = { endpoint, container, accountName, accountKey };
+        const store = azureStore({ ...account, path, blockSize: MIB, pageSize: 10 });
+        const sizes = { largeSize: 2 * MIB + 1000, manyObjects: 21 };
+        testObjectStore(() => store, { ...kit, name: "azure store", ...sizes });
       },
-      options: { largeSize: 2 * MIB + 1000, manyObjects: 21 },
     },
-    webdav: {
-      make: async (path) => {
-        const { endpoint, username, password } = of("webdav");
-        return webdavStore({ url: endpoint!, username, password, path });
+    {
+      name: "gcs",
+      register(kit, path) {
+        const { endpoint, bucket } = of("gcs");
+        const store = emulated(gcsStore({ endpoint, bucket, path, pageSize: 10 }));
+        const sizes = { largeSize: 2 * MIB, manyObjects: 21 };
+        testObjectStore(() => store, { ...kit, name: "gcs store", ...sizes });
       },
-      options: { largeSize: 2 * MIB, manyObjects: 21, timeFrom: "header" },
+    },
+    {
+      name: "webdav",
+      register(kit, path) {
+        const store = webdav(path);
+        const sizes = { largeSize: 2 * MIB, manyObjects: 21 };
+        const server = { timeFrom: "header" } as const;
+        testObjectStore(() => probed(store), { ...kit, name: "webdav store", ...sizes, ...server });
+      },
+    },
+    {
+      name: "http",
+      register(kit, path) {
+        const writer = webdav(`http-${path}`);
+        const reader = httpStore(`${of("http").endpoint}/http-${path}`);
+        const sizes = { largeSize: MIB, manyObjects: 21 };
+        const server = { timeFrom: "header" } as const;
+        const options = { ...kit, name: "http store", ...sizes, ...server };
+        testReadableStore(() => ({ reader, writer }), options);
+      },
+    },
+  ];
+  return all.filter(({ name }) => addresses[name] !== undefined);
+}
+
+/** What the servers that have places for objects call theirs. */
+interface Place {
+  readonly endpoint: string;
+  readonly bucket: string;
+  readonly container: string;
+}
+
+async function probed(store: ObjectStore): Promise<ObjectStore> {
+  await store.probe?.();
+  return store;
+}
+
+/** The store of an emulator that deletes whatever the version: there it says so. */
+export function emulated(store: ObjectStore): ObjectStore {
+  return {
+    ...store,
+    capabilities: { ...store.capabilities, conditionalDelete: false },
+    async deleteOne(key, options) {
+      if (options?.ifMatch === undefined) return await store.deleteOne(key, options);
+      const what = "the emulator ignores the condition";
+      throw new UnsupportedError({ operation: "delete", object: key, what });
     },
   };
-  function of(name: string): Partial<Record<string, string>> {
-    return addresses[name] ?? {};
-  }
-  return Object.entries(makers)
-    .filter(([name]) => addresses[name] !== undefined)
-    .map(([name, { make, options }]) => ({
-      name,
-      options,
-      make: async (path) => {
-        const store = await make(path);
-        await store.probe?.();
-        return store;
-      },
-    }));
 }

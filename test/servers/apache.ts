@@ -11,18 +11,31 @@ import { makeOwned, WEB_USER } from "./shared-folder.ts";
 
 const MODULES =
   "mpm_event authn_core authn_file authz_core authz_user auth_basic auth_digest autoindex dav dav_fs " +
-  "dir mime setenvif";
+  "dir headers mime rewrite setenvif";
+
+/** The rule of `docs/stores/webdav.md`: pages of any origin are let in, and may ask first without credentials. */
+const CORS = `
+  RewriteEngine On
+  RewriteCond %{REQUEST_METHOD} =OPTIONS
+  RewriteCond %{HTTP:Access-Control-Request-Method} .
+  RewriteRule .* - [R=204,L]
+  Header always set Access-Control-Allow-Origin "*"
+  Header always set Access-Control-Allow-Methods "GET, HEAD, PUT, DELETE, PROPFIND, PROPPATCH, MKCOL, MOVE"
+  Header always set Access-Control-Allow-Headers "authorization, content-type, depth, destination, overwrite, range, if-match, if-none-match"
+  Header always set Access-Control-Expose-Headers "content-range, content-encoding, etag, www-authenticate"
+  Header always set Access-Control-Max-Age "600"
+`;
 
 /**
  * `endpoint`, `username`, `password`; `digest` is the endpoint of another root, which asks for Digest; `index` that of
- * pages that list the folder `indexed`.
+ * pages that list the folder `indexed`, `shared` that of pages that list what lies behind `endpoint`.
  */
 export const apache: ServerKind = {
   name: "apache",
   programs: [tool("apache2"), "/usr/bin/htpasswd"],
   install: "node scripts/tools.mjs apache2",
   async start(scratch) {
-    const [basic, digest, index] = await freePorts(3);
+    const [basic, digest, index, shared] = await freePorts(4);
     const [root, digestRoot, lock, indexed] = await makeOwned(scratch, [
       "root",
       "digest",
@@ -62,6 +75,7 @@ MaxKeepAliveRequests 0
 Listen 127.0.0.1:${basic}
 <VirtualHost 127.0.0.1:${basic}>
   DocumentRoot ${root}
+  ${CORS}
   <Directory ${root}>
     Dav On
     AuthType Basic
@@ -90,6 +104,16 @@ Listen 127.0.0.1:${index}
     Require all granted
   </Directory>
 </VirtualHost>
+Listen 127.0.0.1:${shared}
+<VirtualHost 127.0.0.1:${shared}>
+  DocumentRoot ${root}
+  ${CORS}
+  <Directory ${root}>
+    Options Indexes
+    IndexOptions FancyIndexing
+    Require all granted
+  </Directory>
+</VirtualHost>
 `,
     );
     scratch.spawn(tool("apache2"), ["-DFOREGROUND", "-f", config], {
@@ -105,6 +129,7 @@ Listen 127.0.0.1:${index}
       digest: `http://127.0.0.1:${digest}`,
       index: `http://127.0.0.1:${index}`,
       indexed: indexed as string,
+      shared: `http://127.0.0.1:${shared}`,
     };
   },
 };

@@ -19,7 +19,8 @@ export const fakeGcs: ServerKind = {
       tool("fake-gcs-server"),
       (
         `-scheme http -host 127.0.0.1 -port ${port} -backend memory -public-host ${host} ` +
-        `-external-url ${endpoint} -log-level warn`
+        `-external-url ${endpoint} -log-level warn ` +
+        "-cors-headers authorization,content-type,content-range,range,if-match,if-none-match"
       ).split(" "),
     );
     await scratch.answers(`${endpoint}/_internal/healthcheck`);

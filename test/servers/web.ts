@@ -4,7 +4,7 @@
  * @module
  */
 import { presignS3 } from "pagestream/transports/s3";
-import { makeContainer } from "../stores/azure-containers.ts";
+import { makeContainer, signedFetch } from "../stores/azure-containers.ts";
 import { makeBucket, s3Options } from "../stores/s3-kit.ts";
 import type { WebAddresses } from "../runtime/web-stores.ts";
 import type { ServerAddress } from "./server.ts";
@@ -16,7 +16,8 @@ const BUCKET = "everywhere";
 const PLAYERS: Readonly<Record<string, string>> = {
   s3: "seaweedfs",
   azure: "azurite",
-  webdav: "rclone-webdav",
+  gcs: "fake-gcs",
+  webdav: "apache",
 };
 
 /** Programs that are missing, or the running servers. */
@@ -39,13 +40,28 @@ export async function startWebServers(): Promise<WebServers> {
     const state = servers[server];
     if (state !== undefined && "address" in state) addresses[store] = state.address;
   }
-  const { s3 = {}, azure = {} } = addresses;
+  const { s3 = {}, azure = {}, webdav } = addresses;
+  if (webdav?.["shared"] !== undefined) addresses["http"] = { endpoint: webdav["shared"] };
   await makeBucket(s3Options(s3, BUCKET));
   await allowBrowsersS3(s3);
   await makeContainer(azure, BUCKET);
+  await allowBrowsersAzure(azure);
   addresses["s3"] = { ...s3, bucket: BUCKET };
   addresses["azure"] = { ...azure, container: BUCKET };
   return { addresses, end };
+}
+
+/** The rule of `docs/stores/azure.md`. */
+const AZURE_CORS =
+  "<StorageServiceProperties><Cors><CorsRule><AllowedOrigins>*</AllowedOrigins>" +
+  "<AllowedMethods>GET,HEAD,PUT,POST,DELETE,OPTIONS</AllowedMethods>" +
+  "<AllowedHeaders>*</AllowedHeaders><ExposedHeaders>*</ExposedHeaders>" +
+  "<MaxAgeInSeconds>600</MaxAgeInSeconds></CorsRule></Cors></StorageServiceProperties>";
+
+async function allowBrowsersAzure(address: ServerAddress): Promise<void> {
+  const query = "?restype=service&comp=properties";
+  const response = await signedFetch(address, { method: "PUT", path: query, body: AZURE_CORS });
+  if (!response.ok) throw new Error(await response.text());
 }
 
 /** The rule of `docs/stores/s3.md`. */

@@ -22,26 +22,40 @@ export function azureAccount(address: ServerAddress): {
 
 /** Makes a container. */
 export async function makeContainer(address: ServerAddress, container: string): Promise<void> {
-  const response = await signedFetch(address, "PUT", `${container}?restype=container`);
+  const path = `/${container}?restype=container`;
+  const response = await signedFetch(address, { method: "PUT", path });
   if (response.status !== 201) throw new Error(`${container}: ${await response.text()}`);
 }
 
 /** The headers of a blob as the server has them. */
 export async function rawHead(address: ServerAddress, path: string): Promise<Headers> {
-  return (await signedFetch(address, "HEAD", path)).headers;
+  return (await signedFetch(address, { method: "HEAD", path: `/${path}` })).headers;
 }
 
-async function signedFetch(
+/** A request that no store makes. */
+export async function signedFetch(
   address: ServerAddress,
-  method: string,
-  path: string,
+  request: { readonly method: string; readonly path: string; readonly body?: string },
 ): Promise<Response> {
   const { endpoint, accountName, accountKey } = azureAccount(address);
-  const url = `${endpoint}/${path}`;
-  const headers = { "x-ms-date": new Date().toUTCString(), "x-ms-version": "2021-12-02" };
-  const request = { method, url, headers, contentLength: 0 };
-  const authorization = await sharedKeySigner(accountName, accountKey)(request);
-  return await fetch(url, { method, headers: { ...headers, authorization } });
+  const { method, path, body } = request;
+  const url = `${endpoint}${path}`;
+  const headers: Record<string, string> = {
+    "x-ms-date": new Date().toUTCString(),
+    "x-ms-version": "2021-12-02",
+    ...(body === undefined ? {} : { "content-type": "application/xml" }),
+  };
+  const contentLength = body?.length ?? 0;
+  const authorization = await sharedKeySigner(
+    accountName,
+    accountKey,
+  )({
+    method,
+    url,
+    headers,
+    contentLength,
+  });
+  return await fetch(url, { method, headers: { ...headers, authorization }, body: body ?? null });
 }
 
 /** A shared access signature for a container. */

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { testObjectStore } from "pagestream/testing";
 import { type R2Bucket, r2Store } from "pagestream/transports/r2";
 import { runContract } from "../helpers/run-contract.ts";
 
@@ -19,6 +20,9 @@ export default {
     const make = (): ReturnType<typeof r2Store> =>
       r2Store(environment.BUCKET, { path: "/contract/", pageSize: 25 });
     const largeSize = 5 * 2 ** 20 + 1000;
-    return Response.json(await runContract(make, { manyObjects: 60, largeSize }));
+    const results = await runContract((kit) =>
+      testObjectStore(make, { ...kit, manyObjects: 60, largeSize }),
+    );
+    return Response.json(results);
   },
 };

@@ -18,6 +18,6 @@ export default {
     const stores = webStores(JSON.parse(environment.STORES) as WebAddresses);
     const store = stores.find((each) => each.name === name);
     if (store === undefined) return new Response(`no store ${name}`, { status: 404 });
-    return Response.json(await runContract(() => store.make("workerd"), store.options));
+    return Response.json(await runContract((kit) => store.register(kit, "workerd")));
   },
 };

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { testObjectStore } from "pagestream/testing";
 import type { ObjectStore } from "pagestream";
 import { opfsStore } from "pagestream/transports/opfs";
 import { type ContractResult, runContract } from "../../helpers/run-contract.ts";
@@ -45,7 +46,10 @@ async function otherWay(): Promise<ObjectStore> {
 }
 
 const contract = (): Promise<ContractResult[]> =>
-  runContract(() => store, { timeFrom: "header", manyObjects: 20, largeSize: 3_300_000 });
+  runContract((kit) => {
+    const sizes = { manyObjects: 20, largeSize: 3_300_000 };
+    testObjectStore(() => store, { ...kit, timeFrom: "header", ...sizes });
+  });
 
 if (typeof document === "undefined") {
   self.addEventListener("message", ({ data }: MessageEvent<string>) => {
