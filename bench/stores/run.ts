@@ -55,7 +55,7 @@ try {
   };
   await makeBucket(s3Options(address, "bench"));
   const at = (path: string, endpoint = address["endpoint"]): string =>
-    `s3://bench/${path}?endpoint=${endpoint}&region=us-east-1&force-path-style=true`;
+    `s3://bench/${path}?endpoint=${endpoint}&region=us-east-1&forcePathStyle=true`;
 
   const database = join(folder, "source.db");
   makeDatabase(database, Number(values.megabytes) * 1e6);
@@ -180,8 +180,11 @@ function makeDatabase(path: string, size: number): void {
   db.close();
 }
 
-/** Removes what either keeps beside a database, so that each upload is a first one. */
+/** Removes what either keeps beside a database and in it, so that each upload is a first one. */
 function forget(path: string): void {
+  const db = new DatabaseSync(path);
+  db.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+  db.close();
   for (const name of [`.${"source.db"}-litestream`, `.${"source.db"}-pagestream`]) {
     rmSync(join(path, "..", name), { recursive: true, force: true });
   }

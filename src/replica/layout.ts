@@ -35,6 +35,12 @@ export function levelPrefix(layout: Layout, level: number): string {
   return layout === "hex" ? `${level.toString(16).padStart(4, "0")}/` : `ltx/${level}/`;
 }
 
+/** What the keys of all levels, and of few other objects, begin with. */
+export function levelsPrefix(layout: Layout): string {
+  // A bucket may hold more below the same path: `0000/` to `0009/` are all that this prefix finds in Litestream's.
+  return layout === "hex" ? "000" : "ltx/";
+}
+
 /** Key of a file. */
 export function fileKey(layout: Layout, file: FileSpan): string {
   return levelPrefix(layout, file.level) + formatFileName(file.minTxid, file.maxTxid);
@@ -46,6 +52,12 @@ export function parseFileKey(layout: Layout, level: number, key: string): FileSp
   if (!key.startsWith(prefix)) return undefined;
   const name = parseFileName(key.slice(prefix.length));
   return name === undefined ? undefined : { level, minTxid: name.minTxid, maxTxid: name.maxTxid };
+}
+
+/** Like {@linkcode parseFileKey} for a key of any level. */
+export function parseAnyFileKey(layout: Layout, key: string): FileSpan | undefined {
+  const level = layout === "hex" ? key.slice(3, 4) : key.slice(4, 5);
+  return /^\d$/.test(level) ? parseFileKey(layout, Number(level), key) : undefined;
 }
 
 /** Order of a listing: by first TXID, then by last. */

@@ -22,6 +22,8 @@ import {
   compareSpans,
   fileKey,
   levelPrefix,
+  levelsPrefix,
+  parseAnyFileKey,
   parseFileKey,
 } from "./layout.ts";
 import { readRange } from "./range-reader.ts";
@@ -132,15 +134,41 @@ export class Replica {
 
   /** The files of a level in order of first, then last TXID. Objects with other names are skipped. */
   async files(level: number, options: FilesOptions = {}): Promise<LtxFileInfo[]> {
-    const { from, signal } = options;
     const prefix = levelPrefix(this.layout, level);
+    const { from } = options;
     // `-` sorts after nothing and before nothing else that can follow 16 digits: the text itself is a lower bound.
     const startAfter = from === undefined ? undefined : prefix + formatTxid(from);
+    const parse = (key: string): FileSpan | undefined => parseFileKey(this.layout, level, key);
+    return (await this.#list({ prefix, startAfter, parse }, options)).sort(compareSpans);
+  }
+
+  /**
+   * The files of all levels, 0 to 9, by one listing. It goes from level 0 upwards: a file that moves up meanwhile is
+   * written above before it is removed below, so in the other order it could be missed at both places.
+   */
+  async levels(options: FilesOptions = {}): Promise<LtxFileInfo[][]> {
+    const parse = (key: string): FileSpan | undefined => parseAnyFileKey(this.layout, key);
+    const files = await this.#list({ prefix: levelsPrefix(this.layout), parse }, options);
+    const levels: LtxFileInfo[][] = Array.from({ length: LEVEL_COUNT }, () => []);
+    for (const file of files) levels[file.level]?.push(file);
+    return levels.map((level) => level.sort(compareSpans));
+  }
+
+  async #list(
+    listing: {
+      readonly prefix: string;
+      readonly startAfter?: string | undefined;
+      readonly parse: (key: string) => FileSpan | undefined;
+    },
+    options: FilesOptions,
+  ): Promise<LtxFileInfo[]> {
+    const { prefix, startAfter, parse } = listing;
+    const { from, signal } = options;
     const found = await this.retry({ operation: "list", object: prefix, signal }, async () => {
       const files: LtxFileInfo[] = [];
       const untimed: number[] = [];
       for await (const info of this.store.list({ prefix, startAfter, signal })) {
-        const span = parseFileKey(this.layout, level, info.key);
+        const span = parse(info.key);
         if (span === undefined || (from !== undefined && span.minTxid < from)) continue;
         if (info.metadata?.[TIMESTAMP_METADATA] === undefined) untimed.push(files.length);
         files.push(toFileInfo(span, info));
@@ -148,20 +176,7 @@ export class Replica {
       return { files, untimed };
     });
     const needTimes = options.exactTimes === true && !this.store.capabilities.metadataInList;
-    const files = needTimes
-      ? await this.#withTimes(found.files, found.untimed, signal)
-      : found.files;
-    return files.sort(compareSpans);
-  }
-
-  /**
-   * The files of all levels, 0 to 9. Level 0 first: a file that moves up meanwhile is written above before it is removed
-   * below, so in the other order it could be missed at both places.
-   */
-  async levels(options: FilesOptions = {}): Promise<LtxFileInfo[][]> {
-    const lowest = await this.files(0, options);
-    const above = Array.from({ length: LEVEL_COUNT - 1 }, (_, i) => this.files(i + 1, options));
-    return [lowest, ...(await Promise.all(above))];
+    return needTimes ? await this.#withTimes(found.files, found.untimed, signal) : found.files;
   }
 
   /** Begins to read a file, or a part of it. A body cut on the way is the caller's to resume; `read` does so itself. */
