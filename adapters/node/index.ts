@@ -17,5 +17,6 @@ export {
 } from "pagestream/files-kit";
 export { awsCredentials, type AwsCredentialsOptions } from "./aws-credentials.ts";
 export { fileSink, recoverTarget, syncFiles } from "./files.ts";
+export { googleCredentials, type GoogleCredentialsOptions } from "./google-credentials.ts";
 export { sftpStore, type SftpStoreOptions } from "./sftp.ts";
 export { storeFromConfig, storeFromUrl } from "./store-from-url.ts";

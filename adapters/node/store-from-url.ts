@@ -21,6 +21,7 @@ import {
   type TokenSource,
 } from "pagestream/transports/store-from-url";
 import { awsCredentials } from "./aws-credentials.ts";
+import { googleCredentials } from "./google-credentials.ts";
 import { sftpStore } from "./sftp.ts";
 
 /**
@@ -57,7 +58,12 @@ function withNode<T extends StoreFromOptions>(options: T): T {
   const here = withFiles(options);
   return {
     ...here,
-    credentials: { s3: awsCredentials(), abs: azureIdentity(here), ...here.credentials },
+    credentials: {
+      s3: awsCredentials(),
+      gs: googleCredentials({ env: here.env }),
+      abs: azureIdentity(here),
+      ...here.credentials,
+    },
     schemes: {
       nats: (settings: NatsSettings) => natsOverTcp(settings, here),
       sftp: (settings: SftpSettings) => sftp(settings, here),

@@ -6,6 +6,7 @@
 import { metadataFrom, quoteTag } from "./azure-properties.ts";
 import { azureError, type AzureRequests } from "./azure-requests.ts";
 import { StoreError } from "./errors.ts";
+import { inKeyOrder } from "./key-order.ts";
 import type { ListOptions, ObjectInfo } from "./object-store.ts";
 import { parseXml, type XmlNode } from "./xml.ts";
 
@@ -16,33 +17,39 @@ export interface ListRequest extends ListOptions {
 }
 
 /**
- * The service has no start-after: what comes before it is read and dropped.
- *
- * @see https://learn.microsoft.com/rest/api/storageservices/list-blobs
+ * Lists in key order. The service has no start-after: what comes before it is read and dropped. An account with a
+ * hierarchical namespace lists folder by folder.
  */
 export async function* listBlobs(
   requests: AzureRequests,
   options: ListRequest,
 ): AsyncGenerator<ObjectInfo, void, undefined> {
-  const { startAfter, signal } = options;
-  const about = { operation: "list", object: requests.description };
-  let last = startAfter ?? "";
+  const { prefix = "", startAfter } = options;
+  let last = "";
+  for await (const info of inKeyOrder(listedBlobs(requests, options), prefix)) {
+    if (startAfter !== undefined && info.key <= startAfter) continue;
+    if (info.key <= last) {
+      const what = `the server lists ${JSON.stringify(info.key)} after ${JSON.stringify(last)}`;
+      throw new StoreError({ operation: "list", object: requests.description, what });
+    }
+    last = info.key;
+    yield info;
+  }
+}
+
+async function* listedBlobs(
+  requests: AzureRequests,
+  options: ListRequest,
+): AsyncGenerator<ObjectInfo, void, undefined> {
+  const about = { operation: "list", object: requests.description, signal: options.signal };
   let marker = "";
   for (;;) {
     const at = marker;
     const ask = (): Promise<XmlNode> => listPage(requests, options, at);
-    const page = at === "" ? await ask() : await requests.client.retry({ ...about, signal }, ask);
+    const page = at === "" ? await ask() : await requests.client.retry(about, ask);
     for (const blob of page.child("Blobs")?.children("Blob") ?? []) {
       const info = infoOf(requests, blob);
-      if (info === undefined || (startAfter !== undefined && info.key <= startAfter)) continue;
-      if (info.key <= last) {
-        const what = `the server lists ${JSON.stringify(info.key)} after ${JSON.stringify(last)}`;
-        const next =
-          "Keep replicas in an account without hierarchical namespace, which sorts otherwise";
-        throw new StoreError({ ...about, what, next });
-      }
-      last = info.key;
-      yield info;
+      if (info !== undefined) yield info;
     }
     marker = page.textOf("NextMarker");
     if (marker === "") return;
@@ -50,6 +57,7 @@ export async function* listBlobs(
   }
 }
 
+/** @see https://learn.microsoft.com/rest/api/storageservices/list-blobs */
 async function listPage(
   requests: AzureRequests,
   { prefix = "", pageSize, signal }: ListRequest,

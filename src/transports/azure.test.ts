@@ -546,6 +546,31 @@ describe("azureStore: lists", () => {
     expect((await collect(store.list())).map(({ key }) => key)).toEqual(["a", "b"]);
   });
 
+  test("are in key order, also where the account lists folder by folder", async () => {
+    const names = ["ltx/0/a", "ltx/9/b", "ltx-more", "ltx.x/c", "m"];
+    const { store } = setup(
+      {},
+      page(
+        names
+          .slice(0, 3)
+          .map((n) => blob(n))
+          .join(""),
+        "m",
+      ),
+      page(
+        names
+          .slice(3)
+          .map((n) => blob(n))
+          .join(""),
+      ),
+    );
+    const keys = async (startAfter?: string): Promise<string[]> =>
+      (await collect(store.list({ startAfter }))).map(({ key }) => key);
+    expect(await keys()).toEqual(["ltx-more", "ltx.x/c", "ltx/0/a", "ltx/9/b", "m"]);
+    const { store: other } = setup({}, page(blob("b") + blob("a")));
+    expect((await caught(() => collect(other.list()))).message).toContain('lists "a" after "b"');
+  });
+
   test("are never short without an error", async () => {
     const bad: Answer[] = [
       () => new Response("<html><body/></html>"),

@@ -1,14 +1,11 @@
 /**
  * Listings in the manner of S3, page by page, in key order whatever order the server has.
  *
- * Most servers list by bytes. Some walk a tree of folders and list `a/b` before `a-b`. The two orders differ only where
- * one key has a slash and the other a character that sorts before it. So what lies in a folder is held back until
- * the listing has left all names that begin like the folder.
- *
  * @module
  */
 import { throwIfAborted } from "../core/errors.ts";
 import { StoreError } from "./errors.ts";
+import { inKeyOrder } from "./key-order.ts";
 import type { ListOptions, ObjectInfo } from "./object-store.ts";
 import { isKey } from "./path-rules.ts";
 import type { S3Door, S3Request } from "./s3-requests.ts";
@@ -34,7 +31,7 @@ export async function* listObjects(
   // All keys with the prefix sort before such a start.
   if (startAfter !== undefined && startAfter > prefix && !startAfter.startsWith(prefix)) return;
   let last = startAfter;
-  for await (const info of inOrder(listedObjects(door, listing), prefix)) {
+  for await (const info of inKeyOrder(listedObjects(door, listing), prefix)) {
     throwIfAborted(signal, "list", prefix);
     if (startAfter !== undefined && info.key <= startAfter) continue;
     if (last !== undefined && info.key <= last) {
@@ -43,37 +40,6 @@ export async function* listObjects(
     last = info.key;
     yield info;
   }
-}
-
-/** Puts what a tree order lists too early where it belongs. */
-async function* inOrder(
-  objects: AsyncIterable<ObjectInfo>,
-  prefix: string,
-): AsyncGenerator<ObjectInfo, void, undefined> {
-  let held: ObjectInfo[] = [];
-  // The folder whose names are held, without its slash.
-  let folder = "";
-  for await (const info of objects) {
-    const { key } = info;
-    // Keys that are to come can only sort before the held ones while they begin like the folder.
-    const follows = key.startsWith(folder) ? (key[folder.length] ?? "") : "~";
-    if (held.length > 0 && follows > "/") {
-      yield* sorted(held);
-      held = [];
-    }
-    const slash = key.indexOf("/", prefix.length);
-    if (held.length > 0) held.push(info);
-    else if (slash < 0) yield info;
-    else {
-      held = [info];
-      folder = key.slice(0, slash);
-    }
-  }
-  yield* sorted(held);
-}
-
-function sorted(objects: ObjectInfo[]): ObjectInfo[] {
-  return objects.sort((a, b) => (a.key < b.key ? -1 : Number(a.key > b.key)));
 }
 
 async function* listedObjects(

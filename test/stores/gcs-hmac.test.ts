@@ -1,7 +1,9 @@
+import type { ObjectStore } from "pagestream";
+import { testObjectStore } from "pagestream/testing";
 import { gcsHmacStore } from "pagestream/transports/gcs-hmac";
 import { TIMESTAMP_METADATA } from "pagestream/transports/store-kit";
-import { beforeAll, expect, test } from "vitest";
-import { describeWithServer, storeContract } from "./kit.ts";
+import { beforeAll, describe, expect, test } from "vitest";
+import { describeWithServer } from "./kit.ts";
 import { LARGE, makeBucket, s3Options } from "./s3-kit.ts";
 
 describeWithServer("ceph", (address) => {
@@ -11,14 +13,20 @@ describeWithServer("ceph", (address) => {
 
   beforeAll(() => makeBucket(options));
 
-  storeContract(
-    {
-      store: "Google Cloud Storage by HMAC",
-      server: "Ceph 16.2 RGW",
-      make: () => gcsHmacStore({ ...place, path: "some/path", pageSize: 50 }),
-    },
-    { largeSize: LARGE, manyObjects: 60 },
-  );
+  // No row in the table: what Ceph honours, Google's own service does not.
+  const make = async (): Promise<ObjectStore> => {
+    const store = gcsHmacStore({ ...place, path: "some/path", pageSize: 50 });
+    await store.probe?.();
+    return store;
+  };
+  testObjectStore(make, {
+    describe,
+    test,
+    expect,
+    name: "gcsHmacStore() on Ceph: contract",
+    largeSize: LARGE,
+    manyObjects: 60,
+  });
 
   test("gcsHmacStore() lies where gcsStore() does, and claims no condition untried", async () => {
     const store = gcsHmacStore({ ...place, path: "/app/" });

@@ -1,6 +1,8 @@
 import { type ObjectStore, replicate } from "pagestream";
 import { fakePlatform } from "pagestream/testing";
 import { httpStore } from "pagestream/transports/http";
+import { azureStore } from "pagestream/transports/azure";
+import { gcsStore } from "pagestream/transports/gcs";
 import { memoryStore } from "pagestream/transports/memory";
 import { s3Store } from "pagestream/transports/s3";
 import { webdavStore } from "pagestream/transports/webdav";
@@ -20,6 +22,16 @@ interface Subject {
 }
 
 const HTTP_OPTIONS = { timeoutMs: 300, retry: { attempts: 1, baseMs: 1, capMs: 1, budgetMs: 1 } };
+
+// A large block has minutes to be sent.
+const AZURE = {
+  ...HTTP_OPTIONS,
+  accountName: "account",
+  container: "container",
+  path: "app",
+  blockSize: 10_000,
+};
+const GCS = { ...HTTP_OPTIONS, bucket: "bucket", path: "app" };
 
 const SUBJECTS: readonly Subject[] = [
   {
@@ -62,6 +74,42 @@ const SUBJECTS: readonly Subject[] = [
       httpStore(endpoint, {
         ...HTTP_OPTIONS,
         headers: { authorization: `Bearer ${canary("http-token")}` },
+      }),
+  },
+  {
+    name: "azureStore() with a key",
+    secrets: [Buffer.from(canary("azure-key")).toString("base64")],
+    make: (endpoint) =>
+      azureStore({
+        ...AZURE,
+        endpoint,
+        accountKey: Buffer.from(canary("azure-key")).toString("base64"),
+      }),
+  },
+  {
+    name: "azureStore() with a shared access signature",
+    secrets: [canary("azure-sas")],
+    make: (endpoint) =>
+      azureStore({
+        ...AZURE,
+        endpoint,
+        sasToken: `sig=${encodeURIComponent(canary("azure-sas"))}`,
+      }),
+  },
+  {
+    name: "gcsStore() with a user's refresh token",
+    secrets: [canary("gcs-client"), canary("gcs-refresh")],
+    make: (endpoint) =>
+      gcsStore({
+        ...GCS,
+        endpoint,
+        credentials: {
+          type: "authorized_user",
+          client_id: "client",
+          client_secret: canary("gcs-client"),
+          refresh_token: canary("gcs-refresh"),
+          token_uri: `${endpoint}/token`,
+        },
       }),
   },
 ];
