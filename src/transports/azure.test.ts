@@ -277,6 +277,23 @@ describe("azureStore: blocks", () => {
   const large = { blockSize: 4, accountKey: KEY };
   const bytes = new Uint8Array([1, 2, 3, 4, 5, 6, 7, 8, 9]);
 
+  test("are for bodies above their size alone", async () => {
+    for (const [size, requests] of [
+      [0, 1],
+      [3, 1],
+      [4, 1],
+      [5, 3],
+    ] as const) {
+      const { store, seen } = setup(large, ok());
+      await store.put("a", bytes.subarray(0, size), { ifNoneMatch: "*" });
+      expect([size, seen.length]).toEqual([size, requests]);
+      const kinds = seen.map(({ headers }) => headers.get("x-ms-blob-type"));
+      expect(kinds[0]).toBe(requests === 1 ? "BlockBlob" : null);
+      expect(seen.at(-1)?.headers.get("if-none-match")).toBe("*");
+      expect(seen.at(-1)?.headers.get("x-ms-access-tier")).toBe("Hot");
+    }
+  });
+
   test("are named anew for each upload, and committed with conditions and metadata", async () => {
     const { store, seen } = setup(large, ok());
     const metadata = { "litestream-timestamp": "2026-01-01T00:00:00Z" };

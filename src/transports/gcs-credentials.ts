@@ -12,22 +12,29 @@ import { checkEndpoint } from "./location.ts";
 
 /** A service account, as its key file has it. Other members are ignored. */
 export interface GoogleServiceAccount {
+  /** What kind of file it is. */
   readonly type: "service_account";
+  /** Who it is. */
   readonly client_email: string;
-  /** PKCS #8 in PEM. */
+  /** Its RSA key: PKCS #8 in PEM. */
   readonly private_key: string;
+  /** Which of its keys that is. */
   readonly private_key_id?: string | undefined;
-  /** @default "https://oauth2.googleapis.com/token" */
+  /** Where tokens are given out. @default "https://oauth2.googleapis.com/token" */
   readonly token_uri?: string | undefined;
 }
 
 /** A user, as `gcloud auth application-default login` writes it. Other members are ignored. */
 export interface GoogleUser {
+  /** What kind of file it is. */
   readonly type: "authorized_user";
+  /** The application that the user let in. */
   readonly client_id: string;
+  /** Secret of that application. */
   readonly client_secret: string;
+  /** Secret: what is exchanged for tokens. */
   readonly refresh_token: string;
-  /** @default "https://oauth2.googleapis.com/token" */
+  /** Where tokens are given out. @default "https://oauth2.googleapis.com/token" */
   readonly token_uri?: string | undefined;
 }
 

@@ -220,6 +220,23 @@ describe("gcsStore: tokens", () => {
 describe("gcsStore: upload sessions", () => {
   const bytes = seededRandom(1).bytes(3 * UNIT + 1000);
 
+  test("is for bodies above a chunk alone", async () => {
+    for (const [size, requests] of [
+      [0, 1],
+      [UNIT - 1, 1],
+      [UNIT, 1],
+      [UNIT + 1, 3],
+    ] as const) {
+      const { fake, store } = setup();
+      await store.put("a", bytes.subarray(0, size));
+      expect([size, fake.seen.length]).toEqual([size, requests]);
+      expect(fake.seen[0]?.url.searchParams.get("uploadType")).toBe(
+        requests === 1 ? "multipart" : "resumable",
+      );
+      expect((await store.head("a")).size).toBe(size);
+    }
+  });
+
   test("goes on where the server is that keeps a part of a chunk", async () => {
     for (const kept of [0, UNIT / 2, UNIT - 1]) {
       const { fake, store } = setup();
@@ -394,6 +411,27 @@ test("gcsStore() takes no list for complete that may not be", async () => {
   fake.faults.splice(0, 1, () => Response.json({ kind: "storage#objects", items }));
   const error = await caught(() => collect(store.list()));
   expect(error.message).toContain('the server lists "a" after "b"');
+});
+
+test("gcsStore() lists what has a key, and skips the names of others", async () => {
+  const { fake, store } = setup({ path: "app" });
+  const items = ["app/", "app/a", "app/b//c", "app/d/", "other/e"].map((name) => ({
+    name,
+    size: "1",
+    generation: "7",
+    timeCreated: "2026-01-01T00:00:00.5Z",
+    metadata: { "Litestream-Timestamp": "t" },
+  }));
+  fake.faults.push(() => Response.json({ kind: "storage#objects", items }));
+  expect(await collect(store.list())).toEqual([
+    {
+      key: "a",
+      size: 1,
+      etag: "7",
+      lastModified: new Date("2026-01-01T00:00:00.5Z"),
+      metadata: { "litestream-timestamp": "t" },
+    },
+  ]);
 });
 
 test("gcsStore() tells a missing bucket from a missing object", async () => {
