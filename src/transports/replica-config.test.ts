@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { isPagestreamError } from "../core/errors.ts";
-import { parseReplicaConfig, type ReplicaConfig } from "./replica-config.ts";
+import { parseReplicaConfig } from "./replica-config.ts";
+import type { ReplicaConfig } from "./replica-config-keys.ts";
 
 function parsed(config: ReplicaConfig): object {
   return Object.fromEntries(

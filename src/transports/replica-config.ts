@@ -5,120 +5,10 @@
  */
 import { InvalidArgumentError } from "../core/errors.ts";
 import { withScheme } from "./location.ts";
+import { KEY_KINDS, type KeyKind, type ReplicaConfig } from "./replica-config-keys.ts";
 import type { NatsSettings, ReplicaSettings, S3Settings } from "./replica-settings.ts";
 import { isReplicaUrl, parseReplicaUrl } from "./replica-url.ts";
 import { similarName } from "./suggest.ts";
-
-/** The keys of a replica. Sizes take units (`5MB`, `5MiB`), durations Go's (`500ms`, `10s`). */
-export interface ReplicaConfig {
-  /** Any replica URL; excludes `path` and the key that names the host or the bucket. */
-  readonly url?: string | undefined;
-  /** `file`, `s3`, `gs`, `abs`, `sftp`, `webdav`, `nats` or `oss`. @default the scheme of `url`, else "file" */
-  readonly type?: string | undefined;
-  readonly path?: string | undefined;
-  readonly bucket?: string | undefined;
-  readonly region?: string | undefined;
-  readonly endpoint?: string | undefined;
-  readonly "access-key-id"?: string | undefined;
-  readonly "secret-access-key"?: string | undefined;
-  readonly "force-path-style"?: boolean | undefined;
-  readonly "skip-verify"?: boolean | undefined;
-  readonly "sign-payload"?: boolean | undefined;
-  readonly "require-content-md5"?: boolean | undefined;
-  readonly "part-size"?: string | number | undefined;
-  readonly concurrency?: number | undefined;
-  readonly "storage-class"?: string | undefined;
-  readonly "sse-customer-algorithm"?: string | undefined;
-  readonly "sse-customer-key"?: string | undefined;
-  readonly "sse-customer-key-path"?: string | undefined;
-  readonly "sse-kms-key-id"?: string | undefined;
-  readonly "account-name"?: string | undefined;
-  readonly "account-key"?: string | undefined;
-  readonly "sas-token"?: string | undefined;
-  /** Of SFTP or NATS, with its port. */
-  readonly host?: string | undefined;
-  readonly user?: string | undefined;
-  readonly password?: string | undefined;
-  readonly "key-path"?: string | undefined;
-  readonly "host-key"?: string | undefined;
-  readonly "concurrent-writes"?: boolean | undefined;
-  readonly "webdav-url"?: string | undefined;
-  readonly "webdav-username"?: string | undefined;
-  readonly "webdav-password"?: string | undefined;
-  readonly username?: string | undefined;
-  readonly token?: string | undefined;
-  readonly jwt?: string | undefined;
-  readonly seed?: string | undefined;
-  readonly creds?: string | undefined;
-  readonly nkey?: string | undefined;
-  readonly tls?: boolean | undefined;
-  readonly "root-cas"?: readonly string[] | undefined;
-  readonly "client-cert"?: string | undefined;
-  readonly "client-key"?: string | undefined;
-  readonly timeout?: string | undefined;
-  /** Of the replication, not of the place: taken and not looked at here, like the eight after it. */
-  readonly name?: string | undefined;
-  readonly "sync-interval"?: string | undefined;
-  readonly "max-sync-ltx-files"?: number | undefined;
-  readonly "auto-recover"?: boolean | undefined;
-  readonly "validation-interval"?: string | undefined;
-  readonly "max-reconnects"?: number | undefined;
-  readonly "reconnect-wait"?: string | undefined;
-}
-
-type Kind = "text" | "flag" | "number" | "size" | "duration" | "texts";
-
-const KINDS: Readonly<Record<keyof ReplicaConfig, Kind>> = {
-  url: "text",
-  type: "text",
-  path: "text",
-  bucket: "text",
-  region: "text",
-  endpoint: "text",
-  "access-key-id": "text",
-  "secret-access-key": "text",
-  "force-path-style": "flag",
-  "skip-verify": "flag",
-  "sign-payload": "flag",
-  "require-content-md5": "flag",
-  "part-size": "size",
-  concurrency: "number",
-  "storage-class": "text",
-  "sse-customer-algorithm": "text",
-  "sse-customer-key": "text",
-  "sse-customer-key-path": "text",
-  "sse-kms-key-id": "text",
-  "account-name": "text",
-  "account-key": "text",
-  "sas-token": "text",
-  host: "text",
-  user: "text",
-  password: "text",
-  "key-path": "text",
-  "host-key": "text",
-  "concurrent-writes": "flag",
-  "webdav-url": "text",
-  "webdav-username": "text",
-  "webdav-password": "text",
-  username: "text",
-  token: "text",
-  jwt: "text",
-  seed: "text",
-  creds: "text",
-  nkey: "text",
-  tls: "flag",
-  "root-cas": "texts",
-  "client-cert": "text",
-  "client-key": "text",
-  timeout: "duration",
-  name: "text",
-  "sync-interval": "duration",
-  "max-sync-ltx-files": "number",
-  "auto-recover": "flag",
-  "validation-interval": "duration",
-  "max-reconnects": "number",
-  "reconnect-wait": "duration",
-};
 
 /** The key that `url` takes the place of. */
 const HOST_KEYS: Readonly<Record<string, keyof ReplicaConfig | undefined>> = {
@@ -300,9 +190,9 @@ function checkKeys(config: ReplicaConfig): void {
       const what = "Litestream encrypts with age no more, so the replica would be plain text";
       throw refused(key, what, "Leave it out, and encrypt in another way");
     }
-    const kind = Object.hasOwn(KINDS, key) ? KINDS[key as keyof ReplicaConfig] : undefined;
+    const kind = Object.hasOwn(KEY_KINDS, key) ? KEY_KINDS[key as keyof ReplicaConfig] : undefined;
     if (kind === undefined) {
-      const similar = similarName(key, Object.keys(KINDS));
+      const similar = similarName(key, Object.keys(KEY_KINDS));
       const next = similar === undefined ? undefined : `Did you mean ${similar}`;
       throw refused(JSON.stringify(key.slice(0, 80)), "there is no such key of a replica", next);
     }
@@ -310,7 +200,7 @@ function checkKeys(config: ReplicaConfig): void {
   }
 }
 
-function checkValue(key: string, kind: Kind, value: unknown): void {
+function checkValue(key: string, kind: KeyKind, value: unknown): void {
   const isText = typeof value === "string";
   switch (kind) {
     case "text":

@@ -24,7 +24,7 @@ export type UrlForm = "config" | "url";
 
 /** Options of {@linkcode parseReplicaUrl}. */
 export interface ParseReplicaUrlOptions {
-  /** @default "url" */
+  /** Which of the two readings. @default "url" */
   readonly form?: UrlForm | undefined;
   /**
    * `LITESTREAM_S3_ENDPOINT` is read from here in the form `url`. The library reads no environment itself.

@@ -7,7 +7,8 @@ import { InvalidArgumentError, UnsupportedError } from "../core/errors.ts";
 import type { TokenSource } from "./access-token.ts";
 import type { HttpOptions } from "./http-client.ts";
 import type { ObjectStore } from "./object-store.ts";
-import { parseReplicaConfig, type ReplicaConfig } from "./replica-config.ts";
+import { parseReplicaConfig } from "./replica-config.ts";
+import type { ReplicaConfig } from "./replica-config-keys.ts";
 import type {
   AzureSettings,
   GcsSettings,
@@ -20,7 +21,8 @@ import { parseReplicaUrl, type UrlForm } from "./replica-url.ts";
 import type { S3CredentialProvider, S3Credentials } from "./s3-credentials.ts";
 
 export type * from "./replica-settings.ts";
-export { parseReplicaConfig, type ReplicaConfig } from "./replica-config.ts";
+export { parseReplicaConfig } from "./replica-config.ts";
+export type { ReplicaConfig } from "./replica-config-keys.ts";
 export {
   isReplicaUrl,
   parseReplicaUrl,

@@ -7,8 +7,9 @@ import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "vitest";
+import { tool } from "../servers/server.ts";
 
-const BINARY = new URL("../../.tools/bin/litestream03", import.meta.url).pathname;
+const BINARY = tool("litestream03");
 const INSTALL = "node scripts/tools.mjs";
 const STOP_MS = 10_000;
 
