@@ -19,6 +19,7 @@ describe("storeFromUrl()", () => {
   test.each([
     ["s3://backups/app", "s3"],
     ["abs://account@backups/app", "abs"],
+    ["gs://backups/app", "gs"],
     ["webdavs://me:secret@host/app", "webdav"],
     ["nats://host:4222/app", "nats"],
     ["sftp://me:secret@host/app", "sftp"],

@@ -82,6 +82,24 @@ describe("storeFromUrl()", () => {
     expect(other.requests[0]?.headers.get("authorization")).toContain("Credential=AKLITE/");
   });
 
+  test("storeFromUrl() takes Google's file, an emulator, or a token that is given", async () => {
+    expect(await refusal(storeFromUrl("gs://bkt/db"))).toMatch(/GOOGLE_APPLICATION_CREDENTIALS/);
+    const named = { GOOGLE_APPLICATION_CREDENTIALS: "/key.json" };
+    const unread = storeFromUrl("gs://bkt/db", { env: named });
+    expect(await refusal(unread)).toMatch(/UNSUPPORTED .*readFile/);
+    const emulated = { ...listening(), env: { STORAGE_EMULATOR_HOST: "localhost:4443" } };
+    await (await storeFromUrl("gs://bkt/db", emulated)).head("ltx/0/x").catch(() => undefined);
+    expect(emulated.requests[0]?.url).toMatch(/^http:\/\/localhost:4443\/storage\/v1\/b\/bkt\/o\//);
+    expect(emulated.requests[0]?.headers.get("authorization")).toBeNull();
+    const given = {
+      ...listening(),
+      env: {},
+      credentials: { gs: () => ({ token: "T", expiresAt: new Date(8e15) }) },
+    };
+    await (await storeFromUrl("gs://bkt/db", given)).head("ltx/0/x").catch(() => undefined);
+    expect(given.requests[0]?.headers.get("authorization")).toBe("Bearer T");
+  });
+
   test("storeFromUrl() refuses to write where Litestream's keys cannot be reached, and reads there", async () => {
     const pathless = storeFromUrl("oss://bkt", { credentials: { oss: s3Keys } });
     expect(await refusal(pathless)).toMatch(/like oss:\/\/bkt\/app/);
