@@ -15,10 +15,11 @@ describeWithServer("ceph", (address) => {
       server: "Ceph 16.2 RGW",
       make: async () => {
         await makeBucket(options);
-        const partSize = 5 * 2 ** 20;
-        return ossStore({ ...options, path: "some/path", forcePathStyle: true, partSize });
+        const sizes = { partSize: 5 * 2 ** 20, pageSize: 10 };
+        return ossStore({ ...options, path: "some/path", forcePathStyle: true, ...sizes });
       },
     },
-    { largeSize: 5 * 2 ** 20 + 1000 },
+    // The S3 store runs the same requests with real pages.
+    { largeSize: 5 * 2 ** 20 + 1000, manyObjects: 25 },
   );
 });
