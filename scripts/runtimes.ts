@@ -74,6 +74,7 @@ symlinkSync(
   join(root, "node_modules/@sqlite.org/sqlite-wasm"),
   join(installed.folder, "node_modules/@sqlite.org/sqlite-wasm"),
 );
+symlinkSync(join(root, "node_modules/@nats-io"), join(installed.folder, "node_modules/@nats-io"));
 // The same stores on the same servers for all.
 const web = await startWebServers();
 const stores = "addresses" in web ? JSON.stringify(web.addresses) : "{}";

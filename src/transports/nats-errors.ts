@@ -37,11 +37,6 @@ export function isWrongSequence(error: unknown): boolean {
   return WRONG_LAST_SEQUENCE.has(apiCode(error) ?? 0);
 }
 
-/** Whether there is no stream of that name. */
-export function isMissingStream(error: unknown): boolean {
-  return apiCode(error) === STREAM_NOT_FOUND;
-}
-
 /** Failures that the same call may not meet again: the connection, the server or the leader of a stream comes back. */
 const PASSING: Readonly<Record<string, string>> = {
   ClosedConnectionError: "the connection was closed",

@@ -7,6 +7,7 @@ import { type ObjectStore, UnsupportedError } from "pagestream";
 import { type TestKit, testObjectStore, testReadableStore } from "pagestream/testing";
 import { azureStore } from "pagestream/transports/azure";
 import { gcsStore } from "pagestream/transports/gcs";
+import { natsStore } from "pagestream/transports/nats";
 import { s3Store } from "pagestream/transports/s3";
 import { httpStore } from "pagestream/transports/http";
 import { webdavStore } from "pagestream/transports/webdav";
@@ -81,8 +82,24 @@ export function webStores(addresses: WebAddresses): WebStore[] {
         testReadableStore(() => ({ reader, writer }), options);
       },
     },
+    {
+      name: "nats",
+      register(kit, path) {
+        const store = natsOf(addresses, path);
+        const sizes = { largeSize: 3.5 * MIB, manyObjects: 21 };
+        testObjectStore(() => store, { ...kit, name: "nats store", ...sizes });
+        // An open connection keeps a process alive.
+        kit.test("the nats store closes", () => store.close?.());
+      },
+    },
   ];
   return all.filter(({ name }) => addresses[name] !== undefined);
+}
+
+/** A bucket of its own for each path. */
+export function natsOf(addresses: WebAddresses, bucket: string): ObjectStore {
+  const { ws, user, password } = addresses["nats"] ?? {};
+  return natsStore({ servers: ws, user, password, bucket, createBucket: true });
 }
 
 /** What the servers that have places for objects call theirs. */

@@ -18,6 +18,7 @@ const PLAYERS: Readonly<Record<string, string>> = {
   azure: "azurite",
   gcs: "fake-gcs",
   webdav: "apache",
+  nats: "nats",
 };
 
 /** Programs that are missing, or the running servers. */
