@@ -9,7 +9,12 @@ import { ClosedError, InvalidArgumentError, UnsupportedError } from "../core/err
 import type { BodyContext } from "./body.ts";
 import { natsError } from "./nats-errors.ts";
 import { type BucketNames, bucketNames } from "./nats-object.ts";
-import { checkOptions, describePlace, type NatsStoreOptions } from "./nats-options.ts";
+import {
+  checkOptions,
+  describePlace,
+  type NatsConnectOptions,
+  type NatsStoreOptions,
+} from "./nats-options.ts";
 
 /** A bucket that answers. */
 export interface NatsBucket {
@@ -100,7 +105,9 @@ export class NatsLink {
   async #open(): Promise<NatsBucket> {
     const { bucket, connection, timeoutMs = TIMEOUT_MS, chunkSize = CHUNK_SIZE } = this.#options;
     const [core, jetstream] = await importLibraries(bucket);
-    const nc = connection ?? (await dial(() => connect(core, this.#options, timeoutMs)));
+    // The library's own, whose other members its other functions use.
+    const given = connection as NatsConnection | undefined;
+    const nc = given ?? (await dial(() => connect(core, this.#options, timeoutMs)));
     try {
       const js = jetstream.jetstream(nc, { timeout: timeoutMs });
       const jsm = await jetstream.jetstreamManager(nc, { timeout: timeoutMs, checkAPI: false });
@@ -182,7 +189,8 @@ function connect(
     ...credentials(core, options),
     ...(tls === undefined ? {} : { tls }),
   };
-  return dialer === undefined ? core.wsconnect(settings) : dialer(settings);
+  if (dialer === undefined) return core.wsconnect(settings);
+  return dialer(settings as NatsConnectOptions) as Promise<NatsConnection>;
 }
 
 /** The first that is given counts, in Litestream's order. */

@@ -3,8 +3,43 @@
  *
  * @module
  */
-import type { ConnectionOptions, NatsConnection } from "@nats-io/nats-core";
 import { InvalidArgumentError } from "../core/errors.ts";
+
+/** A `NatsConnection` of `@nats-io/nats-core`. */
+export interface NatsConnectionLike {
+  /** Whether it was closed for good. */
+  isClosed(): boolean;
+  /** Closes it. */
+  close(): Promise<void>;
+  /** Address of the server it leads to. */
+  getServer(): string;
+}
+
+/** What `connect` is given; of the library's `ConnectionOptions` the part that is worth a word. */
+export interface NatsConnectOptions {
+  /** Addresses of servers. */
+  readonly servers?: string | string[];
+  /** False: the store connects anew by itself. */
+  readonly reconnect?: boolean;
+}
+
+/** Authorities and a client's certificate, as text or as files. */
+export interface NatsTlsOptions {
+  /** Authorities to trust, as PEM. */
+  readonly ca?: string;
+  /** File of {@linkcode ca}. */
+  readonly caFile?: string;
+  /** The client's certificate, as PEM. */
+  readonly cert?: string;
+  /** File of {@linkcode cert}. */
+  readonly certFile?: string;
+  /** Private key of the certificate, as PEM. */
+  readonly key?: string;
+  /** File of {@linkcode key}. */
+  readonly keyFile?: string;
+  /** Begin with TLS, without the plain greeting of the server. */
+  readonly handshakeFirst?: boolean;
+}
 
 /** Options of `natsStore`. Of the ways to authenticate the first that is given counts, from top to bottom. */
 export interface NatsStoreOptions {
@@ -15,9 +50,9 @@ export interface NatsStoreOptions {
   /** Addresses of servers of one cluster: `wss://` or `ws://`, or what `connect` understands. */
   readonly servers?: string | readonly string[] | undefined;
   /** Makes connections over TCP: `connect` of `@nats-io/transport-node`. @default WebSocket */
-  readonly connect?: ((options: ConnectionOptions) => Promise<NatsConnection>) | undefined;
+  connect?(options: NatsConnectOptions): Promise<NatsConnectionLike>;
   /** A connection to use instead of one of the store's own. The caller closes it. */
-  readonly connection?: NatsConnection | undefined;
+  readonly connection?: NatsConnectionLike | undefined;
   /** A user's JWT, together with `seed`. */
   readonly jwt?: string | undefined;
   /** The text of a file of credentials (`.creds`). */
@@ -31,7 +66,7 @@ export interface NatsStoreOptions {
   /** A token, where the server has no users. */
   readonly token?: string | undefined;
   /** Authorities and a client's certificate, for `connect`. A WebSocket leaves TLS to the runtime. */
-  readonly tls?: ConnectionOptions["tls"];
+  readonly tls?: NatsTlsOptions | undefined;
   /** Make the bucket where it does not exist: on disk, one copy. @default false */
   readonly createBucket?: boolean | undefined;
   /** Largest size of a chunk in bytes; the server's `max_payload` bounds it. @default 128 KiB */

@@ -17,8 +17,12 @@ import type { ObjectInfo, ObjectStore, StoreCapabilities } from "./object-store.
 import { inParallel } from "./parts.ts";
 import { checkKey, checkPrefix } from "./path-rules.ts";
 
-export type { ConnectionOptions, NatsConnection } from "@nats-io/nats-core";
-export type { NatsStoreOptions } from "./nats-options.ts";
+export type {
+  NatsConnectionLike,
+  NatsConnectOptions,
+  NatsStoreOptions,
+  NatsTlsOptions,
+} from "./nats-options.ts";
 
 /** What JetStream guarantees for every stream, whatever the server. */
 const CAPABILITIES: StoreCapabilities = {
