@@ -27,8 +27,11 @@ export interface HttpRequest {
 
 /** What an answer needs to know of its request. */
 export interface ResponseContext {
+  /** The request that is answered. */
   readonly request: HttpRequest;
+  /** Clock of the time-outs. */
   readonly platform: Platform;
+  /** Longest silence in milliseconds between two pieces of the body. */
   readonly timeoutMs: number;
   /** Ends the connection. */
   readonly abort: () => void;

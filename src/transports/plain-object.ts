@@ -18,7 +18,7 @@ export type PlainRequest = Pick<HttpRequest, "operation" | "object" | "url" | "h
 export type Send = (request: HttpRequest) => Promise<HttpResponse>;
 
 /** What an answer tells of its object. */
-type Described = Pick<ObjectInfo, "size" | "etag" | "lastModified">;
+export type PlainInfo = Pick<ObjectInfo, "size" | "etag" | "lastModified">;
 
 /** A body, and what the answer tells of its object. */
 export type PlainResult = Omit<GetResult, "metadata">;
@@ -73,7 +73,7 @@ async function ranged(
 }
 
 /** What is known of an object by a HEAD request; 404 is `NotFoundError`. */
-export async function headPlain(send: Send, request: PlainRequest): Promise<Described> {
+export async function headPlain(send: Send, request: PlainRequest): Promise<PlainInfo> {
   const response = await ask(send, { ...request, method: "HEAD" });
   if (response.status !== 200) throw await refused(response);
   await checkEncoding(response);
@@ -113,7 +113,7 @@ function missing({ operation, object }: HttpRequest): NotFoundError {
   return new NotFoundError({ operation, object, what: "the server has no such object" });
 }
 
-function describe(response: HttpResponse, size: number): Described {
+function describe(response: HttpResponse, size: number): PlainInfo {
   const lastModified = new Date(response.header("last-modified") ?? "");
   if (Number.isNaN(lastModified.getTime())) {
     throw failed(response.request, "the server does not tell when the object was modified");

@@ -51,6 +51,7 @@ export {
   getPlain,
   headLtx,
   headPlain,
+  type PlainInfo,
   type PlainRequest,
   type PlainResult,
   type Send,
