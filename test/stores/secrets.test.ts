@@ -16,6 +16,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi 
 import { canary, leaks } from "../helpers/canaries.ts";
 import { type FaultProxy, faultProxy } from "../helpers/fault-proxy.ts";
 import { type MirrorServer, mirrorServer } from "../helpers/mirror-server.ts";
+import { freePorts } from "../servers/server.ts";
 import { ModelDatabase } from "../helpers/model-database.ts";
 import { failure } from "../../src/testing/test-kit.ts";
 import { collectEvents } from "../helpers/replication-bench.ts";
@@ -232,7 +233,7 @@ const KEY = "ltx/0/0000000000000001-0000000000000001.ltx";
 
 function calls(store: ObjectStore): Readonly<Record<string, () => Promise<unknown>>> {
   async function* large(): AsyncGenerator<Uint8Array> {
-    for (let i = 0; i < 6; i++) yield new Uint8Array(1 << 20);
+    for (let i = 0; i < 9; i++) yield new Uint8Array(1 << 20);
   }
   return {
     get: async () => new Response((await store.get(KEY)).body).bytes(),
@@ -320,8 +321,9 @@ describe.each(SUBJECTS)("$name", ({ make, secrets, least = 8, http = true }) => 
       proxy.plan(() => fault);
       expect((await attempt(proxy.url)).leaked).toEqual([]);
     }
+    const [nobody] = await freePorts(1);
     for (const endpoint of [
-      "http://127.0.0.1:1",
+      `http://127.0.0.1:${nobody}`,
       // A local name: keys of customers go to no other host without TLS.
       "http://pagestream-test.local",
       mirror.url.replace("http:", "https:"),
