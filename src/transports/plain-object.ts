@@ -50,7 +50,7 @@ export async function getPlain(
     operation: request.operation,
     object: request.object,
     what: "the object is not the version asked for",
-    next: "Read the object again and decide anew",
+    next: "Read the object again and decide anew; in a browser, let the server expose ETag",
   });
 }
 

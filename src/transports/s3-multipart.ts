@@ -8,6 +8,7 @@ import { bytesToHex } from "@noble/hashes/utils.js";
 import { InvalidArgumentError } from "../core/errors.ts";
 import { isRetryable } from "../core/retry.ts";
 import { StoreError } from "./errors.ts";
+import type { HttpRequest } from "./http-response.ts";
 import { type BodyPart, inParallel } from "./parts.ts";
 import type { S3Door, S3Request } from "./s3-requests.ts";
 import { escapeXml } from "./xml.ts";
@@ -102,7 +103,7 @@ export async function putMultipart(
       return await door.client.retry(part, async (): Promise<UploadedPart> => {
         const answer = await door.send(part);
         await answer.discard();
-        return { number, etag: etagOf(answer.header("etag"), object) };
+        return { number, etag: etagOf(answer.header("etag"), answer.request) };
       });
     });
     await target.beforeComplete?.();
@@ -162,10 +163,13 @@ function tagOfParts(parts: readonly UploadedPart[]): string {
 }
 
 /** A tag as `ifMatch` takes it: some servers leave the quotes out in documents. */
-export function etagOf(etag: string | undefined, object: string): string {
+export function etagOf(
+  etag: string | undefined,
+  { operation, object }: Pick<HttpRequest, "operation" | "object">,
+): string {
   if (etag !== undefined && etag !== "") return quoted(etag);
   throw new StoreError({
-    operation: "write",
+    operation,
     object,
     what: "the answer tells no ETag",
     next: "In a browser, let the CORS rule of the bucket expose ETag",

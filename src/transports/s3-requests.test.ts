@@ -99,6 +99,22 @@ test("s3Store() gives up at once where the secret is wrong", async () => {
   expect(inspect([error, store], { depth: 9, showHidden: true })).not.toContain("hunter2");
 });
 
+test("get() names what is hidden where a page may not see the version", async () => {
+  const { fake } = bench();
+  const hiding: S3Options["fetch"] = async (url, init) => {
+    const answer = await fake.fetch(url, init);
+    answer.headers.delete("etag");
+    return answer;
+  };
+  const { etag } = await bench({}, { fetch: fake.fetch }).store.put("a", BYTES);
+  const { store } = bench({}, { fetch: hiding });
+  for (const range of [{}, { length: 0 }, { offset: 9 }]) {
+    const error = await store.get("a", { ...range, ifMatch: etag }).catch(String);
+    expect(error).toContain("let the CORS rule of the bucket expose ETag");
+  }
+  await (await store.get("a")).body.cancel();
+});
+
 test("get() and head() tell a missing object from a missing bucket, a refusal and a stranger", async () => {
   const { fake, store } = bench();
   const told = async (fault?: FakeFault): Promise<string[]> => {

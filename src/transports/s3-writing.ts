@@ -43,7 +43,7 @@ export async function putPlain(
   });
   await answer.discard();
   const date = Date.parse(answer.header("date") ?? "");
-  const etag = etagOf(answer.header("etag"), key);
+  const etag = etagOf(answer.header("etag"), answer.request);
   return { etag, lastModified: Number.isNaN(date) ? now(bucket) : new Date(date) };
 }
 
