@@ -1,5 +1,5 @@
 /**
- * What the pages say must be true: error codes, links, the time budget.
+ * What the pages say must be true: error codes, links, stores, the time budget.
  *
  * @module
  */
@@ -78,6 +78,44 @@ function anchors(text: string): Set<string> {
     found.add(found.has(slug) ? `${slug}-1` : slug);
   }
   return found;
+}
+
+/** The headings of each page below `docs/stores`, in order. */
+const STORE_HEADINGS: readonly string[] = [
+  "Set-up",
+  "Options",
+  "Credentials",
+  "Limits",
+  "Guarantees",
+  "Cost per month at one write per second",
+];
+
+/** Entries below `pagestream/transports` that are no stores. */
+const NO_STORES: readonly string[] = ["store-from-url", "store-kit"];
+
+/** Every store that has an entry point has a row in `docs/stores.md` and a page with the headings of all such pages. */
+export function checkStorePages(tree: Tree): Problems {
+  const problems: string[] = [];
+  for (const [path, text] of tree) {
+    if (!/^docs\/stores\/[^/]+\.md$/.test(path)) continue;
+    const prose = text.replace(/^```[\s\S]*?^```/gm, "");
+    const headings = [...prose.matchAll(/^##+ (.*)$/gm)].map((match) => match[1]);
+    if (headings.join() !== STORE_HEADINGS.join())
+      problems.push(`${path}: has the headings ${headings.join(", ")}`);
+  }
+  const rows = (tree.get("docs/stores.md") ?? "").split("\n").filter((row) => row.startsWith("|"));
+  const { exports = {} } = json<{ exports?: Record<string, unknown> }>(tree, "package.json");
+  for (const entry of Object.keys(exports)) {
+    const name = /^\.\/transports\/(.*)$/.exec(entry)?.[1];
+    if (name === undefined || NO_STORES.includes(name)) continue;
+    const row = rows.find((each) => each.includes(`\`pagestream/transports/${name}\``));
+    const page = `docs/${/\]\((stores\/[\w-]+\.md)\)/.exec(row ?? "")?.[1]}`;
+    if (row === undefined)
+      problems.push(`docs/stores.md: has no row for pagestream/transports/${name}`);
+    else if (!(tree.get(page) ?? "").includes(`pagestream/transports/${name}`))
+      problems.push(`docs/stores.md: links to no page about pagestream/transports/${name}`);
+  }
+  return problems;
 }
 
 interface Budget {

@@ -7,7 +7,7 @@
 import { pinnedNode, root, run } from "../lib/process.mjs";
 import { problemsOf, runReported } from "../lib/report.mjs";
 import { SUITES } from "../lib/suites.mjs";
-import { checkBudget, checkErrorCodes, checkLinks } from "./documents.ts";
+import { checkBudget, checkErrorCodes, checkLinks, checkStorePages } from "./documents.ts";
 import { checkCycles, checkImports } from "./imports.ts";
 import { checkManifests, checkPins } from "./manifests.ts";
 import { checkPurity } from "./purity.ts";
@@ -32,6 +32,7 @@ const passed = await runReported([
   { name: "pinned versions", run: () => checkPins(tree) },
   { name: "error codes", run: () => checkErrorCodes(tree) },
   { name: "links", run: () => checkLinks(tree) },
+  { name: "pages of stores", run: () => checkStorePages(tree) },
   {
     name: "time budget",
     run: () =>

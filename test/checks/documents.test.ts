@@ -1,7 +1,12 @@
 /** @module */
 
 import { describe, expect, test } from "vitest";
-import { checkBudget, checkErrorCodes, checkLinks } from "../../scripts/checks/documents.ts";
+import {
+  checkBudget,
+  checkErrorCodes,
+  checkLinks,
+  checkStorePages,
+} from "../../scripts/checks/documents.ts";
 import { sampleTree } from "../../scripts/checks/tree.ts";
 
 describe("checkErrorCodes()", () => {
@@ -61,6 +66,50 @@ describe("checkLinks()", () => {
     "[a]: docs/gone.md",
   ])("checkLinks() refuses %j", (text) => {
     expect(problemsOf(text)).toHaveLength(1);
+  });
+});
+
+describe("checkStorePages()", () => {
+  const headings = [
+    "Set-up",
+    "Options",
+    "Credentials",
+    "Limits",
+    "Guarantees",
+    "Cost per month at one write per second",
+  ];
+  const page = (names: readonly string[]): string =>
+    [
+      "# X",
+      "```sh\n## no heading\n```",
+      "`pagestream/transports/x`",
+      ...names.map((name) => `## ${name}`),
+    ].join("\n\n");
+  const good = {
+    "package.json": JSON.stringify({
+      exports: { ".": "", "./transports/store-kit": {}, "./transports/x": {} },
+    }),
+    "docs/stores.md": "| X | `xStore` of `pagestream/transports/x` | [X](stores/x.md) |",
+    "docs/stores/x.md": page(headings),
+  };
+  const problemsOf = (other: Partial<typeof good>): readonly string[] =>
+    checkStorePages(sampleTree({ ...good, ...other }));
+
+  test("checkStorePages() accepts a page and a row for each store", () => {
+    expect(problemsOf({})).toEqual([]);
+  });
+
+  test.each([
+    [{ "docs/stores/x.md": page(headings.slice(1)) }, "has the headings Options"],
+    [{ "docs/stores/x.md": page(headings.toReversed()) }, "has the headings Cost"],
+    [{ "docs/stores/x.md": page([...headings, "More"]) }, "has the headings"],
+    [{ "docs/stores/x.md": page(headings).replace("/x`", "/y`") }, "links to no page"],
+    [{ "docs/stores.md": "pagestream/transports/x" }, "has no row"],
+    [{ "docs/stores.md": "| `pagestream/transports/x` | no link |" }, "links to no page"],
+  ])("checkStorePages() refuses %j", (other, reason) => {
+    const problems = problemsOf(other);
+    expect(problems).toHaveLength(1);
+    expect(problems[0]).toContain(reason);
   });
 });
 
