@@ -245,12 +245,13 @@ describe("parseReplicaUrl()", () => {
     });
   });
 
-  test("parseReplicaUrl() reads hyphens and encryption in the form url, and refuses them in a configuration", () => {
+  test("parseReplicaUrl() reads hyphens in both forms, and encryption in the form url alone", () => {
     const hyphens = "s3://b/db?force-path-style=1&skip-verify=1";
     expect(parseReplicaUrl(hyphens)).toMatchObject({ forcePathStyle: true, skipVerify: true });
-    expect(refusal(hyphens, config)).toMatch(
-      /"force-path-style" is not read .*Write forcePathStyle/,
-    );
+    expect(parseReplicaUrl(hyphens, config)).toMatchObject({
+      forcePathStyle: true,
+      skipVerify: true,
+    });
     const names = { sseCustomerKey: "a2V5", sseCustomerAlgorithm: "AES256", sseKmsKeyId: "k" };
     for (const [name, value] of Object.entries(names)) {
       const url = `s3://b/db?${name}=${value}`;
@@ -259,16 +260,17 @@ describe("parseReplicaUrl()", () => {
     }
   });
 
-  test("parseReplicaUrl() reads user info of NATS in the form url alone", () => {
+  test("parseReplicaUrl() reads user info of NATS in both forms", () => {
     const url = "nats://me:secret@host/app";
-    expect(parsed(url)).toEqual({
-      type: "nats",
-      server: "nats://host",
-      bucket: "app",
-      username: "me",
-      password: "secret",
-    });
-    expect(refusal(url, config)).toMatch(/Give username and password apart from it/);
+    for (const options of [undefined, config]) {
+      expect(parseReplicaUrl(url, options)).toMatchObject({
+        type: "nats",
+        server: "nats://host",
+        bucket: "app",
+        username: "me",
+        password: "secret",
+      });
+    }
   });
 
   test.each<[string, RegExp]>([

@@ -104,7 +104,7 @@ export function parseReplicaUrl(
     case "sftp":
       return sftpSettings(parts, form);
     case "nats":
-      return natsSettings(parts, form);
+      return natsSettings(parts);
     case "webdav":
     case "webdavs":
       return webdavSettings(parts, form);
@@ -131,12 +131,8 @@ function s3Settings(
   const asked = query.text("endpoint");
   const fromEnv = form === "url" ? env["LITESTREAM_S3_ENDPOINT"] || undefined : undefined;
   const given = asked ?? (place.endpoint === undefined ? fromEnv : undefined);
-  const pathStyle =
-    form === "url"
-      ? query.boolean("forcePathStyle", "force-path-style")
-      : query.boolean("forcePathStyle");
-  const skipVerify =
-    form === "url" ? query.boolean("skipVerify", "skip-verify") : query.boolean("skipVerify");
+  // Litestream's command passes over the names with hyphens, which its VFS reads: an address that works there works here.
+  const pathStyle = query.boolean("forcePathStyle", "force-path-style");
   const settings: S3Settings = {
     type: "s3",
     bucket: place.bucket,
@@ -144,7 +140,7 @@ function s3Settings(
     region: query.text("region") ?? place.region,
     endpoint: given === undefined ? place.endpoint : withScheme(given),
     forcePathStyle: pathStyle ?? (given === undefined ? place.forcePathStyle : true),
-    skipVerify,
+    skipVerify: query.boolean("skipVerify", "skip-verify"),
     signPayload: query.boolean("signPayload", "sign-payload"),
     requireContentMD5: query.boolean("requireContentMD5", "require-content-md5"),
     partSize: query.integer("partSize", "part-size"),
@@ -152,17 +148,12 @@ function s3Settings(
     storageClass: query.text("storageClass", "storage-class"),
     ...(form === "url" ? encryption(query) : {}),
   };
-  query.end(
-    form === "url"
-      ? {}
-      : {
-          "force-path-style": "Write forcePathStyle",
-          "skip-verify": "Write skipVerify",
-          ...Object.fromEntries(
-            ENCRYPTION.flat().map((name) => [name, "Give it as a key of the configuration"]),
-          ),
-        },
-  );
+  // Litestream's command would write without encryption and say nothing.
+  const elsewhere = ENCRYPTION.flat().map((name) => [
+    name,
+    "Give it as a key of the configuration",
+  ]);
+  query.end(form === "url" ? {} : Object.fromEntries(elsewhere));
   return settings;
 }
 
@@ -207,15 +198,11 @@ function sftpSettings(parts: UrlParts, form: UrlForm): SftpSettings {
   };
 }
 
-function natsSettings(parts: UrlParts, form: UrlForm): ReplicaSettings {
+function natsSettings(parts: UrlParts): ReplicaSettings {
   const bucket = required(relative(parts.path).replace(/\/+$/, ""), "bucket", parts);
   if (bucket.includes("/")) {
     const what = "it names a path, but a bucket of NATS holds one database at its root";
     throw refused(parts, what, "Use a bucket of its own for each database");
-  }
-  if (form === "config" && parts.user !== undefined) {
-    const what = "Litestream reads no user and password from a URL of NATS in a configuration";
-    throw refused(parts, what, "Give username and password apart from it");
   }
   parts.query.end();
   const server = `nats://${required(parts.host, "host", parts)}`;
