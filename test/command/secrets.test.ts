@@ -74,7 +74,7 @@ describe("a secret in a URL or in the environment", () => {
     const refused = urls(host).filter((url) =>
       /^(s3:..user|s3.*(secret|sse|concurrency)|gcs|unknown|sftp.*99999|webdav.*@\/)/.test(url),
     );
-    expect(refused.length).toBe(8);
+    expect(refused.length).toBe(9);
     const runs = refused.map((url) => ["restore", "-o", "/nowhere/out.db", url]);
     const queue = [...runs];
     const worker = async (): Promise<void> => {
