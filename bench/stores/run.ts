@@ -22,14 +22,12 @@ import { makeBucket, s3Options } from "../../test/stores/s3-kit.ts";
 import { startServers } from "../../test/servers/start.ts";
 import { describeMachine } from "../harness.ts";
 import { measureProgram, median, type ProgramRun } from "../process.ts";
+import { fillSample } from "../restore/sample-replica.ts";
 import { measureGroups } from "./groups.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const litestream = join(root, ".tools/bin/litestream");
-const pagestream = [
-  join(root, "node_modules/node/bin/node"),
-  join(root, "adapters/node/bin/pagestream.mjs"),
-];
+const node = join(root, "node_modules/node/bin/node");
 
 const { values } = parseArgs({
   options: {
@@ -66,8 +64,8 @@ try {
   const contestants = [
     {
       name: "pagestream",
-      upload: [...pagestream, "snapshot"],
-      restore: [...pagestream, "restore"],
+      upload: [node, join(root, "bench/stores/upload.ts")],
+      restore: [node, join(root, "adapters/node/bin/pagestream.mjs"), "restore"],
     },
     {
       name: "litestream",
@@ -87,7 +85,7 @@ try {
     for (let round = 0; round < runs; round++) {
       for (const [i, each] of contestants.entries()) results[i]!.push(await upload(each.upload));
     }
-    print("upload of a first snapshot", results);
+    print("upload of a database that was never uploaded", results);
     for (const { name, upload: command } of contestants) {
       await counted(name, (endpoint) => upload(command, endpoint));
     }
@@ -111,7 +109,7 @@ try {
     for (let round = 0; round < runs; round++) {
       for (const [i, each] of contestants.entries()) results[i]!.push(await restore(each.restore));
     }
-    print("restore of one snapshot", results);
+    print("restore of it", results);
     for (const { name, restore: command } of contestants) {
       await counted(name, (endpoint) => restore(command, endpoint));
     }
@@ -167,16 +165,11 @@ try {
   rmSync(folder, { recursive: true, force: true });
 }
 
-/** Rows of text and of chance, as applications have them: about half of it compresses away. */
+/** As an application has it, and as Litestream wants it: in WAL mode. */
 function makeDatabase(path: string, size: number): void {
   const db = new DatabaseSync(path);
-  db.exec("PRAGMA journal_mode = WAL; CREATE TABLE doc(id INTEGER PRIMARY KEY, title, body)");
-  const insert = db.prepare(
-    "INSERT INTO doc(title, body) VALUES ('Document ' || ?, hex(randomblob(150)) || randomblob(150))",
-  );
-  db.exec("BEGIN");
-  for (let i = 0; i < size / 500; i++) insert.run(i);
-  db.exec("COMMIT; PRAGMA wal_checkpoint(TRUNCATE)");
+  fillSample(db, Math.round(size / 506));
+  db.exec("PRAGMA wal_checkpoint(TRUNCATE)");
   db.close();
 }
 

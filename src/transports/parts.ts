@@ -17,43 +17,35 @@ export interface BodyPart {
 
 /**
  * Cuts a body into parts of exactly `partSize` bytes and a rest; an empty body is one empty part. One part is held back
- * until it is known whether it is the last. Bytes given as one array are not copied.
+ * until it is known whether it is the last. Bytes given as one array are not copied, others once.
  */
 export async function* bodyParts(
   body: Uint8Array | AsyncIterable<Uint8Array>,
   partSize: number,
   context: BodyContext,
 ): AsyncGenerator<BodyPart, void, undefined> {
+  const isWhole = body instanceof Uint8Array;
   let index = 0;
-  let pieces: Uint8Array[] = [];
+  let part = new Uint8Array();
   let size = 0;
   for await (const chunk of bodyChunks(body, context)) {
-    // The source may reuse its array for the next chunk.
-    let rest = body instanceof Uint8Array ? chunk : chunk.slice();
-    while (size + rest.length > partSize) {
-      const missing = partSize - size;
-      pieces.push(rest.subarray(0, missing));
-      yield { index: index++, bytes: joined(pieces, partSize), last: false };
-      rest = rest.subarray(missing);
-      pieces = [];
-      size = 0;
+    for (let rest = chunk; rest.length > 0;) {
+      if (size === partSize) {
+        yield { index: index++, bytes: part, last: false };
+        size = 0;
+      }
+      const piece = rest.subarray(0, partSize - size);
+      if (isWhole) {
+        part = piece as Uint8Array<ArrayBuffer>;
+      } else {
+        if (size === 0) part = new Uint8Array(partSize);
+        part.set(piece, size);
+      }
+      size += piece.length;
+      rest = rest.subarray(piece.length);
     }
-    pieces.push(rest);
-    size += rest.length;
   }
-  yield { index, bytes: joined(pieces, size), last: true };
-}
-
-function joined(pieces: readonly Uint8Array[], size: number): Uint8Array<ArrayBuffer> {
-  const [first] = pieces;
-  if (pieces.length === 1 && first !== undefined) return first as Uint8Array<ArrayBuffer>;
-  const whole = new Uint8Array(size);
-  let at = 0;
-  for (const piece of pieces) {
-    whole.set(piece, at);
-    at += piece.length;
-  }
-  return whole;
+  yield { index, bytes: part.subarray(0, size), last: true };
 }
 
 /**
