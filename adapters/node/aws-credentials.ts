@@ -18,7 +18,7 @@ export interface AwsCredentialsOptions {
  * minutes before it expires.
  *
  * @example
- * ```ts ignore
+ * ```ts
  * import { awsCredentials } from "@pagestream/node";
  * import { s3Store } from "pagestream/transports/s3";
  *

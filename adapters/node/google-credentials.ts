@@ -21,7 +21,7 @@ export interface GoogleCredentialsOptions {
  * until five minutes before it expires; then files are read anew.
  *
  * @example
- * ```ts ignore
+ * ```ts
  * import { googleCredentials } from "@pagestream/node";
  * import { gcsStore } from "pagestream/transports/gcs";
  *

@@ -58,7 +58,7 @@ type NewObject = Omit<SftpWrite, "path">;
  * file itself. Conditions other than `ifNoneMatch` on `put` are refused with `UnsupportedError`.
  *
  * @example
- * ```ts ignore
+ * ```ts
  * import { sftpStore } from "@pagestream/node";
  *
  * const store = sftpStore({

@@ -58,12 +58,11 @@ const WINDOW = 16;
  * the whole object.
  *
  * @example
- * ```ts ignore
- * import { bytesSink, restore } from "pagestream";
+ * ```ts
  * import { httpStore } from "pagestream/transports/http";
  *
- * const sink = bytesSink();
- * await restore(httpStore("https://static.example.com/app"), sink);
+ * const store = httpStore("https://static.example.com/app");
+ * console.log(store.description); // https://static.example.com/app
  * ```
  */
 export function httpStore(url: string, options: HttpStoreOptions = {}): ObjectStore {

@@ -42,12 +42,13 @@ const DELETES_AT_ONCE = 16;
  * `close` ends the connection, which otherwise keeps a process alive.
  *
  * @example
- * ```ts ignore
+ * ```ts
  * import { connect } from "@nats-io/transport-node";
  * import { natsStore } from "pagestream/transports/nats";
  *
- * const overTcp = natsStore({ servers: "nats://db.example.com", connect, bucket: "app", token });
- * const overWebSocket = natsStore({ servers: "wss://db.example.com", bucket: "app", user, password });
+ * const account = { user: "app", password: "secret" };
+ * const overTcp = natsStore({ servers: "nats://db.example.com", connect, bucket: "app", ...account });
+ * const overWebSocket = natsStore({ servers: "wss://db.example.com", bucket: "app", ...account });
  * ```
  */
 export function natsStore(options: NatsStoreOptions): ObjectStore {

@@ -35,18 +35,16 @@ const DELETE_BATCH = 1000;
  * Makes a store in a bucket. No request is sent before the first call.
  *
  * @example
- * ```ts ignore
- * import { restore, bytesSink } from "pagestream";
- * import { envCredentials, s3Store } from "pagestream/transports/s3";
+ * ```ts
+ * import { s3Store } from "pagestream/transports/s3";
  *
  * const store = s3Store({
  *   bucket: "backups",
- *   path: "app.db",
+ *   path: "app",
  *   region: "eu-central-1",
- *   credentials: envCredentials(process.env),
+ *   credentials: { accessKeyId: "AKEXAMPLE", secretAccessKey: "secret" },
  * });
- * const sink = bytesSink();
- * await restore(store, sink);
+ * console.log(store.description); // s3://backups/app
  * ```
  */
 export function s3Store(options: S3Options): ObjectStore {

@@ -67,17 +67,16 @@ const LEFT_BEHIND_MS = 24 * 3600 * 1000;
  * `exclusiveMove` says that it holds and `probe` has found it honoured.
  *
  * @example
- * ```ts ignore
- * import { restore, bytesSink } from "pagestream";
+ * ```ts
  * import { webdavStore } from "pagestream/transports/webdav";
  *
  * const store = webdavStore({
  *   url: "https://dav.example.com",
  *   path: "backups/app",
  *   username: "app",
- *   password: "…",
+ *   password: "secret",
  * });
- * await restore(store, bytesSink());
+ * console.log(store.description); // https://dav.example.com/backups/app
  * ```
  */
 export function webdavStore(options: WebdavStoreOptions): ObjectStore {

@@ -50,7 +50,7 @@ export interface SyncFileVfs {
  * Installs a VFS over real files. One process may have a database open at a time, through one VFS.
  *
  * @example
- * ```ts ignore
+ * ```ts
  * import { syncFiles } from "@pagestream/node";
  * import sqlite3InitModule from "@sqlite.org/sqlite-wasm";
  * import { installSyncFileVfs } from "pagestream/vfs";
