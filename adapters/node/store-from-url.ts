@@ -21,8 +21,6 @@ import {
   type TokenSource,
 } from "pagestream/transports/store-from-url";
 import { awsCredentials } from "./aws-credentials.ts";
-import { googleCredentials } from "./google-credentials.ts";
-import { sftpStore } from "./sftp.ts";
 
 /**
  * Makes the store that a URL names. Variables of the process that Litestream and the vendors know are read. Sends no
@@ -60,7 +58,7 @@ function withNode<T extends StoreFromOptions>(options: T): T {
     ...here,
     credentials: {
       s3: awsCredentials(),
-      gs: googleCredentials({ env: here.env }),
+      gs: googleIdentity(here),
       abs: azureIdentity(here),
       ...here.credentials,
     },
@@ -72,7 +70,9 @@ function withNode<T extends StoreFromOptions>(options: T): T {
   };
 }
 
-function sftp(settings: SftpSettings, { env = {} }: StoreFromOptions): ObjectStore {
+async function sftp(settings: SftpSettings, { env = {} }: StoreFromOptions): Promise<ObjectStore> {
+  // Here and below: a command loads what its store needs and no other's.
+  const { sftpStore } = await import("./sftp.ts");
   const { type: _, keyPath, concurrentWrites, hostKey, ...place } = settings;
   // A URL has no room for the server's key; then what the user's ssh knows counts.
   const known = join(homedir(), ".ssh", "known_hosts");
@@ -83,6 +83,13 @@ function sftp(settings: SftpSettings, { env = {} }: StoreFromOptions): ObjectSto
     hostKey: hostKey ?? (existsSync(known) ? known : undefined),
     concurrent: concurrentWrites,
   });
+}
+
+function googleIdentity({ env }: StoreFromOptions): TokenSource {
+  return async () => {
+    const { googleCredentials } = await import("./google-credentials.ts");
+    return await googleCredentials({ env })();
+  };
 }
 
 /** Tokens for the identity of the machine: the last of Azure's places that needs no tools. */

@@ -154,6 +154,25 @@ describe("ReadPool", () => {
     pool.close();
   });
 
+  test.each([
+    ["a remote", false, 8],
+    ["a local", true, 2],
+  ] as const)("ReadPool asks %s store in large windows, four at once", (_, local, mebibytes) => {
+    const asked: (number | undefined)[] = [];
+    const store: ObjectStore = {
+      ...memoryStore(),
+      local,
+      get(_key, options) {
+        asked.push(options?.length);
+        return new Promise(() => undefined);
+      },
+    };
+    const file = { key: "large", size: 64 * 2 ** 20, etag: "" } as LtxFileInfo;
+    const pool = new ReadPool(new Replica(store, { platform }), [file]);
+    expect(asked).toEqual(Array.from({ length: 4 }, () => mebibytes * 2 ** 20));
+    pool.close();
+  });
+
   test("ReadPool answers without a promise once the bytes are there", async () => {
     const { replica, file } = await oneFile(3);
     const pool = new ReadPool(replica, [file]);

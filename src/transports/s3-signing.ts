@@ -77,6 +77,9 @@ const LONGEST_S = 7 * 24 * 3600;
 /** Servers refuse requests that are 15 min off. One that refuses and is closer refuses for another reason. */
 const SKEW_MS = 5 * 60_000;
 
+/** SHA-256 of no bytes: what every request without a body signs. */
+const EMPTY_HASH = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
 /** Codes of keys that were good once. */
 const EXPIRED: readonly string[] = [
   "ExpiredToken",
@@ -182,7 +185,8 @@ function signerKeys({ accessKeyId, secretAccessKey, sessionToken }: S3Credential
   return { accessKeyId, secretAccessKey, ...token };
 }
 
-async function payloadHash(body: Uint8Array<ArrayBuffer> | string = ""): Promise<string> {
+async function payloadHash(body: Uint8Array<ArrayBuffer> | string | undefined): Promise<string> {
+  if (body === undefined) return EMPTY_HASH;
   const bytes = typeof body === "string" ? new TextEncoder().encode(body) : body;
   return bytesToHex(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)));
 }

@@ -9,7 +9,6 @@ import { basename, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { ObjectStore } from "pagestream";
 import { fileStore } from "pagestream/files-kit";
-import { storeFromUrl } from "../store-from-url.ts";
 import { CommandError, EXIT, usageError } from "./failure.ts";
 
 /** A replica that was named on the command line. */
@@ -30,6 +29,8 @@ export async function openLocation(
 ): Promise<NamedReplica> {
   const shown = withoutSecrets(text);
   if (isRemote(text)) {
+    // Only here: a file on this machine needs none of it.
+    const { storeFromUrl } = await import("../store-from-url.ts");
     const store = await storeFromUrl(text, { form: "config", access });
     return { store, path: undefined, text: shown, fileName: (key) => `${key} in ${shown}` };
   }
