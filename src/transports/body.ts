@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { concatBytes } from "../core/bytes.ts";
 import { AbortedError, InvalidArgumentError, throwIfAborted } from "../core/errors.ts";
 import type { GetOptions, PutOptions } from "./object-store.ts";
 
@@ -92,21 +93,13 @@ export async function collectBody(
   context: BodyContext,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const chunks: Uint8Array[] = [];
-  let size = 0;
   for await (const chunk of bodyChunks(body, context)) {
     // The source may reuse its array for the next chunk.
     chunks.push(chunk.slice());
-    size += chunk.length;
   }
   const [first] = chunks;
   if (chunks.length === 1 && first !== undefined) return first as Uint8Array<ArrayBuffer>;
-  const whole = new Uint8Array(size);
-  let offset = 0;
-  for (const chunk of chunks) {
-    whole.set(chunk, offset);
-    offset += chunk.length;
-  }
-  return whole;
+  return concatBytes(chunks);
 }
 
 /** A half-open range of bytes. */

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { concatBytes } from "../core/bytes.ts";
 import { AbortedError } from "../core/errors.ts";
 import type { Platform } from "../core/platform.ts";
 import { StoreError } from "./errors.ts";
@@ -173,13 +174,7 @@ export class HttpResponse {
       }
       chunks.push(next.value);
     }
-    const whole = new Uint8Array(size);
-    let at = 0;
-    for (const chunk of chunks) {
-      whole.set(chunk, at);
-      at += chunk.length;
-    }
-    return whole;
+    return concatBytes(chunks);
   }
 
   /** Gives the body up, so that the connection is free again. A short one is read, which keeps the connection alive. */

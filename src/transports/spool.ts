@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { concatBytes } from "../core/bytes.ts";
 import { type BodyContext, bodyChunks } from "./body.ts";
 import { StoreError } from "./errors.ts";
 
@@ -59,7 +60,7 @@ export async function wholeBody(
     if (size > Math.min(maxBufferedBytes, sizeBound)) break;
   }
   if (size <= Math.min(maxBufferedBytes, sizeBound)) {
-    return { body: joined(buffered, size), release: NOTHING_TO_RELEASE };
+    return { body: concatBytes(buffered), release: NOTHING_TO_RELEASE };
   }
   if (size > sizeBound || spool === undefined) {
     await chunks.return();
@@ -104,14 +105,4 @@ function pastBuffer({ operation, object, maxBufferedBytes }: WholeBodyOptions): 
     what: `the server must be told the length first, and the body is longer than the ${maxBufferedBytes} bytes that are kept in memory`,
     next: "Raise maxBufferedBytes, or give the store a spool",
   });
-}
-
-function joined(pieces: readonly Uint8Array[], size: number): Uint8Array<ArrayBuffer> {
-  const whole = new Uint8Array(size);
-  let at = 0;
-  for (const piece of pieces) {
-    whole.set(piece, at);
-    at += piece.length;
-  }
-  return whole;
 }
