@@ -6,7 +6,7 @@
 import { blobProperties, quoteTag } from "./azure-properties.ts";
 import { azureError, type AzureRequests } from "./azure-requests.ts";
 import { StoreError } from "./errors.ts";
-import { askedRange, emptyBody, rangedBody } from "./http-range.ts";
+import { askedRange, emptyRange, rangedBody } from "./http-range.ts";
 import type { GetOptions, GetResult, ObjectInfo } from "./object-store.ts";
 
 /**
@@ -39,12 +39,7 @@ export async function getBlob(
     }
   }
   // Nothing of the blob is in the range. The answer does not always tell its size.
-  const { size, etag, lastModified, metadata = {} } = await headBlob(requests, key, options);
-  if (asked.length !== 0 && asked.offset < size) {
-    const what = "the blob has changed while it was read";
-    throw new StoreError({ operation: "read", object: key, what }, { retryable: true });
-  }
-  return { body: emptyBody(), size, etag, lastModified, metadata };
+  return emptyRange(await headBlob(requests, key, options), asked);
 }
 
 /**

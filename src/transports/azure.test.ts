@@ -420,7 +420,7 @@ describe("azureStore: failures", () => {
     const error = await caught(() => grown.store.get("a", { offset: 10 }));
     expect([error.retryable, error.message]).toEqual([
       true,
-      "Cannot read a: the blob has changed while it was read",
+      "Cannot read a: the server has 20 bytes and refused those from 10 on",
     ]);
   });
 

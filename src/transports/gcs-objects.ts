@@ -6,7 +6,7 @@
 import { byteRange } from "./body.ts";
 import { PreconditionFailedError, StoreError } from "./errors.ts";
 import { gcsError, type GcsRequests, objectError } from "./gcs-requests.ts";
-import { askedRange, emptyBody, rangedBody } from "./http-range.ts";
+import { askedRange, emptyBody, emptyRange, rangedBody } from "./http-range.ts";
 import { asObject, type JsonObject, listField, parseJson, textField } from "./json.ts";
 import type {
   GetOptions,
@@ -98,12 +98,7 @@ export async function getObject(
     }
   }
   // Nothing of the object is in the range. The answer does not always tell its size.
-  const { size, etag, lastModified, metadata = {} } = await headObject(requests, key, options);
-  if (asked.length !== 0 && asked.offset < size) {
-    const what = "the object has changed while it was read";
-    throw new StoreError({ operation: "read", object: key, what }, { retryable: true });
-  }
-  return { body: emptyBody(), size, etag, lastModified, metadata };
+  return emptyRange(await headObject(requests, key, options), asked);
 }
 
 /**

@@ -6,7 +6,7 @@
 import { byteRange } from "./body.ts";
 import { StoreError } from "./errors.ts";
 import type { HttpResponse } from "./http-response.ts";
-import type { GetOptions } from "./object-store.ts";
+import type { GetOptions, GetResult, ObjectInfo } from "./object-store.ts";
 
 /** The part of an object that a `get` asks for. */
 export interface AskedRange {
@@ -128,6 +128,19 @@ function cut(
     },
     { highWaterMark: 0 },
   );
+}
+
+/**
+ * The answer to a range in which there is nothing of the object, from what is known of that. A range that begins within it
+ * was refused all the same: `StoreError`, for an empty body would pass for the end of the object.
+ */
+export function emptyRange(info: ObjectInfo, asked: AskedRange): GetResult {
+  const { key, size, etag, lastModified, metadata = {} } = info;
+  if (asked.length !== 0 && asked.offset < size) {
+    const what = `the server has ${size} bytes and refused those from ${asked.offset} on`;
+    throw new StoreError({ operation: "read", object: key, what }, { retryable: true });
+  }
+  return { body: emptyBody(), size, etag, lastModified, metadata };
 }
 
 /** A body without bytes. */

@@ -5,7 +5,7 @@
  */
 import { throwIfAborted } from "../core/errors.ts";
 import { PreconditionFailedError, StoreError } from "./errors.ts";
-import { askedRange, emptyBody, rangedBody } from "./http-range.ts";
+import { type AskedRange, askedRange, emptyRange, rangedBody } from "./http-range.ts";
 import type { HttpResponse } from "./http-response.ts";
 import type { GetOptions, GetResult, ObjectInfo } from "./object-store.ts";
 import { conditionHeaders, type S3Bucket } from "./s3-bucket.ts";
@@ -39,7 +39,7 @@ export async function getObject(
 ): Promise<GetResult> {
   const { ifMatch, signal } = options;
   const asked = askedRange(options, key);
-  if (asked.length === 0) return await emptyPart(bucket, key, options);
+  if (asked.length === 0) return await emptyPart(bucket, key, { ...options, asked });
   const range = asked.header === undefined ? {} : { range: asked.header };
   const answer = await bucket.door.send({
     operation: "read",
@@ -56,7 +56,7 @@ export async function getObject(
   });
   if (answer.status === 416) {
     await answer.discard();
-    return await emptyPart(bucket, key, options);
+    return await emptyPart(bucket, key, { ...options, asked });
   }
   let known: Described;
   try {
@@ -67,19 +67,21 @@ export async function getObject(
     throw error;
   }
   const part = await rangedBody(answer, asked);
-  return part === undefined ? await emptyPart(bucket, key, options) : { ...known, ...part };
+  return part === undefined
+    ? await emptyPart(bucket, key, { ...options, asked })
+    : { ...known, ...part };
 }
 
 /** Nothing of an object that is there. */
 async function emptyPart(
   bucket: S3Bucket,
   key: string,
-  { ifMatch, signal }: GetOptions,
+  { ifMatch, signal, asked }: GetOptions & { readonly asked: AskedRange },
 ): Promise<GetResult> {
   throwIfAborted(signal, "read", key);
-  const { size, etag, lastModified, metadata = {} } = await headObject(bucket, key, signal);
-  checkVersion(key, etag, ifMatch);
-  return { size, etag, lastModified, metadata, body: emptyBody() };
+  const info = await headObject(bucket, key, signal);
+  checkVersion(key, info.etag, ifMatch);
+  return emptyRange(info, asked);
 }
 
 /** Servers that ignore the condition of a read tell the version; one that is hidden proves nothing. */

@@ -2,7 +2,7 @@ import { inspect } from "node:util";
 import { expect, test } from "vitest";
 import { type FakeFault, S3Fake, type S3FakeOptions } from "../../test/helpers/s3-fake.ts";
 import { fakePlatform } from "../testing/fake-platform.ts";
-import { collect, failure } from "../testing/test-kit.ts";
+import { collect, failure, readBody } from "../testing/test-kit.ts";
 import { StoreError } from "./errors.ts";
 import { type ObjectStore, PROBE_KEY } from "./object-store.ts";
 import { presignS3, s3Store, type S3Options } from "./s3.ts";
@@ -97,6 +97,18 @@ test("s3Store() gives up at once where the secret is wrong", async () => {
   expect(fake.calls).toEqual(["PUT"]);
   expect(String(error)).toContain("SignatureDoesNotMatch");
   expect(inspect([error, store], { depth: 9, showHidden: true })).not.toContain("hunter2");
+});
+
+test("get() takes a refused range for the end of the object only where it is that", async () => {
+  const { fake, store } = bench();
+  await store.put("a", BYTES);
+  fake.fault = ({ method }) =>
+    method === "GET" ? { status: 416, code: "InvalidRange" } : undefined;
+  const { body, size } = await store.get("a", { offset: 3 });
+  expect([(await readBody(body)).length, size]).toEqual([0, 3]);
+  const error = await store.get("a", { offset: 2 }).catch((caught: unknown) => caught);
+  expect(error instanceof StoreError && error.retryable).toBe(true);
+  expect(String(error)).toContain("3 bytes and refused those from 2 on");
 });
 
 test("get() names what is hidden where a page may not see the version", async () => {

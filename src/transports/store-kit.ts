@@ -28,6 +28,7 @@ export {
   type AskedRange,
   askedRange,
   emptyBody,
+  emptyRange,
   rangedBody,
   type RangedBody,
 } from "./http-range.ts";
