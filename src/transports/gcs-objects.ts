@@ -97,8 +97,11 @@ export async function getObject(
       if (response.status !== 416) throw error;
     }
   }
-  // Nothing of the object is in the range. The answer does not always tell its size.
-  return emptyRange(await headObject(requests, key, options), asked);
+  // Nothing of the object is in the range. The answer does not always tell its size, and some servers end the connection.
+  const look = (): Promise<ObjectInfo> => headObject(requests, key, options);
+  const about = { operation: "look up", object: key, signal };
+  const info = asked.length === 0 ? await look() : await requests.client.retry(about, look);
+  return emptyRange(info, asked);
 }
 
 /**

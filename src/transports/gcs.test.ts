@@ -120,6 +120,20 @@ test("gcsStore() asks for what it needs and no more", async () => {
   expect(fake.seen.some(({ headers }) => headers.has("authorization"))).toBe(false);
 });
 
+test("get() of a range past the end asks again for the size when the connection is lost", async () => {
+  const { fake, store } = setup();
+  await store.put("a", new Uint8Array(3));
+  let lost = 0;
+  const reader = setup({
+    fetch: async (url, init) => {
+      if (!url.includes("alt=media") && lost++ === 0) throw new TypeError("fetch failed");
+      return await fake.fetch(url, init);
+    },
+  }).store;
+  const { body, size } = await reader.get("a", { offset: 3 });
+  expect([size, (await readBody(body)).length, lost]).toEqual([3, 0, 2]);
+});
+
 describe("gcsStore: tokens", () => {
   test("a service account signs an assertion once, and anew before the token ends", async () => {
     const { fake, store, clock } = setup({ credentials: JSON.stringify(ACCOUNT) }, true);
