@@ -79,6 +79,8 @@ symlinkSync(join(root, "node_modules/@nats-io"), join(installed.folder, "node_mo
 const web = await startWebServers();
 const stores = "addresses" in web ? JSON.stringify(web.addresses) : "{}";
 const skipped = "missing" in web ? `run ${web.missing.join(", ")}` : undefined;
+const scratch = join(installed.folder, "tmp");
+mkdirSync(scratch);
 const files = readdirSync(tests).filter((name) => name.endsWith(".test.ts"));
 
 /** Runs all files in one runtime; what its runner printed is a problem when no test recorded why it failed. */
@@ -90,6 +92,8 @@ async function runIn(name: string): Promise<RuntimeRun> {
   const report = join(installed.folder, `${name.replace(" ", "-")}.jsonl`);
   const env = environment({
     NO_COLOR: "1",
+    // What a killed process leaves goes with the rest.
+    TMPDIR: scratch,
     PAGESTREAM_RESULTS: report,
     PAGESTREAM_WEB_STORES: stores,
     PAGESTREAM_NEIGHBOUR: JSON.stringify(neighbour.run),

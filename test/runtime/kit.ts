@@ -34,14 +34,17 @@ const OWN_COMMAND: readonly string[] =
 /** Processes that a test has started; none outlives it. */
 const children = new Set<Child>();
 
-const titles: string[] = [];
+let titles: readonly string[] = [];
 
 /** Groups tests under a title. */
 export function describe(title: string, body: () => void): void {
+  // Some runners call the body of an inner group at once, others after the outer one.
+  const own = [...titles, title];
   void runner.describe(title, () => {
-    titles.push(title);
+    const outer = titles;
+    titles = own;
     body();
-    titles.pop();
+    titles = outer;
   });
 }
 
