@@ -153,6 +153,8 @@ function relay(reply: IncomingMessage, outgoing: ServerResponse, fault: ProxyFau
     if (part.length > 0) outgoing.write(part, left === 0 ? end : undefined);
     if (left === 0) reply.pause();
   });
+  // A shorter answer is whole, and the client uses the connection again.
+  reply.on("end", () => outgoing.end());
   if (limit === 0) end();
 }
 

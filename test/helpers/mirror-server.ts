@@ -23,7 +23,7 @@ export async function mirrorServer(): Promise<MirrorServer> {
     const chunks: Buffer[] = [];
     request.on("data", (chunk: Buffer) => chunks.push(chunk));
     request.on("end", () => {
-      const told = `${describe(request)} ${Buffer.concat(chunks).toString().slice(0, 2000)}`;
+      const told = `${describe(request)} ${Buffer.concat(chunks).subarray(0, 2000)}`;
       const header = Buffer.from(told)
         .toString("latin1")
         .replace(/[^\t -~\u0080-\u00ff]/g, " ");

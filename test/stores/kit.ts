@@ -6,6 +6,7 @@
 import type { ObjectStore } from "pagestream";
 import { testObjectStore, type ObjectStoreTestOptions } from "pagestream/testing";
 import { describe, expect, inject, test } from "vitest";
+import { shortContract } from "../runtime/short-contract.ts";
 import type { ServerAddress } from "../servers/server.ts";
 import { recordGuarantees } from "./guarantees.ts";
 
@@ -42,10 +43,13 @@ export interface ContractSubject {
   readonly make: () => ObjectStore | Promise<ObjectStore>;
 }
 
-/** Runs the contract on a store and records what it guarantees. */
+/**
+ * Runs the contract on a store and records what it guarantees. `short` where the same requests meet the whole contract
+ * in another suite.
+ */
 export function storeContract(
   subject: ContractSubject,
-  options: Partial<ObjectStoreTestOptions> = {},
+  options: Partial<ObjectStoreTestOptions> & { readonly short?: boolean } = {},
 ): void {
   const make = async (): Promise<ObjectStore> => {
     const store = await subject.make();
@@ -53,7 +57,9 @@ export function storeContract(
     return store;
   };
   const name = `${subject.store} on ${subject.server}: contract`;
-  testObjectStore(make, { describe, test, expect, name, ...options });
+  const { short = false, ...asked } = options;
+  const runner = { describe, test, expect };
+  testObjectStore(make, { ...(short ? shortContract(runner) : runner), name, ...asked });
   test(`${subject.store} on ${subject.server}: guarantees`, async () => {
     const { capabilities } = await make();
     const { timeFrom = "metadata" } = options;

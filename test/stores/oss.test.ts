@@ -20,6 +20,6 @@ describeWithServer("ceph", (address) => {
       },
     },
     // The S3 store runs the same requests with real pages.
-    { largeSize: 5 * 2 ** 20 + 1000, manyObjects: 25 },
+    { largeSize: 5 * 2 ** 20 + 1000, manyObjects: 25, short: true },
   );
 });

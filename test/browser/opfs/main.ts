@@ -1,18 +1,19 @@
 /**
- * The contract of `opfsStore`, on a page and in a worker: the same bundle is both.
+ * The contract of `opfsStore`, on a page and the short one in a worker: the same bundle is both.
  *
  * @module
  */
-import { testObjectStore } from "pagestream/testing";
+import { type TestKit, testObjectStore } from "pagestream/testing";
 import type { ObjectStore } from "pagestream";
 import { opfsStore } from "pagestream/transports/opfs";
 import { type ContractResult, runContract } from "../../helpers/run-contract.ts";
+import { shortContract } from "../../runtime/short-contract.ts";
 
 /** What the test calls in the page. */
 export interface OpfsApi {
   /** Runs the contract here. */
   contract(): Promise<ContractResult[]>;
-  /** Runs the contract in a worker. */
+  /** Runs the short contract in a worker. */
   contractInWorker(): Promise<ContractResult[]>;
   /** Of ten writers, half of them on a page and half in a worker, how many created an object, in each of some rounds. */
   race(rounds: number): Promise<number[]>;
@@ -45,15 +46,15 @@ async function otherWay(): Promise<ObjectStore> {
   return opfsStore(await root.getDirectoryHandle("replica", { create: true }), { path: "ünder" });
 }
 
-const contract = (): Promise<ContractResult[]> =>
+const contract = (part = (kit: TestKit): TestKit => kit): Promise<ContractResult[]> =>
   runContract((kit) => {
     const sizes = { manyObjects: 20, largeSize: 3_300_000 };
-    testObjectStore(() => store, { ...kit, timeFrom: "header", ...sizes });
+    testObjectStore(() => store, { ...part(kit), timeFrom: "header", ...sizes });
   });
 
 if (typeof document === "undefined") {
   self.addEventListener("message", ({ data }: MessageEvent<string>) => {
-    const work = data === "" ? contract() : create(data, 5);
+    const work = data === "" ? contract(shortContract) : create(data, 5);
     void work.then((result) => self.postMessage(result));
   });
   self.postMessage("ready");
@@ -72,7 +73,7 @@ if (typeof document === "undefined") {
     return await result;
   };
   const api: OpfsApi = {
-    contract,
+    contract: () => contract(),
     contractInWorker: async () => (await inWorker("")) as ContractResult[],
     async race(rounds) {
       const winners: number[] = [];
