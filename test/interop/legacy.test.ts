@@ -33,7 +33,7 @@ const STEPS = [
 ];
 
 function openDatabase(path: string, pageSize: number): DatabaseSync {
-  const db = new DatabaseSync(path);
+  const db = new DatabaseSync(path, { timeout: 10_000 });
   db.exec(`PRAGMA page_size=${pageSize}; PRAGMA journal_mode=WAL; CREATE TABLE t(a, b)`);
   return db;
 }

@@ -103,7 +103,7 @@ export function testInterop(subject: InteropSubject): void {
     return copies;
   };
   const writeThere = async (database: string, path: string, sql: string): Promise<void> => {
-    const db = new DatabaseSync(database);
+    const db = new DatabaseSync(database, { timeout: 10_000 });
     db.exec("PRAGMA journal_mode=wal; PRAGMA wal_autocheckpoint=0");
     db.exec(sql);
     const replica = subject.replica?.(path);
@@ -148,7 +148,7 @@ export function testInterop(subject: InteropSubject): void {
       const path = `${run}/snapshot`;
       const store = await subject.store(path);
       const database = join(temporaryDirectory(), "app.db");
-      const db = new DatabaseSync(database);
+      const db = new DatabaseSync(database, { timeout: 10_000 });
       db.exec(`${SCHEMA}; ${rows("us", 400)}`);
       db.close();
       const replica = store;

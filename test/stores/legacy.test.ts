@@ -38,7 +38,7 @@ describeWithServer("seaweedfs", (address) => {
           "secret-access-key": secretAccessKey,
         },
       };
-      const db = new DatabaseSync(database);
+      const db = new DatabaseSync(database, { timeout: 10_000 });
       db.exec("PRAGMA journal_mode=WAL; CREATE TABLE t(a, b)");
       const daemon = startLitestream03(options);
       try {
