@@ -89,6 +89,19 @@ describe("httpStore", () => {
     await expect(collect(endless.list())).rejects.toThrow("promises more and does not go on");
   });
 
+  test("list() may begin twice before it is known what the server has", async () => {
+    let asked = 0;
+    const fetch = async (url: string): Promise<Response> => {
+      if (!url.endsWith(".json")) return new Response(page());
+      if (++asked === 2) await first;
+      return new Response("", { status: 404 });
+    };
+    const store = httpStore("https://files.test/db", { fetch });
+    const first = collect(store.list());
+    expect(await collect(store.list())).toEqual([]);
+    expect(asked).toBe(2);
+  });
+
   test("list() of a server that has neither index nor listing is an error, not an empty list", async () => {
     const fetch = async (): Promise<Response> => new Response("", { status: 404 });
     const store = httpStore("https://files.test/db", { fetch });

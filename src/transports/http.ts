@@ -102,7 +102,8 @@ export function httpStore(url: string, options: HttpStoreOptions = {}): ObjectSt
       .replaceAll("{startAfter}", encodeName(asked.startAfter ?? ""));
     const found = await page(call, address);
     if (typeof found === "string") return parseIndex(found, call);
-    if (found.status === 404 && listing === undefined) return undefined;
+    // Another call may have found the folders meanwhile.
+    if (found.status === 404 && listing !== "index") return undefined;
     throw statusError(found);
   };
 
