@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { JsMsg } from "@nats-io/jetstream";
 import type { ListOptions, ObjectInfo, WatchOptions } from "./object-store.ts";
 import type { BodyContext } from "./body.ts";
 import type { NatsBucket } from "./nats-connection.ts";
@@ -28,8 +29,8 @@ export async function listObjects(
     config: { filter_subject: bucket.names.allMeta, deliver_policy: "last_per_subject" },
     batch: BATCH_MESSAGES,
   });
-  for await (const { data, info, time } of messages) {
-    const object = decodeObject({ data, seq: info.streamSequence, time }, context.operation);
+  for await (const message of messages) {
+    const object = deliveredObject(message, context.operation);
     const { key } = object;
     if (!key.startsWith(prefix) || (startAfter !== undefined && key <= startAfter)) continue;
     // One that was replaced during the walk comes a second time.
@@ -52,10 +53,21 @@ export async function* watchObjects(
     endless: true,
     ready,
   });
-  for await (const { data, info, time } of messages) {
-    const object = decodeObject({ data, seq: info.streamSequence, time }, context.operation);
+  for await (const message of messages) {
+    const object = deliveredObject(message, context.operation);
     if (object.key.startsWith(prefix) && isObject(object)) yield infoOf(object);
   }
+}
+
+/** What is read of a message that a consumer got. */
+export type DeliveredMessage = Pick<JsMsg, "data" | "info" | "timestampNanos">;
+
+/** The object that a delivered message describes. */
+export function deliveredObject(message: DeliveredMessage, operation: string): NatsObject {
+  const { data, info, timestampNanos } = message;
+  // Its `time` is rounded through a float: at times a millisecond later than what a look-up tells.
+  const time = new Date(Number(timestampNanos / 1_000_000n));
+  return decodeObject({ data, seq: info.streamSequence, time }, operation);
 }
 
 /** Whether it can be read here: neither a marker of deletion nor a link, and under a name that is a key. */

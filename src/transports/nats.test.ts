@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { natsError } from "./nats-errors.ts";
+import { type DeliveredMessage, deliveredObject } from "./nats-list.ts";
 import { bucketNames, decodeObject, encodeObject } from "./nats-object.ts";
 import { deleteObject, writeObject } from "./nats-write.ts";
 import type { NatsBucket } from "./nats-connection.ts";
@@ -224,6 +225,13 @@ describe("decodeObject()", () => {
       link: false,
       metadata: { "litestream-timestamp": "2026-01-02T03:04:05Z" },
     });
+  });
+
+  test("deliveredObject() tells the millisecond that has begun, as a look-up does", () => {
+    const data = text({ name: "a", nuid: "N" });
+    const info = { streamSequence: 7 } as DeliveredMessage["info"];
+    const message = { data, info, timestampNanos: 1_795_352_037_600_999_999n };
+    expect(deliveredObject(message, "list").time.getTime()).toBe(1_795_352_037_600);
   });
 
   test("refuses what does not describe an object", () => {
