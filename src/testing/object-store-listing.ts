@@ -86,7 +86,7 @@ function plainListCases({ expect, storeTest, manyObjects, timeFrom }: StoreSuite
         "0",
       ];
       for (const prefix of prefixes) {
-        for (const startAfter of starts) {
+        const checks = starts.map(async (startAfter) => {
           const expected = sorted.filter(
             (name) => name.startsWith(prefix) && (startAfter === undefined || name > startAfter),
           );
@@ -94,7 +94,8 @@ function plainListCases({ expect, storeTest, manyObjects, timeFrom }: StoreSuite
             startAfter === undefined ? { prefix } : { prefix, startAfter },
           );
           expect([prefix, startAfter, listed]).toEqual([prefix, startAfter, expected]);
-        }
+        });
+        await Promise.all(checks);
       }
     },
   );

@@ -10,9 +10,9 @@ describeWithServer("ceph", (address) => {
       server: "Ceph 16.2 RGW",
       make: async () => {
         await makeBucket(options);
-        return s3Store({ ...options, path: "some/path", pageSize: 50 });
+        return s3Store({ ...options, path: "some/path", pageSize: 20 });
       },
     },
-    { manyObjects: 130, largeSize: LARGE },
+    { manyObjects: 45, largeSize: LARGE },
   );
 });

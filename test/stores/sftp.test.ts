@@ -45,7 +45,7 @@ describeWithServer("sshd", (address) => {
   const store = make({ ...base, path: `${root}/contract` });
   storeContract(
     { store: "SFTP", server: "OpenSSH 9.2", make: () => store },
-    { timeFrom: "header", manyObjects: 120, largeSize },
+    { timeFrom: "header", manyObjects: 40, largeSize },
   );
 
   test("sftpStore() refuses a server that nothing vouches for, and tells its key", async () => {
@@ -253,7 +253,7 @@ describeWithServer("rclone-sftp", (address) => {
   const store = make({ ...base, path: "contract" });
   storeContract(
     { store: "SFTP", server: "rclone 1.75", make: () => store },
-    { timeFrom: "header", manyObjects: 60, largeSize },
+    { timeFrom: "header", manyObjects: 20, largeSize, short: true },
   );
 
   test("probe() finds out that the server creates nothing atomically", async () => {

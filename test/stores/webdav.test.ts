@@ -25,7 +25,7 @@ for (const { name, server, exclusiveMove, dotNames } of SERVERS) {
     const options = { ...optionsFor(address), path: "/a path/cöntract/", exclusiveMove };
     storeContract(
       { store: "WebDAV", server, make: () => webdavStore(options) },
-      { timeFrom: "header", manyObjects: 60, largeSize: 4 * 1024 * 1024, dotNames },
+      { timeFrom: "header", manyObjects: 30, largeSize: 4 * 1024 * 1024, dotNames },
     );
     if (name !== "apache") return;
     testHttpFaults({
