@@ -64,10 +64,10 @@ ErrorLog ${scratch.folder}/error.log
 TypesConfig /etc/mime.types
 User ${WEB_USER}
 StartServers 1
-ThreadsPerChild 32
-MaxRequestWorkers 32
+ThreadsPerChild 64
+MaxRequestWorkers 64
 DavLockDB ${lock}/db
-KeepAliveTimeout 60
+KeepAliveTimeout 15
 MaxKeepAliveRequests 0
 <Directory ${scratch.folder}>
   Require all denied
