@@ -66,6 +66,7 @@ User ${WEB_USER}
 StartServers 1
 ThreadsPerChild 64
 MaxRequestWorkers 64
+AsyncRequestWorkerFactor 16
 DavLockDB ${lock}/db
 KeepAliveTimeout 15
 MaxKeepAliveRequests 0
