@@ -1,10 +1,11 @@
 /**
- * How a script that holds several tests tells the runner of each: lines for people, a file for the runner.
+ * How a script that holds several tests tells the runner of each: lines for people, a file for the runner; and how the
+ * runner reads such a file, or Vitest's.
  *
  * @module
  */
 
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { stripVTControlCharacters } from "node:util";
 import { environment } from "./process.mjs";
 
@@ -53,4 +54,49 @@ export async function problemsOf(run, command, options) {
     stripVTControlCharacters(result.output).trimEnd() ||
       `${command.join(" ")} ended with code ${result.code}`,
   ];
+}
+
+/**
+ * Counts a report of Vitest's or of ours, and names what failed; one that was never written has no tests.
+ *
+ * @returns {{ passed: number, failed: number, skipped: number, failures: readonly string[] }}
+ */
+export function readReport(path) {
+  let report;
+  try {
+    report = JSON.parse(readFileSync(path, "utf8"));
+  } catch {
+    return { passed: 0, failed: 0, skipped: 0, failures: [] };
+  }
+  if (report.tests !== undefined) {
+    const named = (status) => report.tests.filter((test) => test.status === status);
+    const failures = named("failed").map(({ name, detail }) => withReason(name, detail));
+    const [passed, skipped] = [named("passed").length, named("skipped").length];
+    return { passed, failed: failures.length, skipped, failures };
+  }
+  const failures = [];
+  for (const file of report.testResults) {
+    const failed = file.assertionResults.filter((test) => test.status === "failed");
+    for (const { fullName, failureMessages } of failed) {
+      failures.push(withReason(fullName, failureMessages[0]));
+    }
+    // A test file that could not be loaded has no tests, but failed all the same.
+    if (file.status === "failed" && failed.length === 0) {
+      failures.push(withReason(file.name, file.message));
+    }
+  }
+  return {
+    passed: report.numPassedTests,
+    failed: failures.length,
+    skipped: report.numPendingTests + report.numTodoTests,
+    failures,
+  };
+}
+
+/** A test and the first line of why it failed. */
+function withReason(name, reason) {
+  const line = stripVTControlCharacters(reason ?? "")
+    .trim()
+    .split("\n", 1)[0];
+  return line === "" ? name : `${name}: ${line}`;
 }

@@ -1,11 +1,11 @@
 /** @module */
 
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, expect, test, vi } from "vitest";
 import { run } from "../../scripts/lib/process.mjs";
-import { problemsOf, runReported } from "../../scripts/lib/report.mjs";
+import { problemsOf, readReport, runReported } from "../../scripts/lib/report.mjs";
 import { SUITES } from "../../scripts/lib/suites.mjs";
 
 afterEach(() => {
@@ -34,6 +34,47 @@ test("runReported() counts a problem and a thrown error as failed, and writes th
       "failed",
       "failed",
     ]);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test("readReport() counts and names what failed, in our reports and in Vitest's", () => {
+  const folder = mkdtempSync(join(tmpdir(), "pagestream-report-"));
+  const path = join(folder, "report.json");
+  const read = (report: object): object => {
+    writeFileSync(path, JSON.stringify(report));
+    return readReport(path);
+  };
+  try {
+    const nothing = { passed: 0, failed: 0, skipped: 0, failures: [] };
+    expect(readReport(join(folder, "nowhere"))).toEqual(nothing);
+    const ours = [
+      { name: "good", status: "passed", detail: "" },
+      { name: "bad", status: "failed", detail: "why\nwhere" },
+    ];
+    expect(read({ tests: ours })).toEqual({
+      ...nothing,
+      passed: 1,
+      failed: 1,
+      failures: ["bad: why"],
+    });
+    const failed = {
+      status: "failed",
+      fullName: "f() works",
+      failureMessages: ["\u001b[31mno\nat"],
+    };
+    const files = [
+      { name: "a.test.ts", status: "failed", assertionResults: [failed, { status: "passed" }] },
+      { name: "b.test.ts", status: "failed", message: "cannot load", assertionResults: [] },
+    ];
+    const counts = { numPassedTests: 1, numPendingTests: 2, numTodoTests: 0 };
+    expect(read({ ...counts, testResults: files })).toEqual({
+      passed: 1,
+      failed: 2,
+      skipped: 2,
+      failures: ["f() works: no", "b.test.ts: cannot load"],
+    });
   } finally {
     rmSync(folder, { recursive: true });
   }
