@@ -15,12 +15,13 @@ import {
   InvalidArgumentError,
   type ObjectMetadata,
   type ObjectStore,
-  PreconditionFailedError,
   type StoreCapabilities,
   StoreError,
   UnsupportedError,
 } from "pagestream";
 import {
+  alreadyExists,
+  otherVersion,
   byteRange,
   checkKey,
   checkPutOptions,
@@ -30,7 +31,7 @@ import {
 } from "pagestream/transports/store-kit";
 import { storeError } from "./errors.ts";
 import { isMissing, listTree, locate, objectInfo } from "./file-tree.ts";
-import { alreadyExists, Directories, writeObject } from "./file-write.ts";
+import { Directories, writeObject } from "./file-write.ts";
 
 /** Options of {@linkcode fileStore}. */
 export interface FileStoreOptions {
@@ -197,12 +198,7 @@ async function openBody(
   // Of the handle, not of the path: that file may be another one by now.
   const info = objectInfo(key, await handle.stat({ bigint: true }), "read");
   if (options?.ifMatch !== undefined && options.ifMatch !== info.etag) {
-    throw new PreconditionFailedError({
-      operation: "read",
-      object: key,
-      what: "the object is not the version asked for",
-      next: "Read the object again and decide anew",
-    });
+    throw otherVersion({ operation: "read", object: key });
   }
   const { start, end } = byteRange(info.size, options, key);
   if (start === end) await handle.close();

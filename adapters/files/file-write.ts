@@ -17,8 +17,14 @@ import {
 } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import process from "node:process";
-import { PreconditionFailedError, StoreError } from "pagestream";
-import { bodyChunks, TEMP_NAME, tempName, throwIfAborted } from "pagestream/transports/store-kit";
+import { StoreError } from "pagestream";
+import {
+  alreadyExists,
+  bodyChunks,
+  TEMP_NAME,
+  tempName,
+  throwIfAborted,
+} from "pagestream/transports/store-kit";
 import { errnoOf } from "./errors.ts";
 import { mtimeMs } from "./file-tree.ts";
 
@@ -190,16 +196,6 @@ async function createLink(temp: string, path: string, key: string): Promise<void
       cause: error,
     });
   }
-}
-
-/** The error of a create-only write that lost. */
-export function alreadyExists(key: string): PreconditionFailedError {
-  return new PreconditionFailedError({
-    operation: "create",
-    object: key,
-    what: "the object already exists",
-    next: "Read it to learn whose it is",
-  });
 }
 
 /**

@@ -4,8 +4,9 @@
  * @module
  */
 import process from "node:process";
-import { PreconditionFailedError, StoreError, UnsupportedError } from "pagestream";
+import { StoreError, UnsupportedError } from "pagestream";
 import {
+  alreadyExists,
   type BodyContext,
   bodyParts,
   inParallel,
@@ -221,16 +222,6 @@ function noLinks({ object }: SftpContext): UnsupportedError {
     object,
     what: "the server has no hard links, without which a file cannot be created atomically",
     next: "Use a server that has them, such as OpenSSH",
-  });
-}
-
-/** The error of a write that must not replace. */
-export function alreadyExists(object: string): PreconditionFailedError {
-  return new PreconditionFailedError({
-    operation: "create",
-    object,
-    what: "the object already exists",
-    next: "Read it to learn whose it is",
   });
 }
 

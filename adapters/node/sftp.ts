@@ -13,6 +13,7 @@ import {
   UnsupportedError,
 } from "pagestream";
 import {
+  alreadyExists,
   abortable,
   type BodyContext,
   byteRange,
@@ -28,7 +29,7 @@ import { SFTP_STATUS, sftpError, SftpLink, type SftpSession, statusOf } from "./
 import { rootOf, type SftpStoreOptions } from "./sftp-options.ts";
 import { headerTime, openFile } from "./sftp-read.ts";
 import { checkFile, checkFileKey, infoOf, listTree, locate, timeOf } from "./sftp-tree.ts";
-import { alreadyExists, removeAbandoned, type SftpWrite, writeFile } from "./sftp-write.ts";
+import { removeAbandoned, type SftpWrite, writeFile } from "./sftp-write.ts";
 
 export type { SftpStoreOptions } from "./sftp-options.ts";
 

@@ -11,7 +11,7 @@ import { headBlob } from "./azure-read.ts";
 import { azureError, type AzureRequests } from "./azure-requests.ts";
 import { PreconditionFailedError, StoreError } from "./errors.ts";
 import type { HttpResponse } from "./http-response.ts";
-import { type BodyPart, bodyParts, inParallel } from "./parts.ts";
+import { type BodyPart, bodyParts, inParallel, withFirst } from "./parts.ts";
 
 /** A blob to write. */
 export interface AzureUpload {
@@ -42,15 +42,7 @@ export async function uploadBlob(
   const first = await parts.next();
   if (first.done === true) throw new StoreError({ ...context, what: "the body has no part" });
   if (first.value.last) return await putBlob(requests, first.value.bytes, upload);
-  return await putBlocks(requests, prepend(first.value, parts), upload);
-}
-
-async function* prepend(
-  first: BodyPart,
-  rest: AsyncIterable<BodyPart>,
-): AsyncGenerator<BodyPart, void, undefined> {
-  yield first;
-  yield* rest;
+  return await putBlocks(requests, withFirst(first.value, parts), upload);
 }
 
 /** @see https://learn.microsoft.com/rest/api/storageservices/put-blob */

@@ -21,6 +21,33 @@ export class PreconditionFailedError extends PagestreamError {
   }
 }
 
+/** The error of a write that was to create `object` and found it there. */
+export function alreadyExists(object: string): PreconditionFailedError {
+  const what = "the object already exists";
+  return new PreconditionFailedError({
+    operation: "create",
+    object,
+    what,
+    next: "Read it to learn whose it is",
+  });
+}
+
+/** The error of a call that asked for one version of an object. */
+export function otherVersion({ operation, object }: FailedCondition): PreconditionFailedError {
+  const what = "the object is not the version asked for";
+  return new PreconditionFailedError({ operation, object, what, next: READ_AGAIN });
+}
+
+/** The error of a condition where the server does not tell which of the two it was. */
+export function conditionFailed({ operation, object }: FailedCondition): PreconditionFailedError {
+  const what = "the object is not the version asked for, or exists already";
+  return new PreconditionFailedError({ operation, object, what, next: READ_AGAIN });
+}
+
+type FailedCondition = Pick<ErrorDetails, "operation" | "object">;
+
+const READ_AGAIN = "Read the object again and decide anew";
+
 /** The store refused, failed or could not be reached. */
 export class StoreError extends PagestreamError {
   /** True where the same request may succeed later. */

@@ -4,7 +4,7 @@
  * @module
  */
 import { byteRange } from "./body.ts";
-import { PreconditionFailedError, StoreError } from "./errors.ts";
+import { otherVersion, StoreError } from "./errors.ts";
 import { gcsError, type GcsRequests, objectError } from "./gcs-requests.ts";
 import { askedRange, emptyBody, emptyRange, rangedBody } from "./http-range.ts";
 import { asObject, type JsonObject, listField, parseJson, textField } from "./json.ts";
@@ -83,7 +83,7 @@ export async function getObject(
       // Emulators ignore the condition, and the answer tells.
       if (ifMatch !== undefined && ifMatch !== etag) {
         await response.discard();
-        throw otherVersion(key);
+        throw otherVersion({ operation: "read", object: key });
       }
       const stored = Number(response.header("x-goog-stored-content-length") ?? Number.NaN);
       const size = Number.isSafeInteger(stored) ? stored : response.contentLength;
@@ -116,7 +116,8 @@ async function getHidden(
   const { ifMatch, signal } = options;
   const facts = await headObject(requests, key, options);
   const { size, etag, lastModified, metadata = {} } = facts;
-  if (ifMatch !== undefined && ifMatch !== etag) throw otherVersion(key);
+  if (ifMatch !== undefined && ifMatch !== etag)
+    throw otherVersion({ operation: "read", object: key });
   const { start, end } = byteRange(size, options, key);
   const described = { size, etag, lastModified, metadata };
   if (start === end) return { ...described, body: emptyBody() };
@@ -136,15 +137,6 @@ async function getHidden(
   if (ifMatch !== undefined || error.code !== "PRECONDITION_FAILED") throw error;
   const what = "the object has changed while it was read";
   throw new StoreError({ operation: "read", object: key, what }, { retryable: true });
-}
-
-function otherVersion(key: string): PreconditionFailedError {
-  return new PreconditionFailedError({
-    operation: "read",
-    object: key,
-    what: "the object is not the version asked for",
-    next: "Read the object again and decide anew",
-  });
 }
 
 /** What is known of an object. */

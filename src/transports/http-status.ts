@@ -4,7 +4,7 @@
  * @module
  */
 import { type PagestreamError, UnsupportedError } from "../core/errors.ts";
-import { PreconditionFailedError, StoreError } from "./errors.ts";
+import { conditionFailed, StoreError } from "./errors.ts";
 import type { HttpResponse } from "./http-response.ts";
 
 /** What a server says of a failure besides the status. */
@@ -48,14 +48,7 @@ const SECRET_LENGTH = 8;
 export function statusError(response: HttpResponse, failure: ServerFailure = {}): PagestreamError {
   const { operation, object } = response.request;
   const { status } = response;
-  if (status === 412) {
-    return new PreconditionFailedError({
-      operation,
-      object,
-      what: "the object is not the version asked for, or exists already",
-      next: "Read the object again and decide anew",
-    });
-  }
+  if (status === 412) return conditionFailed({ operation, object });
   if (status === 501) {
     const what = "the server does not implement what was asked of it";
     return new UnsupportedError({ operation, object, what });

@@ -6,7 +6,7 @@
 import { throwIfAborted } from "../core/errors.ts";
 import type { Platform } from "../core/platform.ts";
 import { byteRange, checkPutOptions, collectBody } from "./body.ts";
-import { NotFoundError, PreconditionFailedError } from "./errors.ts";
+import { alreadyExists, NotFoundError, otherVersion } from "./errors.ts";
 import type {
   GetResult,
   ListOptions,
@@ -73,7 +73,8 @@ export function memoryStore(options: MemoryStoreOptions = {}): ObjectStore {
         what: `${description} holds no such object`,
       });
     }
-    if (ifMatch !== undefined && ifMatch !== found.etag) throw mismatch(key, operation);
+    if (ifMatch !== undefined && ifMatch !== found.etag)
+      throw otherVersion({ operation, object: key });
     return found;
   };
   const remove = (key: string): void => {
@@ -103,8 +104,9 @@ export function memoryStore(options: MemoryStoreOptions = {}): ObjectStore {
       const bytes = await collectBody(body, { operation: "write", object: key, signal });
       // From here on nothing waits, so the condition and the write are one step.
       const existing = objects.get(key);
-      if (ifNoneMatch !== undefined && existing !== undefined) throw exists(key);
-      if (ifMatch !== undefined && existing?.etag !== ifMatch) throw mismatch(key, "write");
+      if (ifNoneMatch !== undefined && existing !== undefined) throw alreadyExists(key);
+      if (ifMatch !== undefined && existing?.etag !== ifMatch)
+        throw otherVersion({ operation: "write", object: key });
       const etag = `v${++versions}`;
       const lastModified = new Date(now());
       objects.set(key, { bytes, etag, lastModified, metadata: { ...metadata } });
@@ -130,7 +132,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): ObjectStore {
       const found = objects.get(key);
       const { ifMatch } = deleteOptions ?? {};
       if (found !== undefined && ifMatch !== undefined && ifMatch !== found.etag) {
-        throw mismatch(key, "delete");
+        throw otherVersion({ operation: "delete", object: key });
       }
       remove(key);
     },
@@ -196,22 +198,4 @@ function bodyOf(
     },
     { highWaterMark: 0 },
   );
-}
-
-function exists(key: string): PreconditionFailedError {
-  return new PreconditionFailedError({
-    operation: "create",
-    object: key,
-    what: "the object already exists",
-    next: "Read it to learn whose it is",
-  });
-}
-
-function mismatch(key: string, operation: string): PreconditionFailedError {
-  return new PreconditionFailedError({
-    operation,
-    object: key,
-    what: "the object is not the version asked for",
-    next: "Read the object again and decide anew",
-  });
 }

@@ -9,7 +9,7 @@
 import { sha256 } from "@noble/hashes/sha2.js";
 import { throwIfAborted } from "../core/errors.ts";
 import type { BodyContext } from "./body.ts";
-import { PreconditionFailedError, StoreError } from "./errors.ts";
+import { alreadyExists, otherVersion, StoreError } from "./errors.ts";
 import type { CallContext, NatsBucket } from "./nats-connection.ts";
 import { isRefusal, isWrongSequence } from "./nats-errors.ts";
 import { decodeObject, encodeObject, etagOf, type NatsObject } from "./nats-object.ts";
@@ -178,7 +178,7 @@ export async function deleteObject(
     const now = await lookUp(bucket, context);
     if (now === undefined || now.deleted) return;
     if (now.seq === refused?.seq) throw refused.failure;
-    if (ifMatch !== undefined && ifMatch !== etagOf(now)) throw mismatch(context);
+    if (ifMatch !== undefined && ifMatch !== etagOf(now)) throw otherVersion(context);
     try {
       await jsm.streams.deleteMessage(names.stream, now.seq, false);
       await purgeChunks(bucket, now.nuid);
@@ -205,22 +205,7 @@ function checkCondition(
   const { ifNoneMatch, ifMatch, context } = options;
   const present = now !== undefined && !now.deleted;
   if (ifNoneMatch !== undefined && present) {
-    throw new PreconditionFailedError({
-      operation: "create",
-      object: context.object,
-      what: "the object already exists",
-      next: "Read it to learn whose it is",
-    });
+    throw alreadyExists(context.object);
   }
-  if (ifMatch !== undefined && (!present || ifMatch !== etagOf(now))) throw mismatch(context);
-}
-
-/** A condition on the version did not hold. */
-export function mismatch({ operation, object }: BodyContext): PreconditionFailedError {
-  return new PreconditionFailedError({
-    operation,
-    object,
-    what: "the object is not the version asked for",
-    next: "Read the object again and decide anew",
-  });
+  if (ifMatch !== undefined && (!present || ifMatch !== etagOf(now))) throw otherVersion(context);
 }

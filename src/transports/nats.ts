@@ -6,13 +6,13 @@
 import { throwIfAborted } from "../core/errors.ts";
 import { abortable } from "./abortable.ts";
 import { type BodyContext, byteRange, checkPutOptions } from "./body.ts";
-import { NotFoundError } from "./errors.ts";
+import { NotFoundError, otherVersion } from "./errors.ts";
 import { type NatsBucket, NatsLink } from "./nats-connection.ts";
 import { listObjects, watchObjects } from "./nats-list.ts";
 import type { NatsStoreOptions } from "./nats-options.ts";
 import { etagOf, infoOf, type NatsObject } from "./nats-object.ts";
 import { ChunkMap, readChunks } from "./nats-read.ts";
-import { deleteObject, lookUp, mismatch, writeObject } from "./nats-write.ts";
+import { deleteObject, lookUp, writeObject } from "./nats-write.ts";
 import type { ObjectInfo, ObjectStore, StoreCapabilities } from "./object-store.ts";
 import { inParallel } from "./parts.ts";
 import { checkKey, checkPrefix } from "./path-rules.ts";
@@ -100,7 +100,7 @@ export function natsStore(options: NatsStoreOptions): ObjectStore {
       const context = { operation: "read", object: key, signal: getOptions.signal };
       const object = await find(context);
       const { ifMatch } = getOptions;
-      if (ifMatch !== undefined && ifMatch !== etagOf(object)) throw mismatch(context);
+      if (ifMatch !== undefined && ifMatch !== etagOf(object)) throw otherVersion(context);
       const range = byteRange(object.size, getOptions, key);
       const chunks = walk(context, (bucket) => readChunks(bucket, { object, range, map }, context));
       const { size, etag, lastModified, metadata = {} } = infoOf(object);

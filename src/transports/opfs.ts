@@ -8,7 +8,7 @@
  */
 import { throwIfAborted, UnsupportedError } from "../core/errors.ts";
 import { bodyChunks, byteRange, checkPutOptions } from "./body.ts";
-import { NotFoundError, PreconditionFailedError, StoreError } from "./errors.ts";
+import { alreadyExists, NotFoundError, otherVersion, StoreError } from "./errors.ts";
 import { emptyBody } from "./http-range.ts";
 import { keyPath } from "./location.ts";
 import { headerMetadata, isLtxKey, LTX_HEADER_SIZE } from "./ltx-time.ts";
@@ -83,7 +83,7 @@ export function opfsStore(
   const present = async (call: OpfsCall, key: string, ifMatch?: string): Promise<File> => {
     const file = await fileOf(call, key);
     if (file === undefined) throw missing(call);
-    if (ifMatch !== undefined && ifMatch !== etagOf(file)) throw mismatch(call);
+    if (ifMatch !== undefined && ifMatch !== etagOf(file)) throw otherVersion(call);
     return file;
   };
 
@@ -99,7 +99,7 @@ export function opfsStore(
     locked(nameOf(key), async () => {
       const file = await fileOf(call, key);
       if (file === undefined) return;
-      if (ifMatch !== undefined && ifMatch !== etagOf(file)) throw mismatch(call);
+      if (ifMatch !== undefined && ifMatch !== etagOf(file)) throw otherVersion(call);
       const folder = await folderOf(call, key, false);
       await folder?.removeEntry(nameOf(key)).catch((error: unknown) => {
         throw fileError(error, call);
@@ -144,12 +144,13 @@ export function opfsStore(
             throwIfAborted(signal, call.operation, key);
             return await locked(nameOf(key), async () => {
               const existing = await fileOf(call, key);
-              if (ifNoneMatch !== undefined && existing !== undefined) throw exists(call);
+              if (ifNoneMatch !== undefined && existing !== undefined)
+                throw alreadyExists(call.object);
               if (
                 ifMatch !== undefined &&
                 (existing === undefined || etagOf(existing) !== ifMatch)
               ) {
-                throw mismatch(call);
+                throw otherVersion(call);
               }
               const file = await distinct(handle, existing);
               await move(handle, folder, { name: nameOf(key), call });
@@ -328,20 +329,4 @@ function isNamed(error: unknown, ...names: readonly string[]): boolean {
 
 function missing(call: OpfsCall): NotFoundError {
   return new NotFoundError({ ...call, what: "there is no such file" });
-}
-
-function exists(call: OpfsCall): PreconditionFailedError {
-  return new PreconditionFailedError({
-    ...call,
-    what: "the object already exists",
-    next: "Read it to learn whose it is",
-  });
-}
-
-function mismatch(call: OpfsCall): PreconditionFailedError {
-  return new PreconditionFailedError({
-    ...call,
-    what: "the object is not the version asked for",
-    next: "Read the object again and decide anew",
-  });
 }

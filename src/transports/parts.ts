@@ -48,6 +48,20 @@ export async function* bodyParts(
   yield { index, bytes: part.subarray(0, size), last: true };
 }
 
+/** A source whose first item was looked at, whole again. */
+export async function* withFirst<T>(
+  first: T,
+  rest: AsyncGenerator<T, void, undefined>,
+): AsyncGenerator<T, void, undefined> {
+  try {
+    yield first;
+    yield* rest;
+  } finally {
+    // Also where nothing but the first was taken.
+    await rest.return();
+  }
+}
+
 /**
  * Works on the items of a source, at most `concurrency` at a time, and returns the results in the order of the items. The
  * first failure ends it: nothing new is begun, `signal` is aborted, and what is under way is waited for.

@@ -5,7 +5,7 @@
  */
 import { isPagestreamError, throwIfAborted } from "../core/errors.ts";
 import { type BodyContext, bodyChunks, byteRange, checkPutOptions } from "./body.ts";
-import { NotFoundError, PreconditionFailedError, StoreError } from "./errors.ts";
+import { conditionFailed, NotFoundError, StoreError } from "./errors.ts";
 import { askedRange, emptyBody } from "./http-range.ts";
 import { keyPath } from "./location.ts";
 import type {
@@ -96,7 +96,7 @@ export function r2Store(bucket: R2Bucket, options: R2StoreOptions = {}): ObjectS
   const emptyPart = async (key: string, { ifMatch, signal }: GetOptions): Promise<GetResult> => {
     const context = { operation: "read", object: key, signal };
     const { size, etag, lastModified, metadata = {} } = await head(key, context);
-    if (ifMatch !== undefined && ifMatch !== etag) throw changed(context);
+    if (ifMatch !== undefined && ifMatch !== etag) throw conditionFailed(context);
     return { size, etag, lastModified, metadata, body: emptyBody() };
   };
 
@@ -109,7 +109,7 @@ export function r2Store(bucket: R2Bucket, options: R2StoreOptions = {}): ObjectS
         ...(put.ifMatch === undefined ? {} : { onlyIf: { etagMatches: put.ifMatch } }),
       }),
     );
-    if (written === null) throw changed(context);
+    if (written === null) throw conditionFailed(context);
     return { etag: written.etag, lastModified: written.uploaded };
   };
 
@@ -137,7 +137,7 @@ export function r2Store(bucket: R2Bucket, options: R2StoreOptions = {}): ObjectS
     }
     const { etag, uploaded: lastModified } = written;
     const conditional = put.ifNoneMatch !== undefined || put.ifMatch !== undefined;
-    if (conditional && (await head(key, context)).etag !== etag) throw changed(context);
+    if (conditional && (await head(key, context)).etag !== etag) throw conditionFailed(context);
     return { etag, lastModified };
   };
 
@@ -150,7 +150,7 @@ export function r2Store(bucket: R2Bucket, options: R2StoreOptions = {}): ObjectS
     } catch (error) {
       if (!isPagestreamError(error, "NOT_FOUND")) throw error;
     }
-    if (etag !== ifMatch) throw changed(context);
+    if (etag !== ifMatch) throw conditionFailed(context);
   };
 
   return {
@@ -183,7 +183,7 @@ export function r2Store(bucket: R2Bucket, options: R2StoreOptions = {}): ObjectS
         return empty;
       }
       if (object === null) throw missing(context);
-      if (object.body === undefined) throw changed(context);
+      if (object.body === undefined) throw conditionFailed(context);
       const { start, end } = byteRange(object.size, getOptions, key);
       const body = checkedBody(object.body, end - start, context);
       return { ...described(object), body };
@@ -334,13 +334,4 @@ function checkedBody(
 
 function missing({ operation, object }: BodyContext): NotFoundError {
   return new NotFoundError({ operation, object, what: "there is no such object" });
-}
-
-function changed({ operation, object }: BodyContext): PreconditionFailedError {
-  return new PreconditionFailedError({
-    operation,
-    object,
-    what: "the object is not the version asked for, or exists already",
-    next: "Read the object again and decide anew",
-  });
 }

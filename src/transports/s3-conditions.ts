@@ -5,7 +5,7 @@
  */
 import { isPagestreamError, UnsupportedError } from "../core/errors.ts";
 import { isRetryable } from "../core/retry.ts";
-import { StoreError } from "./errors.ts";
+import { conditionFailed, StoreError } from "./errors.ts";
 import {
   PROBE_KEY,
   type PutOptions,
@@ -15,7 +15,7 @@ import {
 import type { BodyPart } from "./parts.ts";
 import { probeConditions, type ProbedConditions } from "./probe.ts";
 import type { S3Bucket } from "./s3-bucket.ts";
-import { changed, headObject } from "./s3-reading.ts";
+import { headObject } from "./s3-reading.ts";
 import { deleteObject, putParts, putPlain } from "./s3-writing.ts";
 
 /** Nothing is known to hold. */
@@ -127,13 +127,13 @@ export async function putSettled(
   } catch (error) {
     // S3 answers so where the version to replace is gone.
     if (options.ifMatch !== undefined && isPagestreamError(error, "NOT_FOUND")) {
-      throw changed(key, "write");
+      throw conditionFailed({ operation: "write", object: key });
     }
     if (!isRetryable(error) || !isConditional(options)) throw error;
     const status = error instanceof StoreError ? error.status : undefined;
     if (!large && status !== 409 && status !== 500) throw error;
     const refused = await contradicts(bucket, key, options).catch(() => false);
-    throw refused ? changed(key, "write") : error;
+    throw refused ? conditionFailed({ operation: "write", object: key }) : error;
   }
 }
 
@@ -147,11 +147,12 @@ export async function putCompared(
   options: PutOptions & { readonly parts: AsyncIterable<BodyPart> },
 ): Promise<PutResult> {
   const beforeComplete = async (): Promise<void> => {
-    if (await contradicts(bucket, key, options)) throw changed(key, "write");
+    if (await contradicts(bucket, key, options))
+      throw conditionFailed({ operation: "write", object: key });
   };
   const result = await putParts(bucket, key, { ...options, beforeComplete });
   const { etag } = await headObject(bucket, key, options.signal);
-  if (etag !== result.etag) throw changed(key, "write");
+  if (etag !== result.etag) throw conditionFailed({ operation: "write", object: key });
   return result;
 }
 

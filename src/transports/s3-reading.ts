@@ -4,7 +4,7 @@
  * @module
  */
 import { throwIfAborted } from "../core/errors.ts";
-import { PreconditionFailedError, StoreError } from "./errors.ts";
+import { conditionFailed, StoreError } from "./errors.ts";
 import { type AskedRange, askedRange, emptyRange, rangedBody } from "./http-range.ts";
 import type { HttpResponse } from "./http-response.ts";
 import type { GetOptions, GetResult, ObjectInfo } from "./object-store.ts";
@@ -87,7 +87,8 @@ async function emptyPart(
 /** Servers that ignore the condition of a read tell the version; one that is hidden proves nothing. */
 function checkVersion(key: string, etag: string, ifMatch: string | undefined): void {
   if (ifMatch === undefined) return;
-  if (etagOf(etag, { operation: "read", object: key }) !== quoted(ifMatch)) throw changed(key);
+  if (etagOf(etag, { operation: "read", object: key }) !== quoted(ifMatch))
+    throw conditionFailed({ operation: "read", object: key });
 }
 
 type Described = Pick<GetResult, "etag" | "lastModified" | "metadata">;
@@ -105,16 +106,6 @@ function described(bucket: S3Bucket, answer: HttpResponse): Described {
 function sizeHeader(answer: HttpResponse): number | undefined {
   const text = answer.header("content-length") ?? "";
   return /^\d{1,15}$/.test(text) ? Number(text) : undefined;
-}
-
-/** The object is there, but not as the condition wants it. */
-export function changed(key: string, operation = "read"): PreconditionFailedError {
-  return new PreconditionFailedError({
-    operation,
-    object: key,
-    what: "the object is not the version asked for, or exists already",
-    next: "Read the object again and decide anew",
-  });
 }
 
 function unclear(answer: HttpResponse, what: string): StoreError {

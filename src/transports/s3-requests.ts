@@ -4,7 +4,7 @@
  * @module
  */
 import { throwIfAborted } from "../core/errors.ts";
-import { NotFoundError, PreconditionFailedError, StoreError } from "./errors.ts";
+import { conditionFailed, NotFoundError, StoreError } from "./errors.ts";
 import { type HttpClient, RedirectError } from "./http-client.ts";
 import type { HttpResponse } from "./http-response.ts";
 import { statusError } from "./http-status.ts";
@@ -114,12 +114,7 @@ function errorOf(answer: HttpResponse, document: XmlNode | undefined): Error {
     return new StoreError({ operation, object, what, next: "Create it, or correct its name" });
   }
   if (code === "PreconditionFailed" || code === "FileAlreadyExists") {
-    return new PreconditionFailedError({
-      operation,
-      object,
-      what: "the object is not the version asked for, or exists already",
-      next: "Read the object again and decide anew",
-    });
+    return conditionFailed({ operation, object });
   }
   return statusError(answer, { code, message: document?.textOf("Message") });
 }

@@ -7,7 +7,7 @@ import { throwIfAborted } from "../core/errors.ts";
 import { checkPutOptions } from "./body.ts";
 import { keyPath } from "./location.ts";
 import type { ObjectStore, PutResult, StoreCapabilities } from "./object-store.ts";
-import { bodyParts } from "./parts.ts";
+import { bodyParts, withFirst } from "./parts.ts";
 import { checkKey, checkPrefix } from "./path-rules.ts";
 import type { ProbedConditions } from "./probe.ts";
 import type { S3Bucket, S3Dialect } from "./s3-bucket.ts";
@@ -103,7 +103,7 @@ export function s3Like(options: S3LikeOptions): ObjectStore {
         const put = (): Promise<PutResult> => putPlain(bucket, key, { ...putOptions, body: bytes });
         return await putSettled(bucket, key, { ...putOptions, put, large: false });
       }
-      const all = chained(first.value, parts);
+      const all = withFirst(first.value, parts);
       const compared = isConditional(putOptions) && !capabilities.conditionalLarge;
       const putAll = compared ? putCompared : putParts;
       const put = (): Promise<PutResult> => putAll(bucket, key, { ...putOptions, parts: all });
@@ -135,17 +135,4 @@ export function s3Like(options: S3LikeOptions): ObjectStore {
       return listObjects(door, { ...listOptions, root, pageSize });
     },
   };
-}
-
-async function* chained<T>(
-  first: T,
-  rest: AsyncGenerator<T, void, undefined>,
-): AsyncGenerator<T, void, undefined> {
-  try {
-    yield first;
-    yield* rest;
-  } finally {
-    // Also where nothing but the first was taken.
-    await rest.return();
-  }
 }
