@@ -1,0 +1,61 @@
+import { describe, expect, test } from "vitest";
+import { buildLtx } from "../testing/build-ltx.ts";
+import { fakePlatform } from "../testing/fake-platform.ts";
+import { type FaultyStore, faultyStore, storeFault } from "../testing/faulty-store.ts";
+import { memoryStore } from "../transports/memory.ts";
+import { Replica } from "./replica.ts";
+import { type MergedFile, replicaWriter, type ReplicaWriter } from "./writer.ts";
+
+function newReplica(): { store: FaultyStore; writer: ReplicaWriter } {
+  const store = faultyStore(memoryStore());
+  const replica = new Replica(store, { platform: fakePlatform(1) });
+  return { store, writer: replicaWriter(replica) };
+}
+
+function merged(changes: { pages?: number; time?: number; seed?: number } = {}): MergedFile {
+  const { pages = 2, time = 1_700_000_000_000, seed = 1 } = changes;
+  const { bytes } = buildLtx({
+    pageSize: 512,
+    minTxid: 1n,
+    maxTxid: 4n,
+    timestamp: time,
+    pages: Object.fromEntries(Array.from({ length: pages }, (_, i) => [i + 1, { seed }])),
+  });
+  return {
+    where: { level: 1, minTxid: 1n, maxTxid: 4n, timestamp: BigInt(time) },
+    commit: pages,
+    pageSize: 512,
+    async *body() {
+      yield bytes;
+    },
+    sizeBound: bytes.length,
+  };
+}
+
+describe("replicaWriter()", () => {
+  test("createMerged() creates a file once and knows it again, however its pages were compressed", async () => {
+    const { store, writer } = newReplica();
+    expect(await writer.createMerged(merged())).toBe("created");
+    expect(await writer.createMerged(merged({ seed: 2 }))).toBe("existing");
+    expect(store.count("put")).toBe(2);
+  });
+
+  test("createMerged() whose answer is lost is done", async () => {
+    const { store, writer } = newReplica();
+    store.failNext("put", { after: storeFault() });
+    expect(await writer.createMerged(merged())).toBe("existing");
+  });
+
+  test.each([
+    ["time", { time: 1_700_000_000_001 }],
+    ["size", { pages: 3 }],
+  ])("createMerged() never replaces a file of another %s", async (_, changes) => {
+    const { writer } = newReplica();
+    await writer.createMerged(merged());
+    const before = await writer.replica.files(1);
+    await expect(writer.createMerged(merged(changes))).rejects.toMatchObject({
+      code: "PRECONDITION_FAILED",
+    });
+    expect(await writer.replica.files(1)).toEqual(before);
+  });
+});
