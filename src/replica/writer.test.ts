@@ -1,15 +1,16 @@
 import { describe, expect, test } from "vitest";
+import { run } from "../../test/helpers/primary-bench.ts";
 import { buildLtx } from "../testing/build-ltx.ts";
-import { fakePlatform } from "../testing/fake-platform.ts";
+import { type FakePlatform, fakePlatform } from "../testing/fake-platform.ts";
 import { type FaultyStore, faultyStore, storeFault } from "../testing/faulty-store.ts";
 import { memoryStore } from "../transports/memory.ts";
 import { Replica } from "./replica.ts";
 import { type MergedFile, replicaWriter, type ReplicaWriter } from "./writer.ts";
 
-function newReplica(): { store: FaultyStore; writer: ReplicaWriter } {
+function newReplica(): { platform: FakePlatform; store: FaultyStore; writer: ReplicaWriter } {
+  const platform = fakePlatform(1);
   const store = faultyStore(memoryStore());
-  const replica = new Replica(store, { platform: fakePlatform(1) });
-  return { store, writer: replicaWriter(replica) };
+  return { platform, store, writer: replicaWriter(new Replica(store, { platform })) };
 }
 
 function merged(changes: { pages?: number; time?: number; seed?: number } = {}): MergedFile {
@@ -41,9 +42,9 @@ describe("replicaWriter()", () => {
   });
 
   test("createMerged() whose answer is lost is done", async () => {
-    const { store, writer } = newReplica();
+    const { platform, store, writer } = newReplica();
     store.failNext("put", { after: storeFault() });
-    expect(await writer.createMerged(merged())).toBe("existing");
+    expect(await run(platform, writer.createMerged(merged()))).toBe("existing");
   });
 
   test.each([
