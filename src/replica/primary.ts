@@ -7,14 +7,8 @@
  * @module
  */
 import type { CommitSource } from "../core/commit-source.ts";
-import {
-  AbortedError,
-  ClosedError,
-  isPagestreamError,
-  PagestreamError,
-  TimeoutError,
-} from "../core/errors.ts";
-import { EventStream } from "../core/event-stream.ts";
+import { AbortedError, ClosedError, type PagestreamError, TimeoutError } from "../core/errors.ts";
+import type { EventStream } from "../core/event-stream.ts";
 import type { Platform } from "../core/platform.ts";
 import { formatTxid } from "../ltx/file-name.ts";
 import { ClockWatch } from "./clock-watch.ts";
@@ -28,7 +22,9 @@ import {
   establishContinuity,
 } from "./continuity.ts";
 import type { ConflictError } from "./errors.ts";
+import { Destination, type DoubtsEnd } from "./destination.ts";
 import { blockingUpload, checkDurability, HOLD_DEADLINE_MS, PREPARE_MODES } from "./durability.ts";
+import { asPagestreamError, EventReporter } from "./event-reporter.ts";
 import { HeldCommits } from "./held-commits.ts";
 import { L0Cutter } from "./l0-cutter.ts";
 import { LocalCommits } from "./local-commits.ts";
@@ -46,9 +42,7 @@ import type {
   SnapshotResult,
   WaitOptions,
 } from "./replication.ts";
-import { SnapshotWriter } from "./snapshot.ts";
 import type { StagedFile } from "./staged-file.ts";
-import { Uploader } from "./uploader.ts";
 import { type Wait, Waiters } from "./waiters.ts";
 
 /** Cadence where a request costs money, as Litestream's. */
@@ -88,13 +82,12 @@ export async function startPrimary(
 }
 
 class Primary implements Replication {
-  readonly events: EventStream<ReplicationEvent> = new EventStream();
   readonly #source: CommitSource;
-  readonly #replica: Replica;
   readonly #options: PrimaryOptions;
   readonly #platform: Platform;
   readonly #state: LocalState;
-  readonly #uploader: Uploader;
+  readonly #destination: Destination;
+  readonly #reporter = new EventReporter(() => this.position);
   readonly #marker: MarkerKeeper;
   readonly #waiters = new Waiters();
   readonly #collector: CommitCollector;
@@ -102,18 +95,11 @@ class Primary implements Replication {
   readonly #local: LocalCommits | undefined;
   /** With a durability that holds. */
   readonly #held: HeldCommits | undefined;
-  readonly #snapshots: SnapshotWriter;
   readonly #confirmedFiles: ConfirmedFiles;
   readonly #clockWatch: ClockWatch;
   readonly #unlisten: () => void;
 
-  #replicated = 0n;
-  /** Sequence of the last commit that the store has; -1 before the database is known to be there at all. */
-  #replicatedSequence = -1;
-  /** How many of the source's doubts about continuity have ended with a full file in the store. */
-  #settledDoubts = 0;
-  /** The full file that ends doubts once it is confirmed. */
-  #doubtsEnd: { readonly txid: bigint; readonly doubts: number } | undefined;
+  #doubtsEnd: DoubtsEnd | undefined;
 
   #closed = false;
   #paused = false;
@@ -125,33 +111,20 @@ class Primary implements Replication {
 
   constructor(source: CommitSource, replica: Replica, options: PrimaryOptions) {
     this.#source = source;
-    this.#replica = replica;
     this.#options = options;
     this.#platform = options.platform;
     this.#state = options.state;
     this.#confirmedFiles = new ConfirmedFiles(options.state, (error, name) =>
-      this.#emit({ type: "error", error: wrap(error, "remove", name) }),
+      this.#reporter.error(error, "remove", name),
     );
     this.#clockWatch = new ClockWatch(options.platform.clock, (aheadMs) =>
-      this.#announce({ type: "clock", aheadMs }),
+      this.#reporter.announce({ type: "clock", aheadMs }),
     );
     this.#marker = new MarkerKeeper({
       state: options.state,
       replica: replica.description,
       clock: options.platform.clock,
-      onError: (error) => this.#emit({ type: "error", error: wrap(error, "write", "the marker") }),
-    });
-    this.#uploader = new Uploader({
-      replica,
-      state: options.state,
-      platform: options.platform,
-      events: {
-        uploaded: (file) => this.#uploaded(file),
-        stalled: (error) => this.#stalled(error),
-        superseded: (landed, file) => this.#superseded(landed, file),
-        recovered: () => this.#emit({ type: "recovered" }),
-        conflict: (error) => this.#conflict(error),
-      },
+      onError: (error) => this.#reporter.error(error, "write", "the marker"),
     });
     const groupBytes = options.groupBytes ?? GROUP_BYTES;
     const stagingBytes = options.stagingBytes ?? STAGING_BYTES;
@@ -166,35 +139,42 @@ class Primary implements Replication {
         mayCut: () =>
           this.#stopped() === undefined &&
           !this.#paused &&
-          !this.#uploader.failing &&
+          !this.#destination.uploader.failing &&
           // What takes the name of a withdrawn file decides which TXID comes next.
-          (!this.#uploader.hasRival || this.#uploader.pending.length === 0) &&
-          this.#uploader.pendingBytes < stagingBytes,
+          (!this.#destination.uploader.hasRival ||
+            this.#destination.uploader.pending.length === 0) &&
+          this.#destination.uploader.pendingBytes < stagingBytes,
         stopped: () => this.#stopped(),
         committed: (pages) => this.#committed(pages),
         cut: (files, settles) => {
           this.#staged(files, settles);
-          this.#uploader.add(...files);
+          this.#destination.uploader.add(...files);
           this.#waiters.settle();
         },
         held: (files, settles) => this.#staged(files, settles),
         failed: (error) => this.#cutFailed(error),
         lost: (error) => this.#lost(error),
-        degraded: (reason) => this.#emit({ type: "degraded", reason }),
+        degraded: (reason) => this.#reporter.emit({ type: "degraded", reason }),
         empty: (sequence, settles) => this.#empty(sequence, settles),
         lowered: (from, to) => this.#waiters.lower(from, to),
       },
     });
-    this.#snapshots = new SnapshotWriter({
-      source,
+    this.#destination = new Destination({
       replica,
       state: options.state,
       platform: options.platform,
+      source,
       collector: this.#collector,
       flush: (wait) => this.flush(wait),
       waitFor: (txid, wait) => this.waitFor(txid, wait),
-      uploaded: (file) => this.#uploaded(file),
       stopped: () => this.#stopped(),
+      events: {
+        uploaded: (destination, file) => this.#uploaded(destination, file),
+        stalled: (_, error) => this.#stalled(error),
+        superseded: (destination, landed, file) => this.#superseded(destination, landed, file),
+        recovered: () => this.#reporter.emit({ type: "recovered" }),
+        conflict: (_, error) => this.#conflict(error),
+      },
     });
     // From here on no commit is missed: what comes before continuity is settled waits in the group.
     const { durability = "async" } = options;
@@ -209,12 +189,12 @@ class Primary implements Replication {
         state: options.state,
         groupBytes,
         stagingBytes,
-        staged: () => this.#uploader.pendingBytes,
+        staged: () => this.#destination.uploader.pendingBytes,
       });
     } else if (durability !== "async") {
       this.#held = new HeldCommits({
         ...common,
-        uploader: this.#uploader,
+        uploader: this.#destination.uploader,
         state: options.state,
         clock: options.platform.clock,
         deadlineMs: options.holdDeadlineMs ?? HOLD_DEADLINE_MS,
@@ -222,7 +202,7 @@ class Primary implements Replication {
         committed: () => this.#confirmedFiles.committed(),
         ahead: (sequence) => {
           // What is committed is in the store only once the next file is.
-          this.#replicatedSequence = Math.min(this.#replicatedSequence, sequence - 2);
+          this.#destination.ahead(sequence);
         },
       });
     }
@@ -235,7 +215,7 @@ class Primary implements Replication {
     const { signal } = this.#options;
     const logged = await recoverLog({
       source: this.#source,
-      replica: this.#replica,
+      writer: this.#destination.writer,
       state: this.#state,
       platform: this.#platform,
       always: this.#local !== undefined,
@@ -244,7 +224,7 @@ class Primary implements Replication {
     // Only a hold stages what is not committed yet.
     const acknowledged = logged || this.#held === undefined;
     this.#adopt(await establishContinuity({ ...this.#where(this.#options), acknowledged }));
-    for (const event of announce) this.#announce(event);
+    for (const event of announce) this.#reporter.announce(event);
     if (this.#local !== undefined) await this.#stageAll(signal);
     if (this.#held !== undefined) {
       this.#collector.hurry();
@@ -270,29 +250,38 @@ class Primary implements Replication {
 
   // What the user sees.
 
+  get events(): EventStream<ReplicationEvent> {
+    return this.#reporter.stream;
+  }
+
   get position(): Position {
     const staged = this.#collector.last?.txid ?? 0n;
-    return { local: this.#collector.localTxid, staged, replicated: this.#replicated };
+    const { replicated } = this.#destination;
+    return { local: this.#collector.localTxid, staged, replicated };
   }
 
   get stats(): ReplicationStats {
-    const since = this.#uploader.pending[0]?.since ?? this.#collector.since;
+    const since = this.#destination.uploader.pending[0]?.since ?? this.#collector.since;
     const lagMs = since === undefined ? 0 : this.#platform.clock.monotonic() - since;
     const logged = this.#local?.bytes ?? 0;
-    const pendingBytes = this.#collector.heldBytes + this.#uploader.pendingBytes + logged;
+    const pendingBytes =
+      this.#collector.heldBytes + this.#destination.uploader.pendingBytes + logged;
     return { ...this.#stats, lagMs, pendingBytes };
   }
 
   async flush(options: WaitOptions = {}): Promise<void> {
     this.#source.check?.();
-    this.#uploader.wake();
+    this.#destination.uploader.wake();
     this.#collector.hurry();
     await this.#settled(options);
   }
 
   async waitFor(txid: bigint, options: WaitOptions = {}): Promise<void> {
     const target = { txid };
-    await this.#wait({ target, reached: () => this.#replicated >= target.txid }, options);
+    await this.#wait(
+      { target, reached: () => this.#destination.replicated >= target.txid },
+      options,
+    );
   }
 
   async durable(options: WaitOptions = {}): Promise<void> {
@@ -306,24 +295,24 @@ class Primary implements Replication {
     const { doubts } = this.#collector;
     const reached = (): boolean =>
       this.#unobserved === undefined
-        ? this.#replicatedSequence >= sequence && this.#settledDoubts >= doubts
-        : this.#collector.isEmpty && this.#uploader.pending.length === 0;
+        ? this.#destination.has(sequence, doubts)
+        : this.#collector.isEmpty && this.#destination.uploader.pending.length === 0;
     await this.#wait({ reached }, options);
     if (this.#unobserved !== undefined) throw this.#unobserved;
   }
 
   snapshot(options: WaitOptions = {}): Promise<SnapshotResult> {
-    return this.#snapshots.write(options);
+    return this.#destination.snapshot(options);
   }
 
   pause(): void {
     this.#paused = true;
-    this.#uploader.pause();
+    this.#destination.uploader.pause();
   }
 
   resume(): void {
     this.#paused = false;
-    this.#uploader.resume();
+    this.#destination.uploader.resume();
     this.#collector.schedule();
   }
 
@@ -333,14 +322,13 @@ class Primary implements Replication {
       object: this.#source.name,
       what: "the replica is being taken over",
     });
-    await this.#snapshots.end();
-    await this.#uploader.stop();
+    await this.#destination.stop();
     await this.#collector.end();
     for (const name of this.#state.staged()) this.#state.removeStaged(name);
     this.#local?.forget();
     this.#marker.forget();
     const found = await continueAnyway(this.#where(options), "taken over after a conflict");
-    this.#uploader.restart();
+    this.#destination.uploader.restart();
     this.#failure = undefined;
     this.#adopt(found);
   }
@@ -360,7 +348,7 @@ class Primary implements Replication {
     const { position, onBehind, signal } = options;
     return {
       source: this.#source,
-      replica: this.#replica,
+      replica: this.#destination.replica,
       state: this.#state,
       platform: this.#platform,
       position,
@@ -378,20 +366,18 @@ class Primary implements Replication {
       commit: header.commit,
       time: header.timestamp > lastTime ? header.timestamp : lastTime,
     };
-    this.#replicated = txid;
-    this.#replicatedSequence = -1;
     this.#marker.begin(found.marker, key);
     // Not before the marker says what became of them.
     for (const name of found.settled) this.#state.removeStaged(name);
     const { sequence, differing } = found;
     const proven = found.needsFull === undefined ? { sequence, differing } : undefined;
     // While anything of the proven state still has to be uploaded, nothing is durable.
-    if (proven !== undefined && promoted.length + differing.length === 0)
-      this.#replicatedSequence = sequence;
-    this.#uploader.add(...promoted);
+    const isCurrent = proven !== undefined && promoted.length + differing.length === 0;
+    this.#destination.begin(txid, isCurrent ? sequence : undefined);
+    this.#destination.uploader.add(...promoted);
     this.#collector.begin(new L0Cutter(this.#state, this.#platform, { last, key }), proven);
     // Nobody can read events before the start has ended.
-    for (const event of found.events) this.#announce(event);
+    for (const event of found.events) this.#reporter.announce(event);
     this.#clockWatch.check(lastTime);
   }
 
@@ -399,7 +385,7 @@ class Primary implements Replication {
 
   #committed(pages: number): void {
     this.#stats.commits++;
-    this.#emit({ type: "commit", pages });
+    this.#reporter.emit({ type: "commit", pages });
   }
 
   #staged(files: readonly StagedFile[], settles: number | undefined): void {
@@ -409,74 +395,69 @@ class Primary implements Replication {
     // What is in doubt may be a commit that was never counted: nothing is durable before this file is.
     if (settles !== undefined) this.#doubtsEnd = { txid, doubts: settles };
     this.#stats.pages += pages;
-    this.#emit({ type: "cut", txid, pages, size, full });
+    this.#reporter.emit({ type: "cut", txid, pages, size, full });
     this.#clockWatch.check(file.header.timestamp);
     try {
       this.#local?.staged(files);
     } catch (error) {
       // The log keeps what the files hold until they can be synced.
-      this.#emit({ type: "error", error: wrap(error, "sync", file.name) });
+      this.#reporter.error(error, "sync", file.name);
     }
   }
 
   #lost(error: Error): void {
-    this.#unobserved = wrap(error, "observe", this.#source.name);
-    this.#emit({ type: "error", error: this.#unobserved });
+    this.#unobserved = asPagestreamError(error, "observe", this.#source.name);
+    this.#reporter.emit({ type: "error", error: this.#unobserved });
     this.#held?.fail(this.#unobserved);
     this.#waiters.reject(this.#unobserved);
   }
 
   #cutFailed(error: unknown): void {
-    const wrapped = wrap(error, "cut", this.#source.name);
-    this.#emit({ type: "error", error: wrapped });
+    const wrapped = asPagestreamError(error, "cut", this.#source.name);
+    this.#reporter.emit({ type: "error", error: wrapped });
     this.#waiters.reject(wrapped);
   }
 
   #empty(sequence: number, settles: number): void {
-    this.#replicatedSequence = sequence;
-    this.#settledDoubts = settles;
+    this.#destination.nothingUpTo(sequence, settles);
     this.#waiters.settle();
   }
 
   // Uploading.
 
-  #uploaded(file: StagedFile): void {
+  #uploaded(destination: Destination, file: StagedFile): void {
     const { level, size, header } = file;
     this.#stats.bytes += size;
     this.#stats.files++;
     if (level === 0) {
-      this.#replicated = header.maxTxid;
-      this.#replicatedSequence = Math.max(this.#replicatedSequence, file.sequence);
-      if (this.#doubtsEnd !== undefined && header.maxTxid >= this.#doubtsEnd.txid) {
-        this.#settledDoubts = this.#doubtsEnd.doubts;
-      }
+      destination.confirm(file, this.#doubtsEnd);
       this.#marker.confirm(file);
     }
     this.#confirmedFiles.confirmed(file, this.#held?.isHeld(file) === true);
     const type = level === 0 ? "uploaded" : "snapshot";
-    this.#emit({ type, level, txid: header.maxTxid, size });
+    this.#reporter.emit({ type, level, txid: header.maxTxid, size });
     this.#held?.uploaded(file);
     this.#waiters.settle();
     this.#collector.schedule();
   }
 
   /** A file whose transaction was rolled back is in the store after all. */
-  #superseded(landed: StagedFile, file: StagedFile): void {
+  #superseded(destination: Destination, landed: StagedFile, file: StagedFile): void {
     this.#doubtsEnd = undefined;
     // Its sequence is that of no commit, or of another one.
-    this.#uploaded({ ...landed, sequence: 0 });
+    this.#uploaded(destination, { ...landed, sequence: 0 });
     this.#collector.superseded(landed, file);
   }
 
   #stalled(error: PagestreamError): void {
-    this.#emit({ type: "stalled", error });
+    this.#reporter.emit({ type: "stalled", error });
     this.#waiters.reject(error);
   }
 
   #conflict(error: ConflictError): void {
     this.#failure = error;
     this.#collector.makeFull();
-    this.#emit({ type: "conflict", error });
+    this.#reporter.emit({ type: "conflict", error });
     this.#held?.fail(error);
     this.#waiters.reject(error);
   }
@@ -517,18 +498,16 @@ class Primary implements Replication {
     this.#closed = true;
     this.#unlisten();
     const ended = this.#collector.end();
-    const stopped = this.#uploader.stop();
-    const snapshots = this.#snapshots.end();
+    const stopped = this.#destination.stop();
     // A store that answers neither yes nor no must not keep the process: what it was given is staged.
-    if (failure === undefined) await Promise.all([stopped, ended, snapshots]);
+    if (failure === undefined) await Promise.all([stopped, ended]);
     const what = "the replication was closed before the wait ended";
     const closed = new ClosedError({ operation: "wait for", object: this.#source.name, what });
     this.#held?.fail(closed);
     this.#waiters.reject(closed);
     this.#marker.close();
     this.#state.close();
-    this.#emit({ type: "closed" });
-    this.events.close();
+    this.#reporter.close();
     if (failure !== undefined) throw failure;
   }
 
@@ -551,21 +530,4 @@ class Primary implements Replication {
       cancel();
     }
   }
-
-  #announce(event: DistributiveOmit<ReplicationEvent, "position">): void {
-    this.events.announce({ ...event, position: this.position } as ReplicationEvent);
-  }
-
-  #emit(event: DistributiveOmit<ReplicationEvent, "position">): void {
-    if (!this.events.hasReaders) return;
-    this.events.emit({ ...event, position: this.position } as ReplicationEvent);
-  }
-}
-
-type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
-
-function wrap(error: unknown, operation: string, object: string): PagestreamError {
-  if (isPagestreamError(error)) return error;
-  const what = error instanceof Error ? error.message : String(error);
-  return new PagestreamError("IO", { operation, object, what, cause: error });
 }

@@ -20,14 +20,14 @@ import type { LocalState } from "./local-state.ts";
 import { type Marker, readMarker } from "./marker.ts";
 import { DIGEST_KEY_LENGTH, PageDigest } from "./page-digest.ts";
 import { PageTable } from "./page-table.ts";
-import type { Replica } from "./replica.ts";
 import { readStaged, type StagedFile, StagedFileWriter } from "./staged-file.ts";
-import { createObject, stagedObject } from "./upload-staged.ts";
+import { stagedObject } from "./upload-staged.ts";
+import type { ReplicaWriter } from "./writer.ts";
 
 /** What {@linkcode recoverLog} looks at. */
 export interface RecoverLogOptions {
   readonly source: CommitSource;
-  readonly replica: Replica;
+  readonly writer: ReplicaWriter;
   readonly state: LocalState;
   readonly platform: Platform;
   /** Uploads what was staged although there is no log: every file was acknowledged. */
@@ -207,7 +207,8 @@ function foldRecords(
 
 /** Uploads the files that continue the replica; the rest is left to the comparison that follows. */
 async function uploadAll(files: readonly StagedFile[], options: RecoverLogOptions): Promise<void> {
-  const { replica, state, signal } = options;
+  const { writer, state, signal } = options;
+  const { replica } = writer;
   const first = files.find(({ level }) => level === 0);
   const known = readMarker(state.readMarker())?.replica === replica.description;
   if (first === undefined || (!known && !first.full)) return;
@@ -215,7 +216,7 @@ async function uploadAll(files: readonly StagedFile[], options: RecoverLogOption
   for (const file of files) {
     if (file.header.maxTxid !== next) continue;
     try {
-      await createObject(replica, stagedObject(state, file), { signal });
+      await writer.create(stagedObject(state, file), { signal });
     } catch (error) {
       if (isPagestreamError(error, "CONFLICT")) return;
       throw error;

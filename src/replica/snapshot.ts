@@ -15,10 +15,10 @@ import type { CutState } from "./l0-cutter.ts";
 import { SNAPSHOT_LEVEL } from "./layout.ts";
 import type { LocalState } from "./local-state.ts";
 import { type ImageReader, readImage } from "./read-image.ts";
-import type { Replica } from "./replica.ts";
 import type { SnapshotResult, WaitOptions } from "./replication.ts";
 import { type StagedFile, StagedFileWriter } from "./staged-file.ts";
-import { createObject, stagedObject } from "./upload-staged.ts";
+import { stagedObject } from "./upload-staged.ts";
+import type { ReplicaWriter } from "./writer.ts";
 
 /** Tries to find a boundary at which a file is cut and no commit slips in. */
 const BOUNDARY_ATTEMPTS = 8;
@@ -26,7 +26,7 @@ const BOUNDARY_ATTEMPTS = 8;
 /** What a {@linkcode SnapshotWriter} works with. */
 export interface SnapshotWriterOptions {
   readonly source: CommitSource;
-  readonly replica: Replica;
+  readonly writer: ReplicaWriter;
   readonly state: LocalState;
   readonly platform: Platform;
   readonly collector: CommitCollector;
@@ -79,7 +79,7 @@ export class SnapshotWriter {
   }
 
   async #write(signal: AbortSignal): Promise<SnapshotResult> {
-    const { source, replica, state, platform, collector, flush, uploaded } = this.#options;
+    const { source, writer, state, platform, collector, flush, uploaded } = this.#options;
     await flush({ signal });
     if (source.commit === 0) {
       throw new UnsupportedError({
@@ -93,7 +93,7 @@ export class SnapshotWriter {
     const idle = collector.localTxid === txid;
     if (idle) {
       const span = { level: SNAPSHOT_LEVEL, minTxid: 1n, maxTxid: txid };
-      const there = await replica.find(span, { signal });
+      const there = await writer.replica.find(span, { signal });
       if (there !== undefined) return { txid, size: there.size };
     }
     if (this.#kept !== undefined && !(idle && this.#kept.header.maxTxid === txid)) {
@@ -102,7 +102,7 @@ export class SnapshotWriter {
     }
     this.#kept ??= await readImage(platform.clock, (read) => this.#encode(read, signal));
     const file = this.#kept;
-    await createObject(replica, stagedObject(state, file), { signal });
+    await writer.create(stagedObject(state, file), { signal });
     this.#kept = undefined;
     uploaded(file);
     return { txid: file.header.maxTxid, size: file.size };

@@ -8,9 +8,9 @@ import type { Aborter, Platform } from "../core/platform.ts";
 import { sleep } from "../core/retry.ts";
 import { ConflictError } from "./errors.ts";
 import type { LocalState } from "./local-state.ts";
-import type { Replica } from "./replica.ts";
 import type { StagedFile } from "./staged-file.ts";
-import { createObject, keptObject, type LtxObject, stagedObject } from "./upload-staged.ts";
+import { keptObject, type LtxObject, stagedObject } from "./upload-staged.ts";
+import type { ReplicaWriter } from "./writer.ts";
 
 /** Pause after a file could not be uploaded for good; it doubles from failure to failure. */
 const FIRST_PAUSE_MS = 1_000;
@@ -33,7 +33,7 @@ export interface UploaderEvents {
 
 /** What an {@linkcode Uploader} works with. */
 export interface UploaderOptions {
-  readonly replica: Replica;
+  readonly writer: ReplicaWriter;
   readonly state: LocalState;
   readonly platform: Platform;
   readonly events: UploaderEvents;
@@ -186,14 +186,14 @@ export class Uploader {
 
   /** Returns what is in the store under the file's name: itself, or the one that was withdrawn. */
   async #upload(file: StagedFile): Promise<StagedFile> {
-    const { replica, state, platform } = this.#options;
+    const { writer, state, platform } = this.#options;
     this.#aborter = platform.newAborter();
     const { signal } = this.#aborter;
     // A store known to be dead is asked once per pause; the policy's tries are for passing troubles.
     const attempts = this.failing ? 1 : undefined;
     const other = this.#rival?.file.name === file.name ? this.#rival : undefined;
     const object = stagedObject(state, file);
-    const there = await createObject(replica, object, { signal, attempts, rival: other?.object });
+    const there = await writer.create(object, { signal, attempts, rival: other?.object });
     return other !== undefined && there === other.object ? other.file : file;
   }
 
