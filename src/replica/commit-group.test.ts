@@ -20,7 +20,8 @@ function commit(sequence: number, pages: Record<number, number>, size = 10): Com
 }
 
 function contents(group: CommitGroup): Record<number, number> {
-  return Object.fromEntries([...group.pages].map(([pgno, { data }]) => [pgno, data[0] as number]));
+  const pgnos = [...group.sortedNumbers()];
+  return Object.fromEntries(pgnos.map((pgno) => [pgno, group.image(pgno)[0] as number]));
 }
 
 describe("CommitGroup", () => {

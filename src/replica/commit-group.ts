@@ -20,10 +20,10 @@ export type GroupContent = "images" | "numbers" | "full";
 
 /** Collects commits, the latest image of a page winning. */
 export class CommitGroup {
-  /** Images by page number. */
-  readonly pages: Map<number, GroupPage> = new Map();
+  /** Images by page number; made with the first one, since an idle database has an open group too. */
+  #pages: Map<number, GroupPage> | undefined;
   /** Page numbers without images. */
-  readonly numbers: PageSet = new PageSet();
+  readonly #numbers = new PageSet();
   #content: GroupContent = "images";
   #complete = true;
   #bytes = 0;
@@ -44,7 +44,7 @@ export class CommitGroup {
 
   /** Bytes of memory that grow with what is collected: images, or the set of numbers. */
   get heldBytes(): number {
-    return this.#bytes + this.numbers.bytes;
+    return this.#bytes + this.#numbers.bytes;
   }
 
   /** Whether all its pages came with its commits: none is to be read only because of what happened before. */
@@ -54,7 +54,7 @@ export class CommitGroup {
 
   /** Whether there is nothing to cut: neither pages nor the need for every page. */
   get isEmpty(): boolean {
-    return this.#transactions === 0 && this.numbers.size === 0 && this.#content !== "full";
+    return this.#transactions === 0 && this.#numbers.size === 0 && this.#content !== "full";
   }
 
   /** Number of commits in the group. */
@@ -93,13 +93,14 @@ export class CommitGroup {
     for (let i = 0; i < pgnos.length; i++) {
       const pgno = pgnos[i] as number;
       if (this.#content === "numbers") {
-        this.numbers.add(pgno);
+        this.#numbers.add(pgno);
         continue;
       }
       const image = transaction.pages.read(i);
-      const known = this.pages.get(pgno);
+      this.#pages ??= new Map();
+      const known = this.#pages.get(pgno);
       if (known === undefined) {
-        this.pages.set(pgno, { data: image.slice(), sequence: transaction.sequence });
+        this.#pages.set(pgno, { data: image.slice(), sequence: transaction.sequence });
         this.#bytes += image.length;
       } else {
         known.data.set(image);
@@ -117,15 +118,15 @@ export class CommitGroup {
   dropImages(): void {
     if (this.#content !== "images") return;
     this.#content = "numbers";
-    for (const pgno of this.pages.keys()) this.numbers.add(pgno);
-    this.pages.clear();
+    for (const pgno of this.#pages?.keys() ?? []) this.#numbers.add(pgno);
+    this.#pages = undefined;
     this.#bytes = 0;
   }
 
   /** Makes the next file hold every page; what was collected is no longer needed. */
   makeFull(): void {
     this.dropImages();
-    this.numbers.clear();
+    this.#numbers.clear();
     this.#content = "full";
     this.#complete = false;
   }
@@ -148,7 +149,7 @@ export class CommitGroup {
     this.#complete = false;
     if (this.#content === "full") return;
     this.dropImages();
-    for (const pgno of pgnos) this.numbers.add(pgno);
+    for (const pgno of pgnos) this.#numbers.add(pgno);
   }
 
   /**
@@ -158,8 +159,8 @@ export class CommitGroup {
   forgetUpTo(sequence: number): boolean {
     if (this.#content === "full") return false;
     if (this.#lastSequence <= sequence) {
-      this.pages.clear();
-      this.numbers.clear();
+      this.#pages = undefined;
+      this.#numbers.clear();
       this.#bytes = 0;
       this.#transactions = 0;
       this.#since = undefined;
@@ -167,9 +168,9 @@ export class CommitGroup {
       this.#complete = true;
       return true;
     }
-    for (const [pgno, page] of this.pages) {
+    for (const [pgno, page] of this.#pages ?? []) {
       if (page.sequence > sequence) continue;
-      this.pages.delete(pgno);
+      this.#pages?.delete(pgno);
       this.#bytes -= page.data.length;
     }
     return false;
@@ -177,12 +178,13 @@ export class CommitGroup {
 
   /** The image of a page, while images are held; valid until the next commit. */
   image(pgno: number): Uint8Array {
-    return (this.pages.get(pgno) as GroupPage).data;
+    const page = this.#pages?.get(pgno) as GroupPage;
+    return page.data;
   }
 
   /** Page numbers in ascending order, whether with images or without. */
   sortedNumbers(): Uint32Array<ArrayBuffer> {
-    if (this.#content !== "images") return this.numbers.toArray();
-    return Uint32Array.from(this.pages.keys()).sort();
+    if (this.#content !== "images") return this.#numbers.toArray();
+    return Uint32Array.from(this.#pages?.keys() ?? []).sort();
   }
 }

@@ -49,7 +49,7 @@ export class L0Cutter {
   readonly #state: LocalState;
   readonly #platform: Platform;
   #last: CutState;
-  #digest: PageDigest;
+  readonly #key: Uint8Array;
   #fromEmpty = false;
   /** The file whose pages are being read from the database. */
   #reading: StagedFileWriter | undefined;
@@ -63,7 +63,7 @@ export class L0Cutter {
     this.#state = state;
     this.#platform = platform;
     this.#last = start.last;
-    this.#digest = new PageDigest(start.key);
+    this.#key = start.key;
   }
 
   get last(): CutState {
@@ -202,7 +202,7 @@ export class L0Cutter {
       sequence,
       since: contents.since ?? this.#platform.clock.monotonic(),
     };
-    return new StagedFileWriter(this.#state, file, this.#digest);
+    return new StagedFileWriter(this.#state, file, new PageDigest(this.#key));
   }
 
   #finish(writer: StagedFileWriter): StagedFile[] {

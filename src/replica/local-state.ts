@@ -63,59 +63,90 @@ export interface LocalState {
 
 /** State that lasts as long as the process. */
 export function memoryState(): LocalState {
-  const files = new Map<string, Uint8Array<ArrayBuffer>>();
-  let marker: Uint8Array | undefined;
-  return {
-    durable: false,
-    readMarker: () => marker,
-    replaceMarker: (bytes) => {
-      marker = bytes.slice();
-    },
-    // Nobody reads a marker of this process again, so there is nothing worth growing.
-    appendMarker: () => {},
-    syncMarker: () => {},
-    removeMarker: () => {
-      marker = undefined;
-    },
-    staged: () => [...files.keys()].sort(),
-    stage: (name) => {
-      const chunks: Uint8Array[] = [];
-      let size = 0;
-      return {
-        write: (chunk) => {
-          chunks.push(chunk.slice());
-          size += chunk.length;
-        },
-        finish: () => {
-          const bytes = new Uint8Array(size);
-          let at = 0;
-          for (const chunk of chunks) {
-            bytes.set(chunk, at);
-            at += chunk.length;
-          }
-          files.set(name, bytes);
-        },
-        abort: () => {},
-      };
-    },
-    stagedSize: (name) => files.get(name)?.length ?? 0,
-    readStaged: (name, offset, length) => {
-      const bytes = files.get(name);
-      if (bytes === undefined) throw missing(name);
-      return bytes.subarray(offset, offset + length);
-    },
-    syncStaged: () => {},
-    removeStaged: (name) => {
-      files.delete(name);
-    },
-    // The log is for commits that must outlive the process: here they cannot.
-    readLog: () => new Uint8Array(0),
-    writeLog: () => {},
-    syncLog: () => {},
-    truncateLog: () => {},
-    replaceLog: () => {},
-    close: () => {},
-  };
+  return new MemoryState();
+}
+
+class MemoryState implements LocalState {
+  readonly durable = false;
+  /** Made with the first file: between two files there is nothing to keep. */
+  #files: Map<string, Uint8Array<ArrayBuffer>> | undefined;
+  #marker: Uint8Array | undefined;
+
+  readMarker(): Uint8Array | undefined {
+    return this.#marker;
+  }
+
+  replaceMarker(bytes: Uint8Array): void {
+    this.#marker = bytes.slice();
+  }
+
+  // Nobody reads a marker of this process before it is folded, so there is nothing worth growing.
+  appendMarker(): void {}
+
+  syncMarker(): void {}
+
+  removeMarker(): void {
+    this.#marker = undefined;
+  }
+
+  staged(): string[] {
+    return [...(this.#files?.keys() ?? [])].sort();
+  }
+
+  stage(name: string): StagedWriter {
+    const chunks: Uint8Array[] = [];
+    let size = 0;
+    return {
+      write: (chunk) => {
+        chunks.push(chunk.slice());
+        size += chunk.length;
+      },
+      finish: () => {
+        const bytes = new Uint8Array(size);
+        let at = 0;
+        for (const chunk of chunks) {
+          bytes.set(chunk, at);
+          at += chunk.length;
+        }
+        this.#files ??= new Map();
+        this.#files.set(name, bytes);
+      },
+      abort: () => {},
+    };
+  }
+
+  stagedSize(name: string): number {
+    return this.#files?.get(name)?.length ?? 0;
+  }
+
+  readStaged(name: string, offset: number, length: number): Uint8Array<ArrayBuffer> {
+    const bytes = this.#files?.get(name);
+    if (bytes === undefined) throw missing(name);
+    return bytes.subarray(offset, offset + length);
+  }
+
+  syncStaged(): void {}
+
+  removeStaged(name: string): void {
+    this.#files?.delete(name);
+    if (this.#files?.size === 0) this.#files = undefined;
+  }
+
+  // The log is for commits that must outlive the process: here they cannot.
+
+  readLog(): Uint8Array<ArrayBuffer> {
+    return new Uint8Array(0);
+  }
+
+  writeLog(): void {}
+
+  syncLog(): void {}
+
+  truncateLog(): void {}
+
+  replaceLog(): void {}
+
+  close(): void {}
 }
 
 function missing(name: string): IoError {

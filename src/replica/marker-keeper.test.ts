@@ -33,19 +33,19 @@ function syncedState(): { state: LocalState; synced: () => Uint8Array | undefine
   const seen = { synced: new Uint8Array(0), pending: new Uint8Array(0), folds: 0 };
   const join = (a: Uint8Array, b: Uint8Array): Uint8Array<ArrayBuffer> =>
     Uint8Array.from([...a, ...b]);
-  const state: LocalState = {
-    ...memoryState(),
-    replaceMarker(bytes) {
+  const state: LocalState = Object.assign(memoryState(), {
+    durable: true,
+    replaceMarker(bytes: Uint8Array) {
       seen.folds++;
       seen.synced = bytes.slice();
       seen.pending = new Uint8Array(0);
     },
-    appendMarker: (bytes) => void (seen.pending = join(seen.pending, bytes)),
+    appendMarker: (bytes: Uint8Array) => void (seen.pending = join(seen.pending, bytes)),
     syncMarker() {
       seen.synced = join(seen.synced, seen.pending);
       seen.pending = new Uint8Array(0);
     },
-  };
+  });
   return {
     state,
     synced: () => seen.synced,

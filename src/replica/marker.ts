@@ -55,7 +55,7 @@ const RECORD_TRAILER = 8;
 /** A log longer than this and than its base is folded into a new base. */
 const MIN_FOLD_BYTES = 1 << 20;
 
-/** Writes a marker: the base once, then a step per confirmed file. */
+/** Writes a marker: the base once, then a step per confirmed file; a state in memory gets it at the end alone. */
 export class MarkerLog {
   readonly #state: LocalState;
   readonly #replica: string;
@@ -73,7 +73,7 @@ export class MarkerLog {
     this.#key = marker.key;
     this.#table = marker.table;
     this.#current = marker.state;
-    this.#fold();
+    if (state.durable) this.#fold();
   }
 
   get current(): MarkerState {
@@ -87,6 +87,8 @@ export class MarkerLog {
     this.#table.resize(next.commit);
     this.#table.apply(changed);
     this.#current = next;
+    // What is here is all there is until the end: a second copy of the table would prove nothing more.
+    if (!this.#state.durable) return;
     if (folds) {
       this.#fold();
       return;
@@ -112,7 +114,7 @@ export class MarkerLog {
 
   /** Folds the log into one record, durably. */
   close(): void {
-    if (this.#logBytes > 0) this.#fold();
+    if (this.#logBytes > 0 || !this.#state.durable) this.#fold();
   }
 
   #fold(): void {

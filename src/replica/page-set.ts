@@ -4,9 +4,14 @@
  * @module
  */
 
+const NO_WORDS = new Uint32Array(0);
+/** Pages 1 to 2047, so that a small database never grows it. */
+const FIRST_WORDS = 64;
+
 /** A growing set of page numbers. */
 export class PageSet {
-  #words = new Uint32Array(64);
+  /** Shared while the set is empty: every open group has one. */
+  #words = NO_WORDS;
   #size = 0;
 
   /** Number of pages in the set. */
@@ -32,7 +37,7 @@ export class PageSet {
 
   /** Takes every page out. */
   clear(): void {
-    if (this.#size > 0) this.#words = new Uint32Array(64);
+    this.#words = NO_WORDS;
     this.#size = 0;
   }
 
@@ -49,7 +54,8 @@ export class PageSet {
   }
 
   #grow(length: number): void {
-    const grown = new Uint32Array(Math.max(length, Math.ceil(this.#words.length * 1.25)));
+    const size = Math.max(FIRST_WORDS, length, Math.ceil(this.#words.length * 1.25));
+    const grown = new Uint32Array(size);
     grown.set(this.#words);
     this.#words = grown;
   }

@@ -17,7 +17,8 @@ interface Waiter extends Wait {
 
 /** The waits of one replication. */
 export class Waiters {
-  readonly #waiters = new Set<Waiter>();
+  /** Made with the first wait: an idle database has none. */
+  #waiters: Set<Waiter> | undefined;
 
   /** Adds a wait; it ends by `settle`, by `reject`, or with `aborted()` when the signal is aborted. */
   add(wait: Wait, signal: AbortSignal | undefined, aborted: () => Error): Promise<void> {
@@ -26,8 +27,10 @@ export class Waiters {
         reject(aborted());
         return;
       }
+      const waiters = (this.#waiters ??= new Set());
       const end = (): void => {
-        this.#waiters.delete(waiter);
+        waiters.delete(waiter);
+        if (waiters.size === 0 && this.#waiters === waiters) this.#waiters = undefined;
         signal?.removeEventListener("abort", onAbort);
       };
       const onAbort = (): void => {
@@ -46,22 +49,22 @@ export class Waiters {
         },
       };
       signal?.addEventListener("abort", onAbort, { once: true });
-      this.#waiters.add(waiter);
+      waiters.add(waiter);
     });
   }
 
   /** Resolves every wait that has reached its end. */
   settle(): void {
-    for (const waiter of this.#waiters) if (waiter.reached()) waiter.resolve();
+    for (const waiter of this.#waiters ?? []) if (waiter.reached()) waiter.resolve();
   }
 
   /** Rejects every wait. */
   reject(error: unknown): void {
-    for (const waiter of this.#waiters) waiter.reject(error);
+    for (const waiter of this.#waiters ?? []) waiter.reject(error);
   }
 
   /** Corrects waits for a TXID that turned out to be a smaller one. */
   lower(from: bigint, to: bigint): void {
-    for (const { target } of this.#waiters) if (target?.txid === from) target.txid = to;
+    for (const { target } of this.#waiters ?? []) if (target?.txid === from) target.txid = to;
   }
 }

@@ -40,20 +40,19 @@ export function bench(more: Partial<Bench> = {}): Bench {
 
 /** Memory state that also keeps its marker's log, as a directory does. */
 export function durableState(): LocalState {
-  const state = memoryState();
   let marker: Uint8Array | undefined;
-  return {
-    ...state,
+  return Object.assign(memoryState(), {
+    durable: true,
     readMarker: () => marker,
-    replaceMarker: (bytes) => void (marker = bytes.slice()),
-    appendMarker: (bytes) => {
+    replaceMarker: (bytes: Uint8Array) => void (marker = bytes.slice()),
+    appendMarker: (bytes: Uint8Array) => {
       const longer = new Uint8Array((marker?.length ?? 0) + bytes.length);
       longer.set(marker ?? []);
       longer.set(bytes, marker?.length ?? 0);
       marker = longer;
     },
     removeMarker: () => void (marker = undefined),
-  };
+  });
 }
 
 /** Drives the fake clock until a promise settles, so that what it waits for can happen. */
