@@ -58,6 +58,13 @@ export {
   blockingUploader,
   type UploadPort,
 } from "../replica/blocking-uploader.ts";
+export type {
+  LevelOptions,
+  LevelsOptions,
+  RetentionOptions,
+  SnapshotOptions,
+} from "../replica/levels.ts";
+export type { ScheduledTask, Scheduler, SchedulerOptions } from "../replica/scheduler.ts";
 export type { LtxObject } from "../replica/upload-staged.ts";
 export {
   fileState,

@@ -6,8 +6,10 @@
 import type { PagestreamError } from "../core/errors.ts";
 import type { Platform } from "../core/platform.ts";
 import type { BlockingUploader } from "./blocking-uploader.ts";
+import type { LevelsOptions } from "./levels.ts";
 import type { LocalState } from "./local-state.ts";
 import type { PositionToken } from "./position-token.ts";
+import type { Scheduler } from "./scheduler.ts";
 
 /** How far commits have come. Print with `formatTxid`, as Litestream does. */
 export interface Position {
@@ -147,7 +149,7 @@ export interface Replication extends AsyncDisposable {
 export type Durability = "async" | "local" | "hold-retry" | "hold-jspi" | "hold-block";
 
 /** Options of `replicate`. */
-export interface ReplicateOptions {
+export interface ReplicateOptions extends LevelsOptions {
   /**
    * Shortest time in milliseconds between two cuts; commits in between share a TXID.
    * @default 1000 for remote stores, 10 for file and memory stores
@@ -178,6 +180,8 @@ export interface ReplicateOptions {
    * @default "refuse"
    */
   readonly onBehind?: "refuse" | "adopt" | undefined;
+  /** When work that is due later is done; a fleet shares one. @default a scheduler of this replication */
+  readonly scheduler?: Scheduler | undefined;
   /** Ends the start with `AbortedError`; a running replication is ended by `close`. */
   readonly signal?: AbortSignal | undefined;
   /** Dates files and times every pause. @default the runtime's clock and random numbers */
