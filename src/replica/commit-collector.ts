@@ -17,6 +17,7 @@ import { isPagestreamError, type PagestreamError, UnsupportedError } from "../co
 import type { Clock } from "../core/platform.ts";
 import { CommitGroup } from "./commit-group.ts";
 import type { LogContext } from "./commit-log.ts";
+import type { GroupCadence } from "./group-cadence.ts";
 import type { CutState, CutterMark, L0Cutter } from "./l0-cutter.ts";
 import { type ImageReader, readImage, releaseImage } from "./read-image.ts";
 import type { StagedFile } from "./staged-file.ts";
@@ -65,8 +66,8 @@ export interface CollectorOptions {
   readonly source: CommitSource;
   readonly clock: Clock;
   readonly events: CollectorEvents;
-  /** Shortest time between two cuts. */
-  readonly groupMs: number;
+  /** When the next group is due. */
+  readonly cadence: GroupCadence;
   /** Bytes of images after which a group is cut at once. */
   readonly groupBytes: number;
   /** Bytes of images kept while nothing can be cut. */
@@ -314,9 +315,9 @@ export class CommitCollector implements CommitListener {
       return;
     }
     if (!this.#mayCut || this.#queued) return;
-    const { clock, groupMs } = this.#options;
-    const cadence = this.#urgent ? NEVER : this.#lastCut + groupMs;
-    const wait = Math.max(this.#retryAt, cadence) - clock.monotonic();
+    const { clock, cadence } = this.#options;
+    const due = this.#urgent ? NEVER : cadence(this.#lastCut);
+    const wait = Math.max(this.#retryAt, due) - clock.monotonic();
     if (wait > 0) {
       this.#cancelTimer ??= clock.schedule(() => {
         this.#cancelTimer = undefined;

@@ -7,6 +7,7 @@ import type { CommitSource, PrepareMode } from "../core/commit-source.ts";
 import { UnsupportedError } from "../core/errors.ts";
 import type { LocalState } from "./local-state.ts";
 import type { Replica } from "./replica.ts";
+import type { RequestBudget } from "./request-budget.ts";
 import type { BlockingUpload } from "./held-commits.ts";
 import type { Durability, ReplicateOptions } from "./replication.ts";
 import { stagedObject } from "./upload-staged.ts";
@@ -27,7 +28,7 @@ export const HOLD_DEADLINE_MS = 30_000;
 export interface Foundations {
   readonly replica: Replica;
   readonly state: LocalState;
-  readonly options: ReplicateOptions;
+  readonly options: ReplicateOptions & { readonly budget: RequestBudget | undefined };
 }
 
 /** Throws where a durability lacks what it stands on; the source refuses by itself. */
@@ -60,6 +61,7 @@ function missingFor({ replica, state, options }: Foundations): string | undefine
   if (durability === "async") return undefined;
   if (durability === "local")
     return state.durable ? undefined : "a state that outlives the process";
+  if (options.budget !== undefined) return "requests at any time, without a budget for them";
   // A PUT that was given up could otherwise land later, over what came after it.
   if (!replica.store.capabilities.conditionalPut) return "a store with conditional creation";
   if (durability !== "hold-block") return undefined;

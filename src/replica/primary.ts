@@ -23,14 +23,17 @@ import {
 } from "./continuity.ts";
 import type { ConflictError } from "./errors.ts";
 import { Destination, type DoubtsEnd } from "./destination.ts";
+import { budgetedReplica } from "./budgeted-store.ts";
 import { blockingUpload, checkDurability, HOLD_DEADLINE_MS, PREPARE_MODES } from "./durability.ts";
 import { asPagestreamError, EventReporter } from "./event-reporter.ts";
+import { groupCadence } from "./group-cadence.ts";
 import { HeldCommits } from "./held-commits.ts";
 import { L0Cutter } from "./l0-cutter.ts";
 import { LocalCommits } from "./local-commits.ts";
 import { type LocalState, memoryState } from "./local-state.ts";
 import { MarkerKeeper } from "./marker-keeper.ts";
 import { recoverLog } from "./recover-log.ts";
+import { RequestBudget } from "./request-budget.ts";
 import type { Replica } from "./replica.ts";
 import type {
   CloseOptions,
@@ -56,21 +59,31 @@ const CLOSE_DEADLINE_MS = 30_000;
 type PrimaryOptions = ReplicateOptions & {
   readonly platform: Platform;
   readonly state: LocalState;
+  readonly budget: RequestBudget | undefined;
 };
 
 /** Starts replicating `source` into `replica`. Resolves when it is known how to continue. */
 export async function startPrimary(
   source: CommitSource,
-  replica: Replica,
+  unbudgeted: Replica,
   options: ReplicateOptions & {
     readonly platform: Platform;
     /** What the caller has done for the start, told to whoever reads events first. */
     readonly announce?: readonly StartEvent[] | undefined;
+    /** Shared with other databases. @default one of its own, where `requestsPerHour` is given */
+    readonly budget?: RequestBudget | undefined;
   },
 ): Promise<Replication> {
-  const complete = { ...options, state: options.state ?? memoryState() };
+  const { platform, requestsPerHour } = options;
+  const budget =
+    options.budget ??
+    (requestsPerHour === undefined
+      ? undefined
+      : new RequestBudget(platform.clock, requestsPerHour));
+  const complete = { ...options, budget, state: options.state ?? memoryState() };
+  const replica = budgetedReplica(unbudgeted, budget);
   if (replica.store.probe !== undefined) await replica.prepareToWrite();
-  checkDurability(source, { replica, state: complete.state, options });
+  checkDurability(source, { replica, state: complete.state, options: complete });
   const primary = new Primary(source, replica, complete);
   try {
     await primary.start(options.announce);
@@ -131,7 +144,16 @@ class Primary implements Replication {
     this.#collector = new CommitCollector({
       source,
       clock: options.platform.clock,
-      groupMs: options.groupMs ?? (replica.store.local ? LOCAL_GROUP_MS : REMOTE_GROUP_MS),
+      cadence: groupCadence({
+        clock: options.platform.clock,
+        groupMs: options.groupMs ?? (replica.store.local ? LOCAL_GROUP_MS : REMOTE_GROUP_MS),
+        budget: options.budget,
+        onLonger: () =>
+          this.#reporter.emit({
+            type: "degraded",
+            reason: "the budget of requests makes groups longer",
+          }),
+      }),
       groupBytes,
       stagingBytes,
       events: {
@@ -143,7 +165,9 @@ class Primary implements Replication {
           // What takes the name of a withdrawn file decides which TXID comes next.
           (!this.#destination.uploader.hasRival ||
             this.#destination.uploader.pending.length === 0) &&
-          this.#destination.uploader.pendingBytes < stagingBytes,
+          this.#destination.uploader.pendingBytes < stagingBytes &&
+          // More files would wait for requests, and need one each.
+          (options.budget === undefined || this.#destination.uploader.pending.length === 0),
         stopped: () => this.#stopped(),
         committed: (pages) => this.#committed(pages),
         cut: (files, settles) => {

@@ -127,6 +127,11 @@ export class Replica {
     return this.store.description;
   }
 
+  /** The same replica through another door to its store. */
+  through(store: ObjectStore): Replica {
+    return new Replica(store, this.#options);
+  }
+
   /** Key of a file. */
   key(file: FileSpan): string {
     return fileKey(this.layout, file);

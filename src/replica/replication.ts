@@ -43,7 +43,10 @@ export type ReplicationEvent = { readonly position: Position } & (
   | { readonly type: "stalled"; readonly error: PagestreamError }
   /** The store answers again: what was kept meanwhile is on its way. */
   | { readonly type: "recovered" }
-  /** Too much waits for the store: page images were dropped and will be read again from the database. */
+  /**
+   * Too much waits for the store: page images were dropped and will be read again from the database. Or the budget of
+   * requests makes groups longer.
+   */
   | { readonly type: "degraded"; readonly reason: string }
   /** Another writer uses the replica; replication has stopped. */
   | { readonly type: "conflict"; readonly error: PagestreamError }
@@ -163,6 +166,13 @@ export interface ReplicateOptions extends LevelsOptions {
    * @default 64 MiB
    */
   readonly stagingBytes?: number | undefined;
+  /**
+   * The most requests that the replication may make in any hour, a whole number of at least 60; an eighth of them at
+   * once. When they run short, groups grow longer, and whatever needs a request waits, `flush`, `durable` and `close`
+   * included. Nothing is lost by it but time. Counted is every call of the store, tries that failed included.
+   * @default no bound
+   */
+  readonly requestsPerHour?: number | undefined;
   /** Where the marker and staged files are kept; in memory when left out. */
   readonly state?: LocalState | undefined;
   /** What a restore returned: proof of which state the database is in, so that no full file is needed. */
