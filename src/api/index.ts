@@ -108,7 +108,13 @@ export {
   swapIn,
   temporaryPath,
 } from "../replica/target-files.ts";
-export { NotFoundError, PreconditionFailedError, StoreError } from "../transports/errors.ts";
+export {
+  DecryptError,
+  type DecryptReason,
+  NotFoundError,
+  PreconditionFailedError,
+  StoreError,
+} from "../transports/errors.ts";
 export type {
   GetOptions,
   GetResult,

@@ -18,6 +18,7 @@
  * @module
  */
 import { viewOf } from "../core/bytes.ts";
+import { isEncrypted } from "../core/encryption-mark.ts";
 import { isValidPageSize } from "../core/database-header.ts";
 import { CHECKSUM_FLAG } from "./checksum.ts";
 import { LtxFormatError, LtxUnsupportedError } from "./errors.ts";
@@ -227,6 +228,15 @@ export function decodeHeader(bytes: Uint8Array, name = "LTX header"): LtxHeader 
       offset: 0,
       what: "the file has magic LTX4, a version that no release writes",
       next: UNSUPPORTED_NEXT,
+    });
+  }
+  if (isEncrypted(bytes)) {
+    throw new LtxUnsupportedError({
+      name,
+      field: "magic",
+      offset: 0,
+      what: "the file is encrypted",
+      next: "Open the store through encryptedStore, with the key that the file was written with",
     });
   }
   if (magic !== MAGIC) {

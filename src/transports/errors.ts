@@ -72,3 +72,18 @@ export class StoreError extends PagestreamError {
     this.status = options.status;
   }
 }
+
+/** Why an object could not be decrypted. */
+export type DecryptReason = "plain" | "unknown-key" | "wrong-key" | "damaged" | "version";
+
+/** An object of an encrypted store is not what was put there, or this key does not open it. */
+export class DecryptError extends PagestreamError {
+  /** `wrong-key` also stands for an object that was renamed or whose header was changed. */
+  readonly reason: DecryptReason;
+
+  /** Makes the error from what its reader is told. */
+  constructor(details: ErrorDetails, context: { readonly reason: DecryptReason }) {
+    super("DECRYPT", details);
+    this.reason = context.reason;
+  }
+}

@@ -139,6 +139,8 @@ export interface ObjectStore {
   readonly layout?: "directory" | "hex" | undefined;
   /** True where writing is local and cheap, so that commits need not be grouped for a second. @default false */
   readonly local?: boolean | undefined;
+  /** True where every object is encrypted before it gets there, and one that is not is refused. @default false */
+  readonly encrypted?: boolean | undefined;
   /** Reads an object or a part of it; a missing key is `NotFoundError`. */
   get(key: string, options?: GetOptions): Promise<GetResult>;
   /** Writes a whole object; nothing is visible before the last byte. Bytes are not kept after the promise settles. */

@@ -7,10 +7,12 @@
 import { type ObjectStore, UnsupportedError } from "pagestream";
 import { type TestKit, testObjectStore, testReadableStore } from "pagestream/testing";
 import { azureStore } from "pagestream/transports/azure";
+import { encryptedStore } from "pagestream/transports/encrypted";
 import { gcsStore } from "pagestream/transports/gcs";
 import { natsStore } from "pagestream/transports/nats";
 import { s3Store } from "pagestream/transports/s3";
 import { httpStore } from "pagestream/transports/http";
+import { memoryStore } from "pagestream/transports/memory";
 import { webdavStore } from "pagestream/transports/webdav";
 import { shortContract } from "./short-contract.ts";
 
@@ -26,7 +28,7 @@ export interface WebStore {
 
 const MIB = 1024 * 1024;
 
-/** The stores that have an address, each with sizes as small as its parts and pages allow. */
+/** The stores that have an address or need none, each with sizes as small as its parts and pages allow. */
 export function webStores(addresses: WebAddresses): WebStore[] {
   const of = (name: string): Readonly<Record<string, string>> & Place => addresses[name] as never;
   const webdav = (path: string): ObjectStore => {
@@ -98,8 +100,18 @@ export function webStores(addresses: WebAddresses): WebStore[] {
         kit.test("the nats store closes", () => store.close?.());
       },
     },
+    {
+      name: "encrypted",
+      register(kit) {
+        // Beneath it memory, which is the same everywhere: what differs is each runtime's cryptography.
+        const keys = { one: new Uint8Array(32).fill(1) };
+        const store = encryptedStore(memoryStore(), { keys, keyId: "one" });
+        const sizes = { largeSize: MIB, manyObjects: 21 };
+        testObjectStore(() => store, { ...shortContract(kit), name: "encrypted store", ...sizes });
+      },
+    },
   ];
-  return all.filter(({ name }) => addresses[name] !== undefined);
+  return all.filter(({ name }) => name === "encrypted" || addresses[name] !== undefined);
 }
 
 /** A bucket of its own for each path. */
