@@ -28,6 +28,11 @@ export interface LtxInput {
 export interface LtxMergeOptions {
   /** Accept gaps in the TXIDs from file to file. @default false */
   readonly allowNonContiguous?: boolean | undefined;
+  /**
+   * First TXID of the merged file, where what the first input holds before it is known to the reader already, or where 1
+   * makes a snapshot of a file with every page. @default the first input's
+   */
+  readonly minTxid?: bigint | undefined;
 }
 
 /** How many inputs are opened at the same time. */
@@ -56,6 +61,7 @@ interface Source {
 export class LtxMerge {
   readonly #sources: Source[];
   readonly #allowNonContiguous: boolean;
+  readonly #minTxid: bigint | undefined;
   /** Inputs that offer a page, as a binary heap: lowest page first, of equal ones the newest file first. */
   readonly #heap: Source[] = [];
   /** Inputs whose page is used up; they move on at the next call, so that the views of the page live till then. */
@@ -76,6 +82,7 @@ export class LtxMerge {
   constructor(inputs: readonly LtxInput[], options: LtxMergeOptions = {}) {
     if (inputs.length === 0) throw misuse("there is no file to merge");
     this.#allowNonContiguous = options.allowNonContiguous ?? false;
+    this.#minTxid = options.minTxid;
     this.#sources = inputs.map((input, rank) => ({
       input,
       decoder: new LtxDecoder({ name: input.name }),
@@ -119,14 +126,14 @@ export class LtxMerge {
     this.#header = replicaHeader({
       pageSize: first.pageSize,
       commit: last.commit,
-      minTxid: first.minTxid,
+      minTxid: this.#minTxid ?? first.minTxid,
       maxTxid: last.maxTxid,
       timestamp: last.timestamp,
       compacted: true,
     });
     this.#commit = last.commit;
     this.#lock = lockPage(first.pageSize);
-    if (isSnapshot(first)) this.#required = 1;
+    if (isSnapshot(this.#header)) this.#required = 1;
     this.#moving.push(...this.#sources);
     return this.#header;
   }
