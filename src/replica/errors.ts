@@ -104,11 +104,37 @@ export class TargetExistsError extends PagestreamError {
   }
 }
 
-/** Another writer uses the replica: an object of our next name exists with other content. */
+/** Another writer uses the replica: an object of our next name exists with other content, or a file that we did not write. */
 export class ConflictError extends PagestreamError {
+  /** Key of a file of ours that came too late, inside the other's history, and could not be removed. */
+  readonly left: string | undefined;
+
   /** Makes the error from what its reader is told. */
-  constructor(details: ErrorDetails) {
+  constructor(details: ErrorDetails, context: { readonly left?: string | undefined } = {}) {
     super("CONFLICT", details);
+    this.left = context.left;
+  }
+}
+
+/** Another writer holds the lease of the replica. */
+export class LeaseHeldError extends ConflictError {
+  /** What the other writer calls itself; empty where it does not say. */
+  readonly owner: string;
+  /** When the lease ends unless it is prolonged. */
+  readonly expiresAt: Date;
+
+  /** Makes the error for the replica `object`. */
+  constructor(object: string, context: { readonly owner: string; readonly expiresAt: Date }) {
+    const { owner, expiresAt } = context;
+    const who = owner === "" ? "another writer" : `another writer, ${owner},`;
+    super({
+      operation: "replicate to",
+      object,
+      what: `${who} holds its lease until ${expiresAt.toISOString()}`,
+      next: "Stop the other writer, or wait until its lease has ended; takeOver() takes it in spite of that",
+    });
+    this.owner = owner;
+    this.expiresAt = expiresAt;
   }
 }
 

@@ -244,9 +244,11 @@ export class Replica {
       readonly sizeBound?: number | undefined;
       /** Tries in all. @default what the retry policy says */
       readonly attempts?: number | undefined;
+      /** Awaited before each try; what it throws ends them. */
+      readonly before?: (() => Promise<void>) | undefined;
     } = {},
   ): Promise<LtxFileInfo> {
-    const { signal, sizeBound, attempts } = options;
+    const { signal, sizeBound, attempts, before } = options;
     const key = this.key(file);
     const time = new Date(Number(file.timestamp));
     if (Number.isNaN(time.getTime())) {
@@ -260,6 +262,7 @@ export class Replica {
     const ifNoneMatch = this.store.capabilities.conditionalPut ? "*" : undefined;
     let size = 0;
     const attempt = async (): ReturnType<ObjectStore["put"]> => {
+      await before?.();
       size = 0;
       const source = typeof body === "function" ? body() : body;
       const counted =
@@ -292,14 +295,20 @@ export class Replica {
   /** Removes files; those already gone are no error. */
   async remove(
     files: readonly LtxFileInfo[],
-    options: { readonly signal?: AbortSignal | undefined } = {},
+    options: {
+      readonly signal?: AbortSignal | undefined;
+      /** Awaited before each try; what it throws ends them. */
+      readonly before?: (() => Promise<void>) | undefined;
+    } = {},
   ): Promise<void> {
     if (files.length === 0) return;
+    const { signal, before } = options;
     const keys = files.map((f) => f.key);
     const object = keys.length === 1 ? (keys[0] as string) : `${keys.length} files`;
-    await this.retry({ operation: "remove", object, signal: options.signal }, () =>
-      this.store.delete(keys, options),
-    );
+    await this.retry({ operation: "remove", object, signal }, async () => {
+      await before?.();
+      await this.store.delete(keys, { signal });
+    });
   }
 
   /** Reads the page index of a file: where in it each page lies. */

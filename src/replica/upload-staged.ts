@@ -35,21 +35,40 @@ export interface CreateOptions {
   readonly rival?: LtxObject | undefined;
 }
 
-/** Returns the object that is in the store: the new one, or its rival. `ConflictError` if it is neither. */
+/** What is in the store under the name of a file. */
+export interface CreatedObject {
+  /** The new object, or its rival. */
+  readonly object: LtxObject;
+  /** How the store knows it. */
+  readonly file: LtxFileInfo;
+  /** Whether it was created now; else it was there, as when the answer to an earlier try was lost. */
+  readonly created: boolean;
+}
+
+/** Creates an object and returns what is in the store: it, or its rival. `ConflictError` if it is neither. */
 export async function createObject(
   replica: Replica,
   object: LtxObject,
-  options: CreateOptions = {},
-): Promise<LtxObject> {
-  const { signal, attempts, rival } = options;
+  options: CreateOptions & {
+    /** Awaited before each try; what it throws ends them. */
+    readonly before?: (() => Promise<void>) | undefined;
+  } = {},
+): Promise<CreatedObject> {
+  const { signal, attempts, rival, before } = options;
   const { where, size } = object;
-  const resolve = async (there: LtxFileInfo): Promise<LtxObject> => {
-    if (await isSame(replica, there, { object, signal })) return object;
+  const resolve = async (there: LtxFileInfo): Promise<CreatedObject> => {
+    const is = (known: LtxObject): CreatedObject => ({
+      object: known,
+      file: there,
+      created: false,
+    });
+    if (await isSame(replica, there, { object, signal })) return is(object);
     if (rival !== undefined && (await isSame(replica, there, { object: rival, signal }))) {
-      return rival;
+      return is(rival);
     }
     // Above level 0 the same state may have been compressed in another way.
-    if (where.level > 0 && (await sameHeader(replica, there, { object, signal }))) return object;
+    if (where.level > 0 && (await sameHeader(replica, there, { object, signal })))
+      return is(object);
     throw new ConflictError({
       operation: "upload",
       object: there.key,
@@ -62,8 +81,9 @@ export async function createObject(
     if (there !== undefined) return await resolve(there);
   }
   try {
-    await replica.write(where, object.body, { signal, sizeBound: size, attempts });
-    return object;
+    const how = { signal, sizeBound: size, attempts, before };
+    const file = await replica.write(where, object.body, how);
+    return { object, file, created: true };
   } catch (error) {
     if (!isPagestreamError(error, "PRECONDITION_FAILED")) throw error;
     const there = await replica.find(where, { signal });
@@ -118,7 +138,8 @@ async function sameHeader(
   return equalBytes(header, object.read(0, LTX_HEADER_SIZE));
 }
 
-async function isSame(
+/** Whether an object has the size, the header and the last 16 bytes of another: both checksums among them. */
+export async function isSame(
   replica: Replica,
   there: LtxFileInfo,
   expected: { readonly object: LtxObject; readonly signal: AbortSignal | undefined },

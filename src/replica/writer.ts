@@ -8,8 +8,20 @@
 import { isPagestreamError } from "../core/errors.ts";
 import { decodeHeader, LTX_HEADER_SIZE } from "../ltx/header.ts";
 import { PreconditionFailedError } from "../transports/errors.ts";
+import { ConflictError } from "./errors.ts";
+import type { Fence, Instant } from "./fence.ts";
+import type { Lease } from "./lease.ts";
 import type { LtxFileInfo, NewLtxFile, Replica } from "./replica.ts";
-import { type CreateOptions, createObject, type LtxObject } from "./upload-staged.ts";
+import {
+  type CreateOptions,
+  createObject,
+  isSame,
+  keptObject,
+  type LtxObject,
+} from "./upload-staged.ts";
+
+/** Files removed between two looks at the proof. */
+const REMOVE_BATCH = 1_000;
 
 /** A file above level 0 whose bytes are made while they are sent. */
 export interface MergedFile {
@@ -53,19 +65,105 @@ export interface ReplicaWriter {
 export function replicaWriter(replica: Replica): ReplicaWriter {
   return {
     replica,
-    create: (object, options) => createObject(replica, object, options),
+    create: async (object, options) => (await createObject(replica, object, options)).object,
     createMerged: (file, options) => createMergedFile(replica, file, options),
     remove: (files, options) => replica.remove(files, options),
+  };
+}
+
+/** A writer that stands its ground for years: a proof before each write, and a lease before what leads on. */
+export function fencedWriter(options: {
+  readonly replica: Replica;
+  readonly fence: Fence;
+  readonly lease?: Lease | undefined;
+}): ReplicaWriter {
+  const { replica, fence, lease } = options;
+
+  /** Removes what came too late for history, where one of its tries may have created it, and tells of the conflict. */
+  const lost = async (error: unknown, late: LateFile | undefined): Promise<unknown> => {
+    if (!(error instanceof ConflictError)) return error;
+    const known = fence.lost(error);
+    if (late === undefined || (await takeBack(replica, late))) return known;
+    return new ConflictError(
+      {
+        operation: known.operation,
+        object: known.object,
+        what: `another writer has gone on, and ${late.key}, which came too late, could not be removed`,
+        next: `Remove ${late.key} by hand, then call takeOver() to continue after the other's last file`,
+      },
+      { left: late.key },
+    );
+  };
+
+  const create = async (
+    object: LtxObject,
+    how: CreateOptions & { readonly isLeading: boolean },
+  ): Promise<LtxObject> => {
+    const { signal, isLeading } = how;
+    const kept = keptObject(object);
+    let sentAt: Instant | undefined;
+    const before = async (): Promise<void> => {
+      await lease?.hold(signal);
+      await (isLeading ? fence.prove(signal) : fence.check(signal));
+      if (isLeading) fence.sending(kept);
+      sentAt = fence.now();
+    };
+    try {
+      const done = await createObject(replica, object, { ...how, before });
+      fence.landed(done.object === object ? { ...done, object: kept } : done, sentAt);
+      await (isLeading ? fence.prove(signal) : fence.check(signal));
+      return done.object;
+    } catch (error) {
+      const isOurs = (there: LtxFileInfo): Promise<boolean> =>
+        isSame(replica, there, { object: kept, signal });
+      const late = sentAt && { key: replica.key(object.where), isOurs };
+      throw await lost(error, late);
+    }
+  };
+
+  return {
+    replica,
+    create(object, how = {}) {
+      const isLeading = fence.leads(object.where);
+      const attempt = (): Promise<LtxObject> => create(object, { ...how, isLeading });
+      return isLeading ? fence.alone(attempt) : attempt();
+    },
+    async createMerged(file, { signal } = {}) {
+      let isSent = false;
+      const before = async (): Promise<void> => {
+        await fence.check(signal);
+        isSent = true;
+      };
+      try {
+        const outcome = await createMergedFile(replica, file, { signal, before });
+        await fence.check(signal);
+        return outcome;
+      } catch (error) {
+        const isOurs = (there: LtxFileInfo): Promise<boolean> =>
+          isSameState(replica, there, file, signal);
+        const late = isSent ? { key: replica.key(file.where), isOurs } : undefined;
+        throw await lost(error, late);
+      }
+    },
+    async remove(files, { signal } = {}) {
+      const before = (): Promise<void> => fence.check(signal);
+      for (let at = 0; at < files.length; at += REMOVE_BATCH) {
+        await replica.remove(files.slice(at, at + REMOVE_BATCH), { signal, before });
+      }
+    },
   };
 }
 
 async function createMergedFile(
   replica: Replica,
   file: MergedFile,
-  options: { readonly signal?: AbortSignal | undefined } = {},
+  options: {
+    readonly signal?: AbortSignal | undefined;
+    readonly before?: (() => Promise<void>) | undefined;
+  } = {},
 ): Promise<MergedOutcome> {
   const { where, body, sizeBound } = file;
-  const { signal } = options;
+  const { signal, before } = options;
   const resolve = async (there: LtxFileInfo): Promise<MergedOutcome> => {
     if (await isSameState(replica, there, file, signal)) return "existing";
     throw new PreconditionFailedError({
@@ -80,7 +178,7 @@ async function createMergedFile(
     if (there !== undefined) return await resolve(there);
   }
   try {
-    await replica.write(where, body, { signal, sizeBound });
+    await replica.write(where, body, { signal, sizeBound, before });
     return "created";
   } catch (error) {
     if (!isPagestreamError(error, "PRECONDITION_FAILED")) throw error;
@@ -106,5 +204,44 @@ async function isSameState(
     header.timestamp === where.timestamp &&
     header.commit === commit &&
     header.pageSize === pageSize
+  );
+}
+
+/** A file that may have been created after another writer had gone on. */
+interface LateFile {
+  readonly key: string;
+  /** Whether what the store has under its name is what was sent. */
+  readonly isOurs: (there: LtxFileInfo) => Promise<boolean>;
+}
+
+/**
+ * Removes a file that came too late. One that came in time may be what the other writer's history stands on: what no
+ * other file covers cannot have come late, since retention removes only names that are covered. Returns false where it
+ * is there and could not be removed.
+ */
+async function takeBack(replica: Replica, { key, isOurs }: LateFile): Promise<boolean> {
+  const { store } = replica;
+  try {
+    const files = (await replica.levels()).flat();
+    const there = files.find((file) => file.key === key);
+    if (there === undefined || !files.some((file) => covers(file, there))) return true;
+    if (!(await isOurs(there))) return true;
+    let ifMatch: string | undefined;
+    if (store.capabilities.conditionalDelete && there.etag !== "") ifMatch = there.etag;
+    else if ((await store.head(key)).etag !== there.etag) return false;
+    await store.deleteOne(key, { ifMatch });
+    return true;
+  } catch (error) {
+    return isPagestreamError(error, "NOT_FOUND");
+  }
+}
+
+/** Whether one file makes another unnecessary for any later state. */
+function covers(file: LtxFileInfo, other: LtxFileInfo): boolean {
+  return (
+    file.key !== other.key &&
+    file.level >= other.level &&
+    file.minTxid <= other.minTxid &&
+    file.maxTxid >= other.maxTxid
   );
 }

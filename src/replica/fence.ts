@@ -1,0 +1,241 @@
+/**
+ * The fence between two writers of one replica: nothing is written or removed without a young proof that nobody else writes.
+ *
+ * That a name is created only if it is free keeps two writers apart only until retention removes the name: a writer that
+ * was frozen longer would create it anew, inside the other's history. So each write needs a proof, which is the confirmed
+ * creation of our newest L0 file, or a listing whose newest file is ours, and which counts for less time than a name
+ * stays at the least. The time is the larger of two clocks', since one may stand still while the machine sleeps and the
+ * other may be set back.
+ *
+ * @module
+ */
+import { equalBytes } from "../core/bytes.ts";
+import type { Clock } from "../core/platform.ts";
+import { LTX_HEADER_SIZE } from "../ltx/header.ts";
+import { LTX_TRAILER_SIZE } from "../ltx/trailer.ts";
+import { ConflictError } from "./errors.ts";
+import type { FileSpan } from "./layout.ts";
+import type { LtxFileInfo, Replica } from "./replica.ts";
+import { type CreatedObject, isSame, type LtxObject } from "./upload-staged.ts";
+
+/** How long a name of level 0 stays at the least, where that is not known. */
+const L0_RETENTION_MS = 5 * 60_000;
+/** How long a proof counts where creation overwrites. */
+const UNCONDITIONAL_PROOF_MS = 15_000;
+/** No store sends a body of this size in parts, for which conditions may not hold. */
+const SINGLE_PUT_BYTES = 5 << 20;
+
+/** A moment by both clocks, in milliseconds. */
+export interface Instant {
+  readonly wall: number;
+  readonly monotonic: number;
+}
+
+/** What a {@linkcode Fence} works with. */
+export interface FenceOptions {
+  readonly replica: Replica;
+  /** How long whoever writes this replica keeps L0 files at the least. @default 5 minutes */
+  readonly l0RetentionMs?: number | undefined;
+  /** A listing of all levels has been read. */
+  readonly listed?: ((files: readonly LtxFileInfo[]) => void) | undefined;
+}
+
+/** The newest L0 file that is ours, and its ends where it was written here. */
+interface NewestL0 {
+  readonly file: LtxFileInfo;
+  readonly object: LtxObject | undefined;
+}
+
+/** What is known to be ours in one replica, and since when. */
+export class Fence {
+  readonly #options: FenceOptions;
+  readonly #clock: Clock;
+  #proof: Instant | undefined;
+  /** Largest TXID of ours; `undefined` until the first listing, which is accepted as it is. */
+  #maxTxid: bigint | undefined;
+  #newestL0: NewestL0 | undefined;
+  /** What was sent beyond that, and may have arrived. */
+  #sent: LtxObject[] = [];
+  #conflict: ConflictError | undefined;
+  #turn: Promise<void> = Promise.resolve();
+
+  constructor(options: FenceOptions) {
+    this.#options = options;
+    this.#clock = options.replica.platform.clock;
+  }
+
+  /** Now. */
+  now(): Instant {
+    return { wall: this.#clock.now(), monotonic: this.#clock.monotonic() };
+  }
+
+  /** Accepts all that a listing shows as ours; `at` is when it was begun. Forgets a conflict. */
+  begin(files: readonly LtxFileInfo[], at: Instant): void {
+    this.#conflict = undefined;
+    this.#sent = [];
+    this.#accept(files);
+    this.#proof = at;
+  }
+
+  /** Whether a file leads beyond all that is known to be ours, or is of level 0: such ones are created {@linkcode alone}. */
+  leads({ level, maxTxid }: FileSpan): boolean {
+    return level === 0 || this.#maxTxid === undefined || maxTxid > this.#maxTxid;
+  }
+
+  /** Runs work that changes what is ours, or judges it: while a file is on its way nobody can say whose it is. */
+  async alone<T>(work: () => Promise<T>): Promise<T> {
+    const before = this.#turn;
+    let end = (): void => {};
+    this.#turn = new Promise((resolve) => (end = resolve));
+    await before;
+    try {
+      return await work();
+    } finally {
+      end();
+    }
+  }
+
+  /** Lists, unless the proof is young; to be called {@linkcode alone}. `ConflictError` if another writer shows. */
+  async prove(signal: AbortSignal | undefined): Promise<void> {
+    if (this.#conflict !== undefined) throw this.#conflict;
+    if (this.#isProven()) return;
+    const { replica, listed } = this.#options;
+    const at = this.now();
+    const files = (await replica.levels({ signal })).flat();
+    const foreign = await this.#findForeign(files, signal);
+    if (foreign !== undefined) throw this.lost(conflictWith(replica, foreign));
+    this.#proof = at;
+    listed?.(files);
+  }
+
+  /** The same from anywhere. */
+  async check(signal: AbortSignal | undefined): Promise<void> {
+    if (this.#conflict !== undefined) throw this.#conflict;
+    if (!this.#isProven()) await this.alone(() => this.prove(signal));
+  }
+
+  /** The next write needs a listing, whatever was proven. */
+  doubt(): void {
+    this.#proof = undefined;
+  }
+
+  /** From now on everything fails with `error`, or with the one that came before; returns which. */
+  lost(error: ConflictError): ConflictError {
+    this.#conflict ??= error;
+    return this.#conflict;
+  }
+
+  /** A file is being sent; of `object` the ends alone are kept. */
+  sending(object: LtxObject): void {
+    if (!this.#sent.some((sent) => isSameObject(sent, object))) this.#sent.push(object);
+  }
+
+  /**
+   * A file is in the store; `sentAt` is when the try began that created it. That proves something only as long as its
+   * name cannot have been free for the second time.
+   */
+  landed({ object, file, created }: CreatedObject, sentAt: Instant | undefined): void {
+    const known = this.#maxTxid ?? 0n;
+    const maxTxid = file.maxTxid > known ? file.maxTxid : known;
+    this.#maxTxid = maxTxid;
+    this.#sent = this.#sent.filter(({ where }) => where.maxTxid > maxTxid);
+    if (file.level !== 0) return;
+    this.#newestL0 = { file, object };
+    const { conditionalPut, conditionalLarge } = this.#options.replica.store.capabilities;
+    const isConditional = conditionalPut && (conditionalLarge || file.size < SINGLE_PUT_BYTES);
+    if (created && isConditional && sentAt !== undefined && this.#isProven()) this.#proof = sentAt;
+  }
+
+  #isProven(): boolean {
+    if (this.#proof === undefined) return false;
+    const { wall, monotonic } = this.now();
+    const age = Math.max(monotonic - this.#proof.monotonic, wall - this.#proof.wall);
+    const { replica, l0RetentionMs = L0_RETENTION_MS } = this.#options;
+    const half = l0RetentionMs / 2;
+    const { conditionalPut } = replica.store.capabilities;
+    return age <= (conditionalPut ? half : Math.min(half, UNCONDITIONAL_PROOF_MS));
+  }
+
+  #accept(files: readonly LtxFileInfo[]): void {
+    let l0: LtxFileInfo | undefined;
+    let maxTxid = 0n;
+    for (const file of files) {
+      if (file.maxTxid > maxTxid) maxTxid = file.maxTxid;
+      if (file.level === 0 && (l0 === undefined || file.maxTxid > l0.maxTxid)) l0 = file;
+    }
+    this.#maxTxid = maxTxid;
+    this.#newestL0 = l0 && { file: l0, object: undefined };
+  }
+
+  /** A file of another writer. What was sent and is there is known to be ours afterwards. */
+  async #findForeign(
+    files: readonly LtxFileInfo[],
+    signal: AbortSignal | undefined,
+  ): Promise<LtxFileInfo | undefined> {
+    if (this.#maxTxid === undefined) {
+      this.#accept(files);
+      return undefined;
+    }
+    const maxTxid = this.#maxTxid;
+    const arrived: CreatedObject[] = [];
+    for (const file of files) {
+      if (file.maxTxid <= maxTxid) continue;
+      const object = await this.#findSent(file, signal);
+      if (object === undefined) return file;
+      arrived.push({ object, file, created: false });
+    }
+    const replaced = await this.#findReplaced(files, signal);
+    for (const each of arrived) this.landed(each, undefined);
+    return replaced;
+  }
+
+  async #findSent(
+    file: LtxFileInfo,
+    signal: AbortSignal | undefined,
+  ): Promise<LtxObject | undefined> {
+    const { replica } = this.#options;
+    for (const object of this.#sent) {
+      if (replica.key(object.where) !== file.key) continue;
+      if (await isSame(replica, file, { object, signal })) return object;
+    }
+    return undefined;
+  }
+
+  /** Our newest L0 file, if somebody who does not look first has written over it. */
+  async #findReplaced(
+    files: readonly LtxFileInfo[],
+    signal: AbortSignal | undefined,
+  ): Promise<LtxFileInfo | undefined> {
+    const newest = this.#newestL0;
+    const there = newest && files.find(({ key }) => key === newest.file.key);
+    if (newest === undefined || there === undefined) return undefined;
+    const { file, object } = newest;
+    const isKnown = there.etag === "" || file.etag === "" || there.etag === file.etag;
+    if (isKnown && there.size === file.size) return undefined;
+    // Not every store tags an object alike when it is put and when it is listed.
+    if (object === undefined) return there;
+    if (!(await isSame(this.#options.replica, there, { object, signal }))) return there;
+    this.#newestL0 = { file: there, object };
+    return undefined;
+  }
+}
+
+/** What the loser of two writers is told. */
+function conflictWith(replica: Replica, file: LtxFileInfo): ConflictError {
+  return new ConflictError({
+    operation: "replicate to",
+    object: replica.description,
+    what: `another writer has created ${file.key}`,
+    next: "Stop one of the two writers, then call takeOver() to continue after the other's last file",
+  });
+}
+
+function isSameObject(a: LtxObject, b: LtxObject): boolean {
+  if (a.where.level !== b.where.level || a.where.minTxid !== b.where.minTxid) return false;
+  if (a.where.maxTxid !== b.where.maxTxid || a.size !== b.size) return false;
+  const tail = a.size - LTX_TRAILER_SIZE;
+  return (
+    equalBytes(a.read(0, LTX_HEADER_SIZE), b.read(0, LTX_HEADER_SIZE)) &&
+    equalBytes(a.read(tail, LTX_TRAILER_SIZE), b.read(tail, LTX_TRAILER_SIZE))
+  );
+}
