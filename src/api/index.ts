@@ -52,6 +52,16 @@ export {
   TimestampNotAvailableError,
   TxidNotAvailableError,
 } from "../replica/errors.ts";
+export type {
+  Fleet,
+  FleetDatabase,
+  FleetDatabaseOptions,
+  FleetDatabaseState,
+  FleetEvent,
+  FleetOptions,
+  FleetSource,
+  FleetStatus,
+} from "../replica/fleet.ts";
 export type { FileSpan, Layout } from "../replica/layout.ts";
 export {
   type BlockingUploader,
@@ -141,6 +151,7 @@ export {
   VfsError,
 } from "../vfs/errors.ts";
 export { type BytesSink, bytesSink, type BytesSinkOptions } from "./bytes-sink.ts";
+export { createFleet } from "./create-fleet.ts";
 export { type DeletedReplica, deleteReplica, type DeleteReplicaOptions } from "./delete-replica.ts";
 export { listRestorePoints, type ListRestorePointsOptions } from "./list-restore-points.ts";
 export {

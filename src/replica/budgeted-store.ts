@@ -141,7 +141,8 @@ export class BudgetedStore implements ObjectStore {
 
 /** The same replica, made to wait for a budget where there is one. */
 export function budgetedReplica(replica: Replica, budget: RequestBudget | undefined): Replica {
-  return budget === undefined ? replica : replica.through(new BudgetedStore(replica.store, budget));
+  if (budget === undefined) return replica;
+  return replica.through({ store: new BudgetedStore(replica.store, budget) });
 }
 
 /** Requests of a large body beyond the first. */

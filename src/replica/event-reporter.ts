@@ -12,24 +12,36 @@ export type NewEvent = DistributiveOmit<ReplicationEvent, "position">;
 
 type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
 
+/** Who is told of every event, without a loop that waits for them: a fleet has thousands. */
+export interface EventTap {
+  /** Told at the moment itself; must not throw. */
+  tell(event: ReplicationEvent): void;
+}
+
 /** The events of one replication. */
 export class EventReporter {
   readonly stream: EventStream<ReplicationEvent> = new EventStream();
   readonly #position: () => Position;
+  readonly #tap: EventTap | undefined;
 
-  constructor(position: () => Position) {
+  constructor(position: () => Position, tap?: EventTap) {
     this.#position = position;
+    this.#tap = tap;
   }
 
   /** Reports to whoever reads now; costs nothing where nobody does. */
   emit(event: NewEvent): void {
-    if (!this.stream.hasReaders) return;
-    this.stream.emit({ ...event, position: this.#position() } as ReplicationEvent);
+    if (!this.stream.hasReaders && this.#tap === undefined) return;
+    const placed = this.#place(event);
+    this.stream.emit(placed);
+    this.#tap?.tell(placed);
   }
 
   /** Like `emit`, but kept for the first reader where nobody reads yet. */
   announce(event: NewEvent): void {
-    this.stream.announce({ ...event, position: this.#position() } as ReplicationEvent);
+    const placed = this.#place(event);
+    this.stream.announce(placed);
+    this.#tap?.tell(placed);
   }
 
   /** Reports an error that stops nothing; `operation` and `object` say where it came from. */
@@ -41,6 +53,10 @@ export class EventReporter {
   close(): void {
     this.emit({ type: "closed" });
     this.stream.close();
+  }
+
+  #place(event: NewEvent): ReplicationEvent {
+    return { ...event, position: this.#position() } as ReplicationEvent;
   }
 }
 

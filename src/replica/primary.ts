@@ -25,7 +25,7 @@ import type { ConflictError } from "./errors.ts";
 import { Destination, type DoubtsEnd } from "./destination.ts";
 import { budgetedReplica } from "./budgeted-store.ts";
 import { blockingUpload, checkDurability, HOLD_DEADLINE_MS, PREPARE_MODES } from "./durability.ts";
-import { asPagestreamError, EventReporter } from "./event-reporter.ts";
+import { asPagestreamError, EventReporter, type EventTap } from "./event-reporter.ts";
 import { groupCadence } from "./group-cadence.ts";
 import { HeldCommits } from "./held-commits.ts";
 import { L0Cutter } from "./l0-cutter.ts";
@@ -60,6 +60,7 @@ type PrimaryOptions = ReplicateOptions & {
   readonly platform: Platform;
   readonly state: LocalState;
   readonly budget: RequestBudget | undefined;
+  readonly tap?: EventTap | undefined;
 };
 
 /** Starts replicating `source` into `replica`. Resolves when it is known how to continue. */
@@ -72,6 +73,8 @@ export async function startPrimary(
     readonly announce?: readonly StartEvent[] | undefined;
     /** Shared with other databases. @default one of its own, where `requestsPerHour` is given */
     readonly budget?: RequestBudget | undefined;
+    /** Told of every event. */
+    readonly tap?: EventTap | undefined;
   },
 ): Promise<Replication> {
   const { platform, requestsPerHour } = options;
@@ -100,7 +103,7 @@ class Primary implements Replication {
   readonly #platform: Platform;
   readonly #state: LocalState;
   readonly #destination: Destination;
-  readonly #reporter = new EventReporter(() => this.position);
+  readonly #reporter: EventReporter;
   readonly #marker: MarkerKeeper;
   readonly #waiters = new Waiters();
   readonly #collector: CommitCollector;
@@ -127,6 +130,7 @@ class Primary implements Replication {
     this.#options = options;
     this.#platform = options.platform;
     this.#state = options.state;
+    this.#reporter = new EventReporter(() => this.position, options.tap);
     this.#confirmedFiles = new ConfirmedFiles(options.state, (error, name) =>
       this.#reporter.error(error, "remove", name),
     );

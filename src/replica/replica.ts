@@ -15,6 +15,7 @@ import type {
   ObjectStore,
 } from "../transports/object-store.ts";
 import { TIMESTAMP_METADATA, formatTimestamp, parseTimestamp } from "../transports/timestamp.ts";
+import type { Gate } from "./gate.ts";
 import {
   type FileSpan,
   type Layout,
@@ -65,6 +66,8 @@ export interface ReplicaOptions {
   readonly platform: Platform;
   /** @default DEFAULT_RETRY */
   readonly retry?: RetryPolicy | undefined;
+  /** Shared by replicas whose uploads are bounded together. @default no bound */
+  readonly uploads?: Gate | undefined;
   /** Called before each pause between two tries. */
   readonly onRetry?: ((error: unknown, attempt: number, delayMs: number) => void) | undefined;
 }
@@ -127,9 +130,10 @@ export class Replica {
     return this.store.description;
   }
 
-  /** The same replica through another door to its store. */
-  through(store: ObjectStore): Replica {
-    return new Replica(store, this.#options);
+  /** The same replica through another door to its store, or with its uploads bounded. */
+  through(door: { readonly store?: ObjectStore; readonly uploads?: Gate }): Replica {
+    const { store = this.store, uploads = this.#options.uploads } = door;
+    return new Replica(store, { ...this.#options, uploads });
   }
 
   /** Key of a file. */
@@ -260,6 +264,7 @@ export class Replica {
     }
     const metadata: ObjectMetadata = { [TIMESTAMP_METADATA]: formatTimestamp(time.getTime()) };
     const ifNoneMatch = this.store.capabilities.conditionalPut ? "*" : undefined;
+    const { uploads } = this.#options;
     let size = 0;
     const attempt = async (): ReturnType<ObjectStore["put"]> => {
       await before?.();
@@ -268,7 +273,10 @@ export class Replica {
       const counted =
         source instanceof Uint8Array ? source : count(source, (length) => void (size += length));
       if (source instanceof Uint8Array) size = source.length;
-      return await this.store.put(key, counted, { ifNoneMatch, metadata, sizeBound, signal });
+      const put = (): ReturnType<ObjectStore["put"]> =>
+        this.store.put(key, counted, { ifNoneMatch, metadata, sizeBound, signal });
+      // For each try anew: what waits to try again keeps nobody else waiting.
+      return uploads === undefined ? await put() : await uploads.run(key, put, signal);
     };
     const repeatable = typeof body === "function" || body instanceof Uint8Array;
     const what = { operation: "upload", object: key, signal, attempts };
