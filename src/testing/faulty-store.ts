@@ -129,6 +129,7 @@ export function faultyStore(store: ObjectStore, plan: FaultPlan = {}): FaultySto
     ...(store.probe === undefined ? {} : { probe: store.probe.bind(store) }),
     layout: store.layout,
     local: store.local,
+    clockOffsetMs: () => store.clockOffsetMs?.(),
     encrypted: store.encrypted,
     get requests() {
       return requests;

@@ -90,6 +90,7 @@ export function azureStore(options: AzureStoreOptions): ObjectStore {
     description: requests.description,
     capabilities: CAPABILITIES,
     layout: "directory",
+    clockOffsetMs: () => requests.client.clockOffsetMs,
 
     async get(key, getOptions) {
       checkKey(key, "read");

@@ -136,6 +136,7 @@ export function encryptedStore(store: ObjectStore, options: EncryptionKeys): Obj
     },
     layout: store.layout,
     local: store.local,
+    clockOffsetMs: () => store.clockOffsetMs?.(),
     ...(store.probe === undefined ? {} : { probe: store.probe.bind(store) }),
     ...(store.close === undefined ? {} : { close: store.close.bind(store) }),
 

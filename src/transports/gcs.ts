@@ -82,6 +82,7 @@ export function gcsStore(options: GcsStoreOptions): ObjectStore {
     description: requests.description,
     capabilities: CAPABILITIES,
     layout: "directory",
+    clockOffsetMs: () => requests.client.clockOffsetMs,
 
     async get(key, getOptions) {
       checkKey(key, "read");

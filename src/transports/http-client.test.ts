@@ -192,3 +192,20 @@ test("retry() repeats what may pass, by the policy", async () => {
   await failing;
   expect(tries).toBe(3);
 });
+
+test("clockOffsetMs tells how far the server's clock is ahead, as its last answer told", async () => {
+  const platform = fakePlatform(1);
+  let date: string | undefined;
+  const answer = (): Response => new Response("", { headers: date === undefined ? {} : { date } });
+  const client = new HttpClient({ platform, fetch: async () => answer() });
+  const offset = async (aheadMs: number | undefined): Promise<number | undefined> => {
+    const at = platform.clock.now() + (aheadMs ?? 0);
+    date = aheadMs === undefined ? undefined : new Date(at).toUTCString();
+    await (await client.send(get("http://127.0.0.1/"))).discard();
+    return client.clockOffsetMs;
+  };
+  expect(await offset(undefined)).toBe(undefined);
+  expect(await offset(90_000)).toBe(90_500);
+  expect(await offset(-3_600_000)).toBe(-3_599_500);
+  expect(await offset(undefined)).toBe(-3_599_500);
+});

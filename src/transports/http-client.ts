@@ -50,6 +50,7 @@ export class HttpClient {
   readonly #fetch: Fetch;
   readonly #timeoutMs: number;
   readonly #retry: RetryPolicy;
+  #clockOffsetMs: number | undefined;
 
   /** Sends nothing yet. */
   constructor(options: HttpOptions = {}) {
@@ -99,6 +100,7 @@ export class HttpClient {
     } finally {
       cancel();
     }
+    this.#noteTime(response);
     const answer = new HttpResponse(response, {
       request,
       platform: this.platform,
@@ -112,6 +114,11 @@ export class HttpClient {
     return answer;
   }
 
+  /** How far the server's clock is ahead, in milliseconds, as its last answer told; `undefined` before. */
+  get clockOffsetMs(): number | undefined {
+    return this.#clockOffsetMs;
+  }
+
   /** Repeats one request inside a call until it succeeds or the policy is exhausted; `attempt` must be repeatable. */
   retry<T>(
     request: Pick<HttpRequest, "operation" | "object" | "signal">,
@@ -120,6 +127,12 @@ export class HttpClient {
     const { operation, object, signal } = request;
     const { platform } = this;
     return retry(attempt, { platform, policy: this.#retry, operation, object, signal });
+  }
+
+  /** The header has whole seconds: what it means lies half a second later on average. */
+  #noteTime({ headers }: Response): void {
+    const time = Date.parse(headers.get("date") ?? "");
+    if (!Number.isNaN(time)) this.#clockOffsetMs = time + 500 - this.platform.clock.now();
   }
 }
 

@@ -139,6 +139,11 @@ export interface ObjectStore {
   readonly layout?: "directory" | "hex" | undefined;
   /** True where writing is local and cheap, so that commits need not be grouped for a second. @default false */
   readonly local?: boolean | undefined;
+  /**
+   * How far the server's clock is ahead of the runtime's, in milliseconds, as of its last answer; `undefined` before the
+   * first one that told. Left out where no server tells.
+   */
+  clockOffsetMs?(): number | undefined;
   /** True where every object is encrypted before it gets there, and one that is not is refused. @default false */
   readonly encrypted?: boolean | undefined;
   /** Reads an object or a part of it; a missing key is `NotFoundError`. */

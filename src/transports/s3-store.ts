@@ -69,6 +69,7 @@ export function s3Like(options: S3LikeOptions): ObjectStore {
     type: dialect.type,
     description,
     layout: dialect.layout,
+    clockOffsetMs: () => door.client.clockOffsetMs,
     get capabilities() {
       return capabilities;
     },

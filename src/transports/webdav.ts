@@ -156,6 +156,7 @@ export function webdavStore(options: WebdavStoreOptions): ObjectStore {
       return capabilities();
     },
     layout: "directory",
+    clockOffsetMs: () => client.http.clockOffsetMs,
 
     async probe(probeOptions) {
       const call = { operation: "probe", object: PROBE_KEY, signal: probeOptions?.signal };
