@@ -66,6 +66,10 @@ export class BudgetedStore implements ObjectStore {
     return this.#store.local;
   }
 
+  get encrypted(): boolean | undefined {
+    return this.#store.encrypted;
+  }
+
   async get(key: string, options?: GetOptions): Promise<GetResult> {
     await this.#take(1, options);
     return await this.#store.get(key, options);
