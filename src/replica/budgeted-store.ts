@@ -29,11 +29,14 @@ interface Cancellable {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Every member, so that none that is added to the contract is forgotten here. */
+type Passing = Required<Omit<ObjectStore, "probe" | "watch" | "close">>;
+
 /**
  * The same store, made to wait for a budget. Counted is one request a call; a large body counts one for each 5 MiB and
  * two more, a listing one for each 1,000 names, a deletion likewise.
  */
-export class BudgetedStore implements ObjectStore {
+export class BudgetedStore implements Passing {
   readonly probe?: (options?: Cancellable) => Promise<StoreCapabilities>;
   readonly watch?: NonNullable<ObjectStore["watch"]>;
   readonly #store: ObjectStore;
@@ -68,6 +71,10 @@ export class BudgetedStore implements ObjectStore {
 
   get encrypted(): boolean | undefined {
     return this.#store.encrypted;
+  }
+
+  clockOffsetMs(): number | undefined {
+    return this.#store.clockOffsetMs?.();
   }
 
   async get(key: string, options?: GetOptions): Promise<GetResult> {

@@ -56,6 +56,7 @@ describe("prefixedStore()", () => {
       ...inner,
       layout: "hex",
       encrypted: true,
+      clockOffsetMs: () => 7,
       get capabilities() {
         return capabilities;
       },
@@ -65,6 +66,7 @@ describe("prefixedStore()", () => {
     expect(part.capabilities.conditionalPut).toBe(false);
     await part.probe?.();
     expect(part.capabilities).toBe(inner.capabilities);
+    expect(part.clockOffsetMs?.()).toBe(7);
     expect(part).toMatchObject({ layout: "hex", encrypted: true, local: true, type: "memory" });
     expect(prefixedStore(inner, "a").probe).toBeUndefined();
   });

@@ -40,8 +40,11 @@ export function prefixedStore(store: ObjectStore, prefix: string): ObjectStore {
   return new PrefixedStore(store, `${prefix}/`);
 }
 
+/** Every member, so that none that is added to the contract is forgotten here. */
+type Passing = Required<Omit<ObjectStore, "probe" | "watch" | "close">>;
+
 /** A class, unlike the stores themselves: it holds no secret, and a process may hold thousands. */
-class PrefixedStore implements ObjectStore {
+class PrefixedStore implements Passing {
   readonly #store: ObjectStore;
   readonly #prefix: string;
   readonly probe?: (options?: Cancellable) => Promise<StoreCapabilities>;
@@ -76,6 +79,10 @@ class PrefixedStore implements ObjectStore {
 
   get encrypted(): boolean | undefined {
     return this.#store.encrypted;
+  }
+
+  clockOffsetMs(): number | undefined {
+    return this.#store.clockOffsetMs?.();
   }
 
   async get(key: string, options?: GetOptions): Promise<GetResult> {
