@@ -159,6 +159,7 @@ export {
   type OpenReplicatedOptions,
   type ReplicatedDatabase,
 } from "./open-replicated.ts";
+export { memoryDrill } from "./memory-drill.ts";
 export { openReplica, type OpenReplicaOptions } from "./open-replica.ts";
 export { replicate } from "./replicate.ts";
 export {
@@ -170,4 +171,21 @@ export {
   type RestoreResult,
 } from "./restore.ts";
 export { restoreIfMissing } from "./restore-if-missing.ts";
+export {
+  type DrillDatabase,
+  type DrillResult,
+  type DrillRow,
+  type DrillTarget,
+  FAULT_CODES,
+  type FaultCode,
+  type Probe,
+  type SqlProbe,
+  type VerifiedLevel,
+  verify,
+  type VerifyFault,
+  type VerifyOptions,
+  type VerifyProgress,
+  type VerifyReport,
+  type VerifyRequest,
+} from "./verify.ts";
 export { webPlatform } from "../transports/web-platform.ts";

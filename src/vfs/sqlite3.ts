@@ -83,6 +83,8 @@ export interface Sqlite3Database {
   exec(sql: string): unknown;
   /** First column of the first row; undefined where there is no row. */
   selectValue(sql: string): unknown;
+  /** All rows, each as an object of its columns; throws sqlite-wasm's own error. */
+  selectObjects(sql: string): readonly Readonly<Record<string, unknown>>[];
   /** Closes the connection, after which `pointer` is undefined; a second call does nothing. */
   close(): void;
 }
