@@ -278,6 +278,16 @@ export class CommitCollector implements CommitListener {
     this.bringBack(instead, landed);
   }
 
+  /** Leaves TXIDs up to `txid` to files of an earlier life; the next one, with every page, comes after them. */
+  leap(txid: bigint): void {
+    this.#abandonReading();
+    const cutter = this.#cutter as L0Cutter;
+    cutter.moveTo({ last: { ...cutter.last, txid }, fromEmpty: false });
+    this.#cutSequence = -1;
+    this.#group.makeFull();
+    this.hurry();
+  }
+
   /** The database does not hold what files say: its own images of those pages come with the next one. */
   bringBack(...files: readonly StagedFile[]): void {
     this.#cutSequence = -1;

@@ -11,6 +11,7 @@ import { isPagestreamError } from "../core/errors.ts";
 import type { Platform } from "../core/platform.ts";
 import { decodeHeader, LTX_HEADER_SIZE } from "../ltx/header.ts";
 import { Comparison, type Findings, NOTHING_FOUND } from "./comparison.ts";
+import { type Standing, standingOf } from "./gap.ts";
 import { findMarker } from "./known-marker.ts";
 import { readLocalPages } from "./local-pages.ts";
 import type { LocalState } from "./local-state.ts";
@@ -32,6 +33,10 @@ export interface Continuity extends Findings {
   readonly settled: readonly string[];
   /** Key for digests from now on. */
   readonly key: Uint8Array;
+  /** What is missing in the replica. */
+  readonly standing: Standing;
+  /** Its files of level 0. */
+  readonly l0: readonly LtxFileInfo[];
 }
 
 /** What {@linkcode establishContinuity} looks at. */
@@ -40,7 +45,10 @@ export interface ContinuityOptions extends Pick<
   "position" | "onBehind" | "signal"
 > {
   readonly source: CommitSource;
+  /** The replica that goes furthest. */
   readonly replica: Replica;
+  /** What all destinations call themselves. */
+  readonly names: readonly string[];
   readonly state: LocalState;
   readonly platform: Platform;
   /**
@@ -70,17 +78,20 @@ export async function continueAnyway(
   options: ContinuityOptions,
   needsFull: string,
 ): Promise<Continuity> {
-  const { maxTxid, pageSize, commit, lastTime } = await listReplica(options);
+  const { maxTxid, pageSize, commit, lastTime, standing, l0 } = await listReplica(options);
   const key = options.platform.randomBytes(DIGEST_KEY_LENGTH);
-  return { ...NOTHING_FOUND, maxTxid, pageSize, commit, lastTime, key, settled: [], needsFull };
+  const listed = { maxTxid, pageSize, commit, lastTime, standing, l0 };
+  return { ...NOTHING_FOUND, ...listed, key, settled: [], needsFull };
 }
 
 async function establish(options: ContinuityOptions): Promise<Continuity> {
   const { source, replica, state, platform, position, onBehind, acknowledged, signal } = options;
-  const { files, l0, maxTxid, pageSize, commit, time, lastTime } = await listReplica(options);
+  const { files, time, ...listed } = await listReplica(options);
+  const { l0, maxTxid, pageSize } = listed;
   const known = await findMarker({
     source,
     replica,
+    names: options.names,
     state,
     platform,
     position,
@@ -132,7 +143,7 @@ async function establish(options: ContinuityOptions): Promise<Continuity> {
   }
   const needed = new Set(found.promoted.map((file) => file.name));
   const unneeded = state.staged().filter((name) => !needed.has(name));
-  return { ...found, maxTxid, pageSize, commit, lastTime, key, settled: unneeded };
+  return { ...found, ...listed, key, settled: unneeded };
 }
 
 interface Listing {
@@ -144,22 +155,25 @@ interface Listing {
   /** Header time of the newest file, and the largest time of any. */
   readonly time: bigint;
   readonly lastTime: bigint;
+  readonly standing: Standing;
 }
 
 async function listReplica({ replica, signal }: ContinuityOptions): Promise<Listing> {
   const levels = await replica.levels({ exactTimes: true, signal });
   const files = levels.flat();
   const l0 = levels[0] ?? [];
+  const standing = standingOf(levels);
   let newest: LtxFileInfo | undefined;
   for (const file of files) {
     if (newest === undefined || file.maxTxid > newest.maxTxid) newest = file;
   }
   if (newest === undefined) {
-    return { files, l0, maxTxid: 0n, pageSize: 0, commit: 0, time: 0n, lastTime: 0n };
+    return { files, l0, standing, maxTxid: 0n, pageSize: 0, commit: 0, time: 0n, lastTime: 0n };
   }
   const { maxTxid, key } = newest;
   const head = await replica.read(newest, { offset: 0, length: LTX_HEADER_SIZE, signal });
   const { pageSize, commit, timestamp: time } = decodeHeader(head, key);
   const latest = BigInt(files.reduce((last, f) => Math.max(last, f.time.getTime()), 0));
-  return { files, l0, maxTxid, pageSize, commit, time, lastTime: latest > time ? latest : time };
+  const lastTime = latest > time ? latest : time;
+  return { files, l0, standing, maxTxid, pageSize, commit, time, lastTime };
 }

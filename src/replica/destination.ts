@@ -1,15 +1,19 @@
 /**
  * One replica of a primary: what reaches it, how far it has come, and how it is doing.
  *
+ * A destination follows: files go to it as they are cut. One that lacks files that are not to be had any more, because it
+ * was added later or was away too long, is *behind* until it is brought up; see `catch-up.ts`.
+ *
  * @module
  */
 import type { PagestreamError } from "../core/errors.ts";
-import type { Platform } from "../core/platform.ts";
+import type { HalfBridge } from "./bridge.ts";
+import { CatchUp, type CatchUpTools } from "./catch-up.ts";
 import type { ConflictError } from "./errors.ts";
-import type { LocalState } from "./local-state.ts";
+import { standingOf } from "./gap.ts";
 import type { Replica } from "./replica.ts";
-import type { SnapshotResult, WaitOptions } from "./replication.ts";
-import { SnapshotWriter, type SnapshotWriterOptions } from "./snapshot.ts";
+import type { DestinationState, SnapshotResult, WaitOptions } from "./replication.ts";
+import type { SnapshotTarget } from "./snapshot.ts";
 import type { StagedFile } from "./staged-file.ts";
 import { Uploader } from "./uploader.ts";
 import { type ReplicaWriter, replicaWriter } from "./writer.ts";
@@ -26,16 +30,25 @@ export interface DestinationEvents {
   recovered(destination: Destination): void;
   /** Another writer owns the next name; nothing more is uploaded. */
   conflict(destination: Destination, error: ConflictError): void;
+  /** It cannot follow any more. */
+  leftBehind(destination: Destination, reason: string): void;
+  /** It follows again; the `bridge`, where one was needed, is in the store. */
+  caughtUp(destination: Destination, bridge: HalfBridge | undefined): void;
+  /** Staged files are not kept for it any more. */
+  released(files: readonly StagedFile[]): void;
 }
 
 /** What a {@linkcode Destination} works with. */
-export interface DestinationOptions extends Pick<
-  SnapshotWriterOptions,
-  "source" | "collector" | "flush" | "waitFor" | "stopped"
-> {
+export interface DestinationOptions {
   readonly replica: Replica;
-  readonly state: LocalState;
-  readonly platform: Platform;
+  readonly tools: CatchUpTools;
+  /** Resolves when this destination has what is committed. */
+  readonly flush: (destination: Destination, options: WaitOptions) => Promise<void>;
+  /** Resolves when this destination has a TXID. */
+  readonly waitFor: (
+    target: { readonly destination: Destination; readonly txid: bigint },
+    options: WaitOptions,
+  ) => Promise<void>;
   readonly events: DestinationEvents;
 }
 
@@ -47,22 +60,31 @@ export interface DoubtsEnd {
 }
 
 /** One replica, its queue of files and its cursor. */
-export class Destination {
+export class Destination implements SnapshotTarget {
   /** What it writes to. */
   readonly replica: Replica;
   /** The only way a file, or its removal, reaches the replica. */
   readonly writer: ReplicaWriter;
   /** The L0 files on their way. */
   readonly uploader: Uploader;
-  readonly #snapshots: SnapshotWriter;
+  readonly #options: DestinationOptions;
   #replicated = 0n;
+  /** Whether the replica was seen since the start, so that nothing there can come as a surprise. */
+  #isKnown = false;
   /** Sequence of the last commit that the store has; -1 before the database is known to be there at all. */
   #sequence = -1;
   /** How many of the source's doubts about continuity have ended with a full file in the store. */
   #settledDoubts = 0;
+  #pageSize = 0;
+  #catchUp: CatchUp | undefined;
+  #error: PagestreamError | undefined;
+  #paused = false;
+  #stopped = false;
 
   constructor(options: DestinationOptions) {
-    const { replica, state, platform, events } = options;
+    const { replica, events } = options;
+    const { state, platform } = options.tools;
+    this.#options = options;
     this.replica = replica;
     this.writer = replicaWriter(replica);
     this.uploader = new Uploader({
@@ -72,22 +94,17 @@ export class Destination {
       events: {
         uploaded: (file) => events.uploaded(this, file),
         superseded: (landed, file) => events.superseded(this, landed, file),
-        stalled: (error) => events.stalled(this, error),
-        recovered: () => events.recovered(this),
-        conflict: (error) => events.conflict(this, error),
+        stalled: (error) => {
+          this.#error = error;
+          events.stalled(this, error);
+        },
+        recovered: () => {
+          this.#recovered();
+          // What was lost while the store was away is seen now, not when somebody restores.
+          void this.inspect().catch(() => {});
+        },
+        conflict: (error) => this.#conflict(error),
       },
-    });
-    const { source, collector, flush, waitFor, stopped } = options;
-    this.#snapshots = new SnapshotWriter({
-      source,
-      writer: this.writer,
-      state,
-      platform,
-      collector,
-      flush,
-      waitFor,
-      uploaded: (file) => events.uploaded(this, file),
-      stopped,
     });
   }
 
@@ -101,31 +118,115 @@ export class Destination {
     return this.#replicated;
   }
 
+  /** How it is doing. */
+  get state(): DestinationState {
+    if (this.#stopped) return "stopped";
+    if (this.#catchUp !== undefined) return "behind";
+    return this.uploader.failing ? "stalled" : "following";
+  }
+
+  /** The newest error that is not over. */
+  get error(): PagestreamError | undefined {
+    return this.#catchUp?.error ?? this.#error;
+  }
+
+  /** Whether the last attempt to reach it failed. */
+  get isFailing(): boolean {
+    return this.#catchUp?.isFailing ?? this.uploader.failing;
+  }
+
+  /** Whether it has to be brought up before it follows again. */
+  get isBehind(): boolean {
+    return this.#catchUp !== undefined;
+  }
+
+  /** Whether it needs a file cut, however many wait for it. */
+  get wantsCut(): boolean {
+    return this.#catchUp?.wantsCut === true;
+  }
+
+  /** Files kept for it, oldest first. */
+  get pending(): readonly StagedFile[] {
+    return this.#catchUp?.arrived ?? this.uploader.pending;
+  }
+
+  /** Monotonic time of the oldest commit that it lacks, as far as that is known. */
+  get since(): number | undefined {
+    return this.#catchUp?.since ?? this.uploader.pending[0]?.since;
+  }
+
+  /** Bytes of the files kept for it. */
+  get pendingBytes(): number {
+    return this.pending.reduce((sum, { size }) => sum + size, 0);
+  }
+
+  /** Whether a staged file is kept for it. */
+  needs(name: string): boolean {
+    if (this.#catchUp !== undefined) return this.#catchUp.needs(name);
+    return this.uploader.pending.some((file) => file.name === name);
+  }
+
   /** The store has the state `txid`; which commits that holds is known where `sequence` is given. */
-  begin(txid: bigint, sequence: number | undefined): void {
+  begin(
+    txid: bigint,
+    known: { readonly sequence: number | undefined; readonly pageSize: number },
+  ): void {
     this.#replicated = txid;
-    this.#sequence = sequence ?? -1;
+    this.#isKnown = true;
+    this.#sequence = known.sequence ?? -1;
+    this.#pageSize = known.pageSize;
+    this.#error = undefined;
+    this.#stopped = false;
+    this.#catchUp = undefined;
+    this.uploader.restart();
+  }
+
+  /** The store did not answer at the start: what it has is found out when it does. */
+  beginUnseen(error: PagestreamError): void {
+    this.begin(0n, { sequence: undefined, pageSize: 0 });
+    this.#isKnown = false;
+    this.leaveBehind("its store does not answer", error);
   }
 
   /** Whether the store has all commits up to `sequence`, and whatever ends `doubts` doubts. */
   has(sequence: number, doubts: number): boolean {
-    return this.#sequence >= sequence && this.#settledDoubts >= doubts;
+    return (
+      this.#catchUp === undefined && this.#sequence >= sequence && this.#settledDoubts >= doubts
+    );
+  }
+
+  /** Takes files that have been cut, in order. */
+  take(files: readonly StagedFile[]): void {
+    const last = this.uploader.pending.at(-1)?.header.maxTxid ?? this.#replicated;
+    const next = files.find(({ level }) => level === 0)?.header.maxTxid;
+    if (this.#catchUp === undefined && next !== undefined && next > last + 1n) {
+      this.leaveBehind("files before the next one are missing");
+    }
+    if (this.#catchUp === undefined) {
+      this.uploader.add(...files);
+    } else {
+      this.#catchUp.take(files);
+      this.#start();
+    }
   }
 
   /** An L0 file is confirmed: moves the cursor. */
   confirm(file: StagedFile, doubtsEnd: DoubtsEnd | undefined): void {
-    const { maxTxid } = file.header;
+    const { maxTxid, pageSize } = file.header;
     this.#replicated = maxTxid;
+    this.#pageSize = pageSize;
     this.#sequence = Math.max(this.#sequence, file.sequence);
     if (doubtsEnd !== undefined && maxTxid >= doubtsEnd.txid) {
       this.#settledDoubts = doubtsEnd.doubts;
     }
   }
 
-  /** As of commit `sequence` there is nothing to upload. */
+  /** As of commit `sequence` the database is empty: there is nothing to upload. */
   nothingUpTo(sequence: number, doubts: number): void {
     this.#sequence = sequence;
     this.#settledDoubts = doubts;
+    void this.#catchUp?.stop();
+    this.#catchUp = undefined;
   }
 
   /** The store may hold a transaction with this sequence that was rolled back: the next file sets that right. */
@@ -133,13 +234,120 @@ export class Destination {
     this.#sequence = Math.min(this.#sequence, sequence - 2);
   }
 
+  /** Stops bringing it file by file; what waits for it is kept until it is brought up. */
+  leaveBehind(reason: string, error?: PagestreamError): void {
+    // A withdrawn file decides what the next one is called: first that is found out.
+    if (this.#catchUp !== undefined || this.#stopped || this.uploader.hasRival) return;
+    const { tools, events } = this.#options;
+    const dead = error ?? (this.uploader.failing ? this.#error : undefined);
+    this.#error = undefined;
+    const catchUp = new CatchUp({
+      tools,
+      writer: this.writer,
+      replicated: this.#isKnown ? this.#replicated : undefined,
+      pageSize: this.#pageSize,
+      error: dead,
+      arrived: this.uploader.drop(),
+      stalled: (failure) => events.stalled(this, failure),
+      recovered: () => this.#recovered(),
+      conflict: (failure) => this.#conflict(failure),
+      done: (bridge) => this.#caughtUp(catchUp, bridge),
+    });
+    this.#catchUp = catchUp;
+    events.leftBehind(this, reason);
+    this.#start();
+  }
+
+  /** Gives up the files that are kept for it, since they are too many. */
+  dropPending(): void {
+    this.leaveBehind("more waits for it than is kept");
+    const dropped = this.#catchUp?.drop();
+    if (dropped !== undefined) this.#options.events.released(dropped);
+  }
+
+  /** Lists the replica. One with a gap is behind, and brought up before anything else is uploaded. */
+  async inspect(signal?: AbortSignal): Promise<void> {
+    const { gap } = standingOf(await this.replica.levels({ signal }));
+    if (gap !== undefined) this.gapFound();
+  }
+
+  /** A gap was seen in the replica. */
+  gapFound(): void {
+    this.leaveBehind("files are missing in the replica");
+  }
+
   /** Uploads what is committed, and then the whole database as a file of level 9. */
   snapshot(options: WaitOptions): Promise<SnapshotResult> {
-    return this.#snapshots.write(options);
+    return this.#options.tools.snapshots.write(this, options);
+  }
+
+  flush(options: WaitOptions): Promise<void> {
+    return this.#options.flush(this, options);
+  }
+
+  waitFor(txid: bigint, options: WaitOptions): Promise<void> {
+    return this.#options.waitFor({ destination: this, txid }, options);
+  }
+
+  snapshotUploaded(file: StagedFile): void {
+    this.#options.events.uploaded(this, file);
+  }
+
+  /** Begins no further upload; one under way goes on. */
+  pause(): void {
+    this.#paused = true;
+    this.uploader.pause();
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.uploader.resume();
+    this.#start();
+  }
+
+  /** Tries again now instead of after the pause. */
+  wake(): void {
+    this.uploader.wake();
+    if (!this.#paused) this.#catchUp?.wake();
   }
 
   /** Ends all work; what is not confirmed stays staged. Resolves when nothing runs any more. */
   async stop(): Promise<void> {
-    await Promise.all([this.#snapshots.end(), this.uploader.stop()]);
+    this.#stopped = true;
+    await Promise.all([this.uploader.stop(), this.#catchUp?.stop()]);
+  }
+
+  #start(): void {
+    if (!this.#paused && !this.#stopped) this.#catchUp?.start();
+  }
+
+  #recovered(): void {
+    this.#error = undefined;
+    this.#options.events.recovered(this);
+  }
+
+  #conflict(error: ConflictError): void {
+    this.#error = error;
+    this.#stopped = true;
+    this.#options.events.conflict(this, error);
+  }
+
+  #caughtUp(catchUp: CatchUp, bridge: HalfBridge | undefined): void {
+    if (this.#catchUp !== catchUp) return;
+    const { events } = this.#options;
+    if (bridge !== undefined) {
+      const { maxTxid, pageSize } = bridge.l0.header;
+      this.#replicated = maxTxid;
+      this.#pageSize = pageSize;
+      this.#sequence = Math.max(this.#sequence, bridge.sequence);
+      this.#settledDoubts = Math.max(this.#settledDoubts, bridge.doubts);
+    }
+    this.#isKnown = true;
+    this.#catchUp = undefined;
+    const { arrived } = catchUp;
+    const isBefore = (file: StagedFile): boolean => file.header.maxTxid <= this.#replicated;
+    this.take(arrived.filter((file) => !isBefore(file)));
+    events.caughtUp(this, bridge);
+    events.released(arrived.filter(isBefore));
   }
 }

@@ -26,7 +26,7 @@ export const HOLD_DEADLINE_MS = 30_000;
 
 /** What a durability may stand on. */
 export interface Foundations {
-  readonly replica: Replica;
+  readonly replicas: readonly Replica[];
   readonly state: LocalState;
   readonly options: ReplicateOptions & { readonly budget: RequestBudget | undefined };
 }
@@ -56,15 +56,27 @@ export function blockingUpload(
     );
 }
 
-function missingFor({ replica, state, options }: Foundations): string | undefined {
+/** How many replicas a held COMMIT waits for. */
+export function holdCount(options: ReplicateOptions, replicas: number): number {
+  const { holdAt = "all" } = options;
+  return holdAt === "all" ? replicas : holdAt;
+}
+
+function missingFor({ replicas, state, options }: Foundations): string | undefined {
   const { durability = "async", blockingUploader } = options;
+  const replica = replicas[0] as Replica;
   if (durability === "async") return undefined;
   if (durability === "local")
     return state.durable ? undefined : "a state that outlives the process";
   if (options.budget !== undefined) return "requests at any time, without a budget for them";
   // A PUT that was given up could otherwise land later, over what came after it.
   if (!replica.store.capabilities.conditionalPut) return "a store with conditional creation";
+  const count = holdCount(options, replicas.length);
+  if (!Number.isInteger(count) || count < 1 || count > replicas.length) {
+    return `a holdAt from 1 to ${replicas.length}`;
+  }
   if (durability !== "hold-block") return undefined;
+  if (count > 1) return "holdAt 1, since its worker uploads to one replica";
   if (blockingUploader === undefined) return "a blockingUploader";
   return blockingUploader.canBlock() ? undefined : "a thread that may block";
 }

@@ -34,6 +34,8 @@ export interface HeldCommitsOptions {
   readonly committed: () => void;
   /** A transaction with this sequence did not commit, and the store may hold it. */
   readonly ahead: (sequence: number) => void;
+  /** Why nothing can be held at this moment. */
+  readonly notReady: () => Error | undefined;
   /** Blocks the thread until a file is confirmed, in place of a promise. */
   readonly block?: BlockingUpload | undefined;
 }
@@ -45,7 +47,10 @@ interface Hold extends HeldCut {
   readonly sequence: number;
   /** Ends the wait, well or with an error; a second call changes nothing. */
   readonly end: (error?: Error) => void;
+  /** Whether the first store has it: then it will not be withdrawn any more. */
   confirmed: boolean;
+  /** Whether the transaction may commit, or has been told that it may not. */
+  ended: boolean;
 }
 
 /** Keeps one transaction at a time back until its file is confirmed. */
@@ -60,8 +65,10 @@ export class HeldCommits implements CommitListener {
   }
 
   prepare(transaction: CommittedTransaction): void | Promise<void> {
-    const { collector, uploader, state, clock, name, deadlineMs, stopped, block } = this.#options;
-    const stop = stopped() ?? (collector.last === undefined ? notStarted(name) : undefined);
+    const { collector, uploader, state, clock, name, deadlineMs, block } = this.#options;
+    const { stopped, notReady } = this.#options;
+    const stop =
+      stopped() ?? (collector.last === undefined ? notStarted(name) : undefined) ?? notReady();
     if (stop !== undefined) throw stop;
     if (uploader.hasRival || this.#kept !== undefined) {
       throw new OutcomeUnknownError({
@@ -82,7 +89,8 @@ export class HeldCommits implements CommitListener {
     const { sequence } = transaction;
     if (block !== undefined) {
       const failure = block([...uploader.pending, cut.file]);
-      this.#hold = { ...cut, sequence, end: () => {}, confirmed: failure === undefined };
+      const confirmed = failure === undefined;
+      this.#hold = { ...cut, sequence, end: () => {}, confirmed, ended: confirmed };
       if (failure !== undefined) throw this.#giveUp(failure);
       uploader.confirmed(cut.file);
       return undefined;
@@ -97,7 +105,7 @@ export class HeldCommits implements CommitListener {
         if (error === undefined) resolve();
         else reject(error);
       };
-      this.#hold = { ...cut, sequence, end, confirmed: false };
+      this.#hold = { ...cut, sequence, end, confirmed: false, ended: false };
       uploader.add(cut.file);
     });
   }
@@ -117,7 +125,7 @@ export class HeldCommits implements CommitListener {
   rolledBack(): void {
     const hold = this.#hold;
     if (hold === undefined) return;
-    if (!hold.confirmed) {
+    if (!hold.ended) {
       this.#giveUp("it was rolled back before the store had confirmed it");
       return;
     }
@@ -139,18 +147,20 @@ export class HeldCommits implements CommitListener {
     return this.#hold?.file === file || this.#kept === file;
   }
 
-  /** A file is confirmed: the transaction that waits for it may commit. */
-  uploaded(file: StagedFile): void {
+  /** A file is confirmed; where `enough` stores have it, the transaction that waits for it may commit. */
+  uploaded(file: StagedFile, enough: boolean): void {
     if (this.#kept === file) this.#kept = undefined;
     if (this.#hold?.file !== file) return;
     this.#hold.confirmed = true;
+    if (!enough || this.#hold.ended) return;
+    this.#hold.ended = true;
     this.#hold.end();
   }
 
   /** Ends a wait: replication has stopped. */
   fail(error: Error): void {
     const hold = this.#hold;
-    if (hold === undefined || hold.confirmed) return;
+    if (hold === undefined || hold.ended) return;
     this.#hold = undefined;
     hold.end(error);
   }
@@ -169,7 +179,9 @@ export class HeldCommits implements CommitListener {
       next: "The transaction is rolled back here; try it again",
     });
     hold.end(error);
-    if (collector.canReplace(file)) {
+    if (hold.confirmed) {
+      collector.bringBack(file);
+    } else if (collector.canReplace(file)) {
       uploader.withdraw(file);
       collector.withdraw(hold);
     } else {

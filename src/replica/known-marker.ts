@@ -34,6 +34,8 @@ export interface KnownMarker {
 export interface FindMarkerOptions {
   readonly source: CommitSource;
   readonly replica: Replica;
+  /** What all destinations call themselves: what was confirmed by any of them counts. */
+  readonly names: readonly string[];
   readonly state: LocalState;
   readonly platform: Platform;
   readonly position?: PositionToken | undefined;
@@ -45,12 +47,12 @@ export interface FindMarkerOptions {
 
 /** What a restore told, if it is true of the database, else the marker on disk. */
 export async function findMarker(options: FindMarkerOptions): Promise<KnownMarker> {
-  const { replica, state, platform, maxTxid } = options;
+  const { names, state, platform, maxTxid } = options;
   const told = await markerFromToken(options);
   if (told !== undefined) return told;
   const nothing = { marker: undefined, contradiction: undefined, chosen: false, local: undefined };
   const marker = readMarker(state.readMarker());
-  if (marker === undefined || marker.replica !== replica.description) {
+  if (marker === undefined || !names.includes(marker.replica)) {
     return { ...nothing, key: platform.randomBytes(DIGEST_KEY_LENGTH) };
   }
   const { key, chosen = false } = marker;
@@ -80,8 +82,8 @@ export async function markerOf(
 
 /** A marker made from a position token, when the database still has the digest that the restore computed. */
 async function markerFromToken(options: FindMarkerOptions): Promise<KnownMarker | undefined> {
-  const { source, replica, position: token, maxTxid, signal, platform } = options;
-  if (token === undefined || token.replica !== replica.description) return undefined;
+  const { source, names, position: token, maxTxid, signal, platform } = options;
+  if (token === undefined || !names.includes(token.replica)) return undefined;
   const txid = BigInt(`0x${token.txid}`);
   if (txid > maxTxid || source.commit !== token.commit) return undefined;
   const key = fromHex(token.key);

@@ -7,7 +7,7 @@ import type { Clock } from "../core/platform.ts";
 import { formatFileName } from "../ltx/file-name.ts";
 import type { LocalState } from "./local-state.ts";
 import { type Marker, MarkerLog } from "./marker.ts";
-import { PageTable } from "./page-table.ts";
+import { type PageDigests, PageTable } from "./page-table.ts";
 import type { StagedFile } from "./staged-file.ts";
 
 /** The marker is durable this long after a change at the latest. */
@@ -44,19 +44,27 @@ export class MarkerKeeper {
     });
   }
 
-  /** Moves on to the state of an L0 file that the store has confirmed. */
-  confirm(file: StagedFile): void {
+  /**
+   * Moves on to the state of an L0 file that a store has confirmed; never back. Where files before it were confirmed
+   * nowhere, `all` are the digests of every page of its state.
+   */
+  confirm(file: StagedFile, all?: PageDigests): void {
     const { maxTxid: txid, pageSize, commit } = file.header;
+    const current = this.#log?.current.txid;
+    if (current !== undefined && txid <= current) return;
     const fileName = formatFileName(txid, txid);
     const next = { txid, pageSize, commit, fileName, fileChecksum: file.fileChecksum };
+    const whole = file.full ? file.digests : all;
     this.#try(() => {
-      if (this.#log !== undefined) {
-        this.#log.advance(next, file.digests);
-      } else if (file.full) {
+      if (current !== undefined && (file.full || txid === current + 1n)) {
+        this.#log?.advance(next, file.digests);
+      } else if (whole !== undefined) {
         const { state, replica } = this.#options;
         const table = new PageTable(commit);
-        table.apply(file.digests);
+        table.apply(whole);
         this.#log = new MarkerLog(state, { replica, key: this.#key, state: next, table });
+      } else if (current !== undefined) {
+        this.forget();
       }
     });
     this.#cancelSync ??= this.#options.clock.schedule(() => {

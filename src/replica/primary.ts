@@ -1,19 +1,22 @@
 /**
- * The primary: turns the commits of one database into the L0 files of one replica.
+ * The primary: turns the commits of one database into the L0 files of its replicas.
  *
  * Commits collect in the open group; a cut encodes the group into one file, which stays in the local state with its
- * final bytes until the store has confirmed it; only then does the marker move.
+ * final bytes until every destination that follows has confirmed it. The marker moves with the first of them.
  *
  * @module
  */
 import type { CommitSource } from "../core/commit-source.ts";
-import { AbortedError, ClosedError, type PagestreamError, TimeoutError } from "../core/errors.ts";
+import { ClosedError, type PagestreamError, TimeoutError } from "../core/errors.ts";
 import type { EventStream } from "../core/event-stream.ts";
 import type { Platform } from "../core/platform.ts";
 import { formatTxid } from "../ltx/file-name.ts";
+import type { HalfBridge } from "./bridge.ts";
+import { budgetedReplica } from "./budgeted-store.ts";
 import { ClockWatch } from "./clock-watch.ts";
 import { CommitCollector } from "./commit-collector.ts";
 import type { StartEvent } from "./comparison.ts";
+import { Confirmations, type ConfirmationWait } from "./confirmations.ts";
 import { ConfirmedFiles } from "./confirmed-files.ts";
 import {
   type Continuity,
@@ -21,10 +24,16 @@ import {
   continueAnyway,
   establishContinuity,
 } from "./continuity.ts";
-import type { ConflictError } from "./errors.ts";
-import { Destination, type DoubtsEnd } from "./destination.ts";
-import { budgetedReplica } from "./budgeted-store.ts";
-import { blockingUpload, checkDurability, HOLD_DEADLINE_MS, PREPARE_MODES } from "./durability.ts";
+import { Destination, type DestinationEvents, type DoubtsEnd } from "./destination.ts";
+import { Destinations } from "./destinations.ts";
+import {
+  blockingUpload,
+  checkDurability,
+  HOLD_DEADLINE_MS,
+  holdCount,
+  PREPARE_MODES,
+} from "./durability.ts";
+import { type ConflictError, notStarted } from "./errors.ts";
 import { asPagestreamError, EventReporter, type EventTap } from "./event-reporter.ts";
 import { groupCadence } from "./group-cadence.ts";
 import { HeldCommits } from "./held-commits.ts";
@@ -33,10 +42,10 @@ import { LocalCommits } from "./local-commits.ts";
 import { type LocalState, memoryState } from "./local-state.ts";
 import { MarkerKeeper } from "./marker-keeper.ts";
 import { recoverLog } from "./recover-log.ts";
-import { RequestBudget } from "./request-budget.ts";
 import type { Replica } from "./replica.ts";
 import type {
   CloseOptions,
+  DestinationStatus,
   Position,
   ReplicateOptions,
   Replication,
@@ -45,8 +54,10 @@ import type {
   SnapshotResult,
   WaitOptions,
 } from "./replication.ts";
+import { RequestBudget } from "./request-budget.ts";
+import { SnapshotWriter } from "./snapshot.ts";
 import type { StagedFile } from "./staged-file.ts";
-import { type Wait, Waiters } from "./waiters.ts";
+import { filesBetween, lastKnownTxid, type Survey, surveyAll } from "./survey.ts";
 
 /** Cadence where a request costs money, as Litestream's. */
 const REMOTE_GROUP_MS = 1_000;
@@ -63,10 +74,10 @@ type PrimaryOptions = ReplicateOptions & {
   readonly tap?: EventTap | undefined;
 };
 
-/** Starts replicating `source` into `replica`. Resolves when it is known how to continue. */
+/** Starts replicating `source` into one replica or several. Resolves when it is known how to continue. */
 export async function startPrimary(
   source: CommitSource,
-  unbudgeted: Replica,
+  unbudgeted: Replica | readonly [Replica, ...Replica[]],
   options: ReplicateOptions & {
     readonly platform: Platform;
     /** What the caller has done for the start, told to whoever reads events first. */
@@ -84,10 +95,12 @@ export async function startPrimary(
       ? undefined
       : new RequestBudget(platform.clock, requestsPerHour));
   const complete = { ...options, budget, state: options.state ?? memoryState() };
-  const replica = budgetedReplica(unbudgeted, budget);
-  if (replica.store.probe !== undefined) await replica.prepareToWrite();
-  checkDurability(source, { replica, state: complete.state, options: complete });
-  const primary = new Primary(source, replica, complete);
+  const replicas = [unbudgeted].flat().map((replica) => budgetedReplica(replica, budget));
+  const first = replicas[0] as Replica;
+  // Where there are others one that does not answer is no reason not to start.
+  if (replicas.length === 1 && first.store.probe !== undefined) await first.prepareToWrite();
+  checkDurability(source, { replicas, state: complete.state, options: complete });
+  const primary = new Primary(source, replicas, complete);
   try {
     await primary.start(options.announce);
   } catch (error) {
@@ -102,11 +115,12 @@ class Primary implements Replication {
   readonly #options: PrimaryOptions;
   readonly #platform: Platform;
   readonly #state: LocalState;
-  readonly #destination: Destination;
+  readonly #destinations: Destinations;
   readonly #reporter: EventReporter;
   readonly #marker: MarkerKeeper;
-  readonly #waiters = new Waiters();
+  readonly #confirmations: Confirmations;
   readonly #collector: CommitCollector;
+  readonly #snapshots: SnapshotWriter;
   /** With durability `local`. */
   readonly #local: LocalCommits | undefined;
   /** With a durability that holds. */
@@ -116,41 +130,45 @@ class Primary implements Replication {
   readonly #unlisten: () => void;
 
   #doubtsEnd: DoubtsEnd | undefined;
+  /** Key of page digests. */
+  #key: Uint8Array = new Uint8Array(0);
 
   #closed = false;
   #paused = false;
   #failure: PagestreamError | undefined;
-  /** Why commits are no longer seen. */
-  #unobserved: PagestreamError | undefined;
   #closing: Promise<void> | undefined;
   readonly #stats = { commits: 0, pages: 0, bytes: 0, files: 0 };
 
-  constructor(source: CommitSource, replica: Replica, options: PrimaryOptions) {
+  constructor(source: CommitSource, replicas: readonly Replica[], options: PrimaryOptions) {
+    const { platform, state, durability = "async" } = options;
     this.#source = source;
     this.#options = options;
-    this.#platform = options.platform;
-    this.#state = options.state;
+    this.#platform = platform;
+    this.#state = state;
     this.#reporter = new EventReporter(() => this.position, options.tap);
-    this.#confirmedFiles = new ConfirmedFiles(options.state, (error, name) =>
-      this.#reporter.error(error, "remove", name),
-    );
-    this.#clockWatch = new ClockWatch(options.platform.clock, (aheadMs) =>
+    this.#confirmedFiles = new ConfirmedFiles({
+      state,
+      isNeeded: (name) => this.#destinations.needs(name),
+      onError: (error, name) => this.#reporter.error(error, "remove", name),
+    });
+    this.#clockWatch = new ClockWatch(platform.clock, (aheadMs) =>
       this.#reporter.announce({ type: "clock", aheadMs }),
     );
     this.#marker = new MarkerKeeper({
-      state: options.state,
-      replica: replica.description,
-      clock: options.platform.clock,
+      state,
+      replica: (replicas[0] as Replica).description,
+      clock: platform.clock,
       onError: (error) => this.#reporter.error(error, "write", "the marker"),
     });
-    const groupBytes = options.groupBytes ?? GROUP_BYTES;
-    const stagingBytes = options.stagingBytes ?? STAGING_BYTES;
+    const stopped = (): PagestreamError | undefined => this.#stopped();
+    const { groupBytes = GROUP_BYTES, stagingBytes = STAGING_BYTES } = options;
+    const isLocal = replicas.every(({ store }) => store.local);
     this.#collector = new CommitCollector({
       source,
-      clock: options.platform.clock,
+      clock: platform.clock,
       cadence: groupCadence({
-        clock: options.platform.clock,
-        groupMs: options.groupMs ?? (replica.store.local ? LOCAL_GROUP_MS : REMOTE_GROUP_MS),
+        clock: platform.clock,
+        groupMs: options.groupMs ?? (isLocal ? LOCAL_GROUP_MS : REMOTE_GROUP_MS),
         budget: options.budget,
         onLonger: () =>
           this.#reporter.emit({
@@ -161,89 +179,110 @@ class Primary implements Replication {
       groupBytes,
       stagingBytes,
       events: {
-        // With a dead or slow store files would only pile up.
-        mayCut: () =>
-          this.#stopped() === undefined &&
-          !this.#paused &&
-          !this.#destination.uploader.failing &&
-          // What takes the name of a withdrawn file decides which TXID comes next.
-          (!this.#destination.uploader.hasRival ||
-            this.#destination.uploader.pending.length === 0) &&
-          this.#destination.uploader.pendingBytes < stagingBytes &&
-          // More files would wait for requests, and need one each.
-          (options.budget === undefined || this.#destination.uploader.pending.length === 0),
-        stopped: () => this.#stopped(),
+        // With dead or slow stores files would only pile up.
+        mayCut: () => stopped() === undefined && !this.#paused && this.#destinations.mayCut,
+        stopped,
         committed: (pages) => this.#committed(pages),
         cut: (files, settles) => {
           this.#staged(files, settles);
-          this.#destination.uploader.add(...files);
-          this.#waiters.settle();
+          this.#destinations.take(files);
+          this.#confirmations.settle();
         },
         held: (files, settles) => this.#staged(files, settles),
         failed: (error) => this.#cutFailed(error),
         lost: (error) => this.#lost(error),
         degraded: (reason) => this.#reporter.emit({ type: "degraded", reason }),
         empty: (sequence, settles) => this.#empty(sequence, settles),
-        lowered: (from, to) => this.#waiters.lower(from, to),
+        lowered: (from, to) => this.#confirmations.lower(from, to),
       },
     });
-    this.#destination = new Destination({
-      replica,
-      state: options.state,
-      platform: options.platform,
-      source,
-      collector: this.#collector,
-      flush: (wait) => this.flush(wait),
-      waitFor: (txid, wait) => this.waitFor(txid, wait),
-      stopped: () => this.#stopped(),
-      events: {
-        uploaded: (destination, file) => this.#uploaded(destination, file),
-        stalled: (_, error) => this.#stalled(error),
-        superseded: (destination, landed, file) => this.#superseded(destination, landed, file),
-        recovered: () => this.#reporter.emit({ type: "recovered" }),
-        conflict: (_, error) => this.#conflict(error),
-      },
+    const common = { source, state, platform, collector: this.#collector, stopped };
+    this.#confirmations = new Confirmations({
+      ...common,
+      destinations: () => this.#destinations,
+    });
+    this.#snapshots = new SnapshotWriter(common);
+    this.#destinations = new Destinations(this.#makeDestinations(replicas), {
+      stagingBytes,
+      inTurn: durability.startsWith("hold"),
+      oneAtATime: options.budget !== undefined,
     });
     // From here on no commit is missed: what comes before continuity is settled waits in the group.
-    const { durability = "async" } = options;
-    const common = {
-      collector: this.#collector,
-      name: source.name,
-      stopped: () => this.#stopped(),
-    };
+    const { name } = source;
     if (durability === "local") {
-      this.#local = new LocalCommits({
-        ...common,
-        state: options.state,
-        groupBytes,
-        stagingBytes,
-        staged: () => this.#destination.uploader.pendingBytes,
-      });
+      const staged = (): number => {
+        this.#destinations.relieve();
+        return this.#destinations.pendingBytes;
+      };
+      this.#local = new LocalCommits({ ...common, name, groupBytes, stagingBytes, staged });
     } else if (durability !== "async") {
       this.#held = new HeldCommits({
         ...common,
-        uploader: this.#destination.uploader,
-        state: options.state,
-        clock: options.platform.clock,
+        name,
+        uploader: this.#destinations.first.uploader,
+        clock: platform.clock,
         deadlineMs: options.holdDeadlineMs ?? HOLD_DEADLINE_MS,
+        notReady: () => (this.#destinations.first.isBehind ? notStarted(name) : undefined),
         block: blockingUpload(options),
         committed: () => this.#confirmedFiles.committed(),
-        ahead: (sequence) => {
-          // What is committed is in the store only once the next file is.
-          this.#destination.ahead(sequence);
-        },
+        // What is committed is in the store only once the next file is.
+        ahead: (sequence) => this.#destinations.list.forEach((each) => each.ahead(sequence)),
       });
     }
     const listener = this.#local ?? this.#held ?? this.#collector;
     this.#unlisten = source.listen(listener, { prepare: PREPARE_MODES[durability] });
   }
 
+  #makeDestinations(replicas: readonly Replica[]): Destination[] {
+    const tools = {
+      source: this.#source,
+      collector: this.#collector,
+      state: this.#state,
+      platform: this.#platform,
+      snapshots: this.#snapshots,
+      key: () => this.#key,
+      cut: (signal: AbortSignal) => this.#confirmations.cut(signal),
+      others: (replica: Replica, txid: bigint) =>
+        this.#destinations.list
+          .filter((other) => other.replica !== replica && other.replicated >= txid)
+          .map((other) => other.replica),
+      leap: (txid: bigint) => this.#leap(txid),
+    };
+    const events: DestinationEvents = {
+      uploaded: (destination, file) => this.#uploaded(destination, file),
+      superseded: (destination, landed, file) => this.#superseded(destination, landed, file),
+      stalled: ({ name: destination }, error) => {
+        this.#reporter.emit({ type: "stalled", destination, error });
+        this.#confirmations.stall(error);
+      },
+      recovered: ({ name: destination }) => this.#reporter.emit({ type: "recovered", destination }),
+      conflict: (destination, error) => this.#conflict(destination, error),
+      leftBehind: ({ name: destination }, reason) =>
+        this.#reporter.announce({ type: "degraded", destination, reason }),
+      caughtUp: (destination, bridge) => this.#caughtUp(destination, bridge),
+      released: (files) => files.forEach(({ name }) => this.#confirmedFiles.release(name)),
+    };
+    const confirmations = this.#confirmations;
+    return replicas.map(
+      (replica) =>
+        new Destination({
+          replica,
+          tools,
+          flush: (only, wait) => confirmations.flush({ ...wait, only }),
+          waitFor: ({ destination: only, txid }, wait) =>
+            confirmations.waitFor(txid, { ...wait, only }),
+          events,
+        }),
+    );
+  }
+
   /** Settles continuity and begins to upload. */
   async start(announce: readonly StartEvent[] = []): Promise<void> {
     const { signal } = this.#options;
+    const survey = await surveyAll(this.#destinations.list, signal);
     const logged = await recoverLog({
       source: this.#source,
-      writer: this.#destination.writer,
+      writer: survey.lead.writer,
       state: this.#state,
       platform: this.#platform,
       always: this.#local !== undefined,
@@ -251,28 +290,27 @@ class Primary implements Replication {
     });
     // Only a hold stages what is not committed yet.
     const acknowledged = logged || this.#held === undefined;
-    this.#adopt(await establishContinuity({ ...this.#where(this.#options), acknowledged }));
+    const where = this.#where(survey, this.#options);
+    await this.#adopt(survey, await establishContinuity({ ...where, acknowledged }));
     for (const event of announce) this.#reporter.announce(event);
-    if (this.#local !== undefined) await this.#stageAll(signal);
+    // What the database is now is staged: a commit logged after that continues it.
+    if (this.#local !== undefined) await this.#confirmations.cut(signal);
     if (this.#held !== undefined) {
       this.#collector.hurry();
-      await this.durable({ signal });
+      await this.#confirmations.durable({ only: this.#destinations.first, signal });
+      await this.durable({ at: this.#holdCount, signal });
     }
   }
 
-  /** Resolves when what the database is now is staged: a commit logged after that continues it. */
-  async #stageAll(signal: AbortSignal | undefined): Promise<void> {
-    const txid = this.#collector.localTxid;
-    this.#collector.hurry();
-    const reached = (): boolean =>
-      this.#collector.isEmpty || (this.#collector.last?.txid ?? 0n) >= txid;
-    await this.#wait({ reached }, { signal });
+  get #holdCount(): number {
+    return holdCount(this.#options, this.#destinations.list.length);
   }
 
   /** Ends delivery without any upload: the start failed. */
   detach(): void {
     this.#closed = true;
     this.#unlisten();
+    for (const destination of this.#destinations.list) void destination.stop();
     this.#state.close();
   }
 
@@ -284,81 +322,69 @@ class Primary implements Replication {
 
   get position(): Position {
     const staged = this.#collector.last?.txid ?? 0n;
-    const { replicated } = this.#destination;
+    const { replicated } = this.#destinations;
     return { local: this.#collector.localTxid, staged, replicated };
   }
 
   get stats(): ReplicationStats {
-    const since = this.#destination.uploader.pending[0]?.since ?? this.#collector.since;
+    const since = this.#destinations.since ?? this.#collector.since;
     const lagMs = since === undefined ? 0 : this.#platform.clock.monotonic() - since;
     const logged = this.#local?.bytes ?? 0;
-    const pendingBytes =
-      this.#collector.heldBytes + this.#destination.uploader.pendingBytes + logged;
+    const pendingBytes = this.#collector.heldBytes + this.#destinations.pendingBytes + logged;
     return { ...this.#stats, lagMs, pendingBytes };
   }
 
-  async flush(options: WaitOptions = {}): Promise<void> {
-    this.#source.check?.();
-    this.#destination.uploader.wake();
-    this.#collector.hurry();
-    await this.#settled(options);
+  get destinations(): readonly DestinationStatus[] {
+    return this.#destinations.status(this.#platform.clock.monotonic());
   }
 
-  async waitFor(txid: bigint, options: WaitOptions = {}): Promise<void> {
-    const target = { txid };
-    await this.#wait(
-      { target, reached: () => this.#destination.replicated >= target.txid },
-      options,
-    );
+  flush(options: WaitOptions = {}): Promise<void> {
+    return this.#confirmations.flush(withoutOnly(options));
   }
 
-  async durable(options: WaitOptions = {}): Promise<void> {
-    this.#source.check?.();
-    await this.#settled(options);
+  waitFor(txid: bigint, options: WaitOptions = {}): Promise<void> {
+    return this.#confirmations.waitFor(txid, withoutOnly(options));
   }
 
-  /** Resolves when all that the source has delivered is in the store; never says so where it may miss a commit. */
-  async #settled(options: WaitOptions): Promise<void> {
-    const { sequence } = this.#source;
-    const { doubts } = this.#collector;
-    const reached = (): boolean =>
-      this.#unobserved === undefined
-        ? this.#destination.has(sequence, doubts)
-        : this.#collector.isEmpty && this.#destination.uploader.pending.length === 0;
-    await this.#wait({ reached }, options);
-    if (this.#unobserved !== undefined) throw this.#unobserved;
+  durable(options: WaitOptions = {}): Promise<void> {
+    return this.#confirmations.durable(withoutOnly(options));
   }
 
-  snapshot(options: WaitOptions = {}): Promise<SnapshotResult> {
-    return this.#destination.snapshot(options);
+  async snapshot(options: WaitOptions = {}): Promise<SnapshotResult> {
+    const results: SnapshotResult[] = [];
+    for (const each of this.#destinations.list) results.push(await each.snapshot(options));
+    return results[0] as SnapshotResult;
   }
 
   pause(): void {
     this.#paused = true;
-    this.#destination.uploader.pause();
+    for (const destination of this.#destinations.list) destination.pause();
   }
 
   resume(): void {
     this.#paused = false;
-    this.#destination.uploader.resume();
+    for (const destination of this.#destinations.list) destination.resume();
     this.#collector.schedule();
   }
 
   async takeOver(options: WaitOptions = {}): Promise<void> {
+    const { list } = this.#destinations;
     this.#failure ??= new ClosedError({
       operation: "replicate",
       object: this.#source.name,
       what: "the replica is being taken over",
     });
-    await this.#destination.stop();
+    await this.#snapshots.end();
+    await Promise.all(list.map((destination) => destination.stop()));
     await this.#collector.end();
     for (const name of this.#state.staged()) this.#state.removeStaged(name);
     this.#local?.forget();
     this.#marker.forget();
-    const found = await continueAnyway(this.#where(options), "taken over after a conflict");
-    this.#destination.uploader.restart();
+    const survey = await surveyAll(list, options.signal);
+    const where = this.#where(survey, options);
+    const found = await continueAnyway(where, "taken over after a conflict");
     this.#failure = undefined;
-    this.#adopt(found);
+    await this.#adopt(survey, found);
   }
 
   close(options: CloseOptions = {}): Promise<void> {
@@ -372,11 +398,15 @@ class Primary implements Replication {
 
   // Continuity.
 
-  #where(options: Pick<ReplicateOptions, "position" | "onBehind" | "signal">): ContinuityOptions {
+  #where(
+    survey: Survey,
+    options: Pick<ReplicateOptions, "position" | "onBehind" | "signal">,
+  ): ContinuityOptions {
     const { position, onBehind, signal } = options;
     return {
       source: this.#source,
-      replica: this.#destination.replica,
+      replica: survey.lead.replica,
+      names: this.#destinations.list.map(({ name }) => name),
       state: this.#state,
       platform: this.#platform,
       position,
@@ -385,28 +415,62 @@ class Primary implements Replication {
     };
   }
 
-  #adopt(found: Continuity): void {
+  async #adopt({ lead, others, silent }: Survey, found: Continuity): Promise<void> {
     const { maxTxid: txid, pageSize, commit, lastTime, key, promoted } = found;
+    const where = {
+      found,
+      lead: lead.replica,
+      state: this.#state,
+      platform: this.#platform,
+      signal: this.#options.signal,
+    };
+    const joining = new Map<Destination, readonly StagedFile[] | undefined>();
+    for (const [other, seen] of others) {
+      joining.set(other, await filesBetween(other.replica, seen, where));
+    }
     const header = promoted.at(-1)?.header ?? { maxTxid: txid, pageSize, commit, timestamp: 0n };
+    const used = silent.size === 0 ? 0n : lastKnownTxid(this.#state);
     const last = {
-      txid: header.maxTxid,
+      txid: used > header.maxTxid ? used : header.maxTxid,
       pageSize: header.pageSize,
       commit: header.commit,
       time: header.timestamp > lastTime ? header.timestamp : lastTime,
     };
+    this.#key = key;
     this.#marker.begin(found.marker, key);
-    // Not before the marker says what became of them.
-    for (const name of found.settled) this.#state.removeStaged(name);
     const { sequence, differing } = found;
-    const proven = found.needsFull === undefined ? { sequence, differing } : undefined;
+    const isProven = found.needsFull === undefined && last.txid === header.maxTxid;
+    const proven = isProven ? { sequence, differing } : undefined;
     // While anything of the proven state still has to be uploaded, nothing is durable.
-    const isCurrent = proven !== undefined && promoted.length + differing.length === 0;
-    this.#destination.begin(txid, isCurrent ? sequence : undefined);
-    this.#destination.uploader.add(...promoted);
+    const isCurrent = isProven && promoted.length + differing.length === 0;
+    const current = { sequence: isCurrent ? sequence : undefined, pageSize };
+    lead.begin(txid, current);
+    for (const [other, { standing }] of others) {
+      const { maxTxid } = standing;
+      other.begin(maxTxid, maxTxid === txid ? current : { sequence: undefined, pageSize: 0 });
+    }
     this.#collector.begin(new L0Cutter(this.#state, this.#platform, { last, key }), proven);
+    lead.take(promoted);
+    if (found.standing.gap !== undefined) lead.gapFound();
+    for (const [other, files] of joining) {
+      if (files === undefined) other.leaveBehind("it lacks files that are not kept any more");
+      else other.take(files);
+      other.take(promoted);
+    }
+    for (const [other, error] of silent) other.beginUnseen(error);
+    // Not before the marker says what became of them.
+    for (const name of found.settled) {
+      if (!this.#destinations.needs(name)) this.#state.removeStaged(name);
+    }
     // Nobody can read events before the start has ended.
     for (const event of found.events) this.#reporter.announce(event);
     this.#clockWatch.check(lastTime);
+  }
+
+  /** Goes on behind what a destination holds that was not asked at the start: its files are of an earlier life. */
+  #leap(txid: bigint): void {
+    this.#collector.leap(txid);
+    this.#reporter.announce({ type: "forked", txid });
   }
 
   // What the collector tells.
@@ -434,39 +498,47 @@ class Primary implements Replication {
   }
 
   #lost(error: Error): void {
-    this.#unobserved = asPagestreamError(error, "observe", this.#source.name);
-    this.#reporter.emit({ type: "error", error: this.#unobserved });
-    this.#held?.fail(this.#unobserved);
-    this.#waiters.reject(this.#unobserved);
+    const unobserved = asPagestreamError(error, "observe", this.#source.name);
+    this.#reporter.emit({ type: "error", error: unobserved });
+    this.#held?.fail(unobserved);
+    this.#confirmations.lose(unobserved);
   }
 
   #cutFailed(error: unknown): void {
     const wrapped = asPagestreamError(error, "cut", this.#source.name);
     this.#reporter.emit({ type: "error", error: wrapped });
-    this.#waiters.reject(wrapped);
+    this.#confirmations.reject(wrapped);
   }
 
   #empty(sequence: number, settles: number): void {
-    this.#destination.nothingUpTo(sequence, settles);
-    this.#waiters.settle();
+    for (const each of this.#destinations.list) each.nothingUpTo(sequence, settles);
+    this.#confirmations.settle();
   }
 
   // Uploading.
 
   #uploaded(destination: Destination, file: StagedFile): void {
     const { level, size, header } = file;
+    const { name } = destination;
     this.#stats.bytes += size;
     this.#stats.files++;
     if (level === 0) {
       destination.confirm(file, this.#doubtsEnd);
       this.#marker.confirm(file);
+      this.#destinations.settled(destination, file);
     }
     this.#confirmedFiles.confirmed(file, this.#held?.isHeld(file) === true);
     const type = level === 0 ? "uploaded" : "snapshot";
-    this.#reporter.emit({ type, level, txid: header.maxTxid, size });
-    this.#held?.uploaded(file);
-    this.#waiters.settle();
+    this.#reporter.emit({ type, destination: name, level, txid: header.maxTxid, size });
+    this.#held?.uploaded(file, this.#isHoldMet(header.maxTxid));
+    this.#confirmations.settle();
     this.#collector.schedule();
+  }
+
+  /** Whether enough destinations have a TXID for a held COMMIT to return. */
+  #isHoldMet(txid: bigint): boolean {
+    const { list } = this.#destinations;
+    return list.filter(({ replicated }) => replicated >= txid).length >= this.#holdCount;
   }
 
   /** A file whose transaction was rolled back is in the store after all. */
@@ -477,42 +549,38 @@ class Primary implements Replication {
     this.#collector.superseded(landed, file);
   }
 
-  #stalled(error: PagestreamError): void {
-    this.#reporter.emit({ type: "stalled", error });
-    this.#waiters.reject(error);
+  #caughtUp(destination: Destination, bridge: HalfBridge | undefined): void {
+    const { name, replicated } = destination;
+    const { base, l0 } = bridge ?? {};
+    if (base !== undefined && l0 !== undefined) {
+      this.#stats.bytes += base.size + l0.size;
+      this.#stats.files += 2;
+      this.#marker.confirm(l0, base.digests);
+      this.#confirmedFiles.release(l0.name);
+    }
+    const size = base?.size ?? 0;
+    this.#reporter.emit({ type: "repaired", destination: name, txid: replicated, size });
+    this.#confirmations.settle();
+    this.#collector.schedule();
   }
 
-  #conflict(error: ConflictError): void {
+  #conflict({ name: destination }: Destination, error: ConflictError): void {
     this.#failure = error;
     this.#collector.makeFull();
-    this.#reporter.emit({ type: "conflict", error });
+    this.#reporter.emit({ type: "conflict", destination, error });
     this.#held?.fail(error);
-    this.#waiters.reject(error);
+    this.#confirmations.reject(error);
+    // A database with two writers is replicated nowhere until somebody has decided.
+    for (const each of this.#destinations.list) void each.stop();
   }
 
-  // Waiting and ending.
+  // Ending.
 
   /** Why nothing is replicated any more. */
   #stopped(): PagestreamError | undefined {
     if (this.#failure !== undefined || !this.#closed) return this.#failure;
     const what = "the replication is closed";
     return new ClosedError({ operation: "replicate", object: this.#source.name, what });
-  }
-
-  async #wait(wait: Wait, options: WaitOptions): Promise<void> {
-    const object = this.#source.name;
-    if (wait.reached()) return;
-    const stopped = this.#stopped();
-    if (stopped !== undefined) throw stopped;
-    await this.#waiters.add(wait, options.signal, () => {
-      const cause = options.signal?.reason;
-      return new AbortedError({
-        operation: "wait for",
-        object,
-        what: "the operation was aborted",
-        cause,
-      });
-    });
   }
 
   async #close(deadlineMs: number): Promise<void> {
@@ -526,13 +594,14 @@ class Primary implements Replication {
     this.#closed = true;
     this.#unlisten();
     const ended = this.#collector.end();
-    const stopped = this.#destination.stop();
+    const stopped = this.#destinations.list.map((destination) => destination.stop());
+    const snapshots = this.#snapshots.end();
     // A store that answers neither yes nor no must not keep the process: what it was given is staged.
-    if (failure === undefined) await Promise.all([stopped, ended]);
+    if (failure === undefined) await Promise.all([...stopped, ended, snapshots]);
     const what = "the replication was closed before the wait ended";
     const closed = new ClosedError({ operation: "wait for", object: this.#source.name, what });
     this.#held?.fail(closed);
-    this.#waiters.reject(closed);
+    this.#confirmations.reject(closed);
     this.#marker.close();
     this.#state.close();
     this.#reporter.close();
@@ -543,10 +612,16 @@ class Primary implements Replication {
     const { clock, newAborter } = this.#platform;
     const aborter = newAborter();
     const cancel = clock.schedule(() => aborter.abort("deadline"), deadlineMs);
+    const { signal } = aborter;
     try {
-      await this.flush({ signal: aborter.signal });
+      // One that fails must not keep the others from what they lack.
+      const flushes = this.#destinations.list.map((only) =>
+        this.#confirmations.flush({ only, signal }),
+      );
+      const failed = (await Promise.allSettled(flushes)).find((each) => each.status === "rejected");
+      if (failed !== undefined) throw failed.reason;
     } catch (error) {
-      if (!aborter.signal.aborted) throw error;
+      if (!signal.aborted) throw error;
       const { local, replicated } = this.position;
       throw new TimeoutError({
         operation: "close",
@@ -558,4 +633,9 @@ class Primary implements Replication {
       cancel();
     }
   }
+}
+
+/** What a caller says, and nothing that is ours alone. */
+function withoutOnly({ at, signal }: WaitOptions): ConfirmationWait {
+  return { at, signal };
 }

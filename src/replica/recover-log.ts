@@ -16,6 +16,7 @@ import { isPagestreamError } from "../core/errors.ts";
 import type { Platform } from "../core/platform.ts";
 import { replicaHeader } from "../ltx/header.ts";
 import { type LoggedCommit, loggedPages, readCommitLog } from "./commit-log.ts";
+import { SNAPSHOT_LEVEL } from "./layout.ts";
 import type { LocalState } from "./local-state.ts";
 import { type Marker, readMarker } from "./marker.ts";
 import { DIGEST_KEY_LENGTH, PageDigest } from "./page-digest.ts";
@@ -64,6 +65,7 @@ export async function recoverLog(options: RecoverLogOptions): Promise<boolean> {
 function soundFiles(state: LocalState, platform: Platform, digest: PageDigest): StagedFile[] {
   const files: StagedFile[] = [];
   for (const name of state.staged()) {
+    if (![0, SNAPSHOT_LEVEL].includes(Number(name.split("/")[0]))) continue;
     try {
       files.push(readStaged(state, name, { digest, sequence: 0, now: platform.clock.monotonic() }));
     } catch {

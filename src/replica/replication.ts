@@ -17,11 +17,40 @@ export interface Position {
   readonly local: bigint;
   /** Last TXID cut into a file. */
   readonly staged: bigint;
-  /** Last TXID confirmed by the store. */
+  /** Last TXID confirmed by the store; by every one of them where there are several. */
   readonly replicated: bigint;
 }
 
-/** What a replication reports. Every event carries the position at that moment. */
+/**
+ * How a destination is doing.
+ *
+ * - `following`: files go to it as they are cut.
+ * - `stalled`: its store does not answer; files are kept for it, and attempts continue.
+ * - `behind`: files between its newest and the next one are not kept any more, or it lost some; it is brought up as soon
+ *   as its store answers.
+ * - `stopped`: another writer uses it, or the replication has ended.
+ */
+export type DestinationState = "following" | "stalled" | "behind" | "stopped";
+
+/** One of the replicas of a replication. */
+export interface DestinationStatus {
+  /** What its store calls itself. */
+  readonly name: string;
+  readonly state: DestinationState;
+  /** Last TXID that it has confirmed. */
+  readonly replicated: bigint;
+  /** Milliseconds since the oldest commit in a file that it lacks; 0 when it has all files. */
+  readonly lagMs: number;
+  /** Bytes of staged files kept for it. */
+  readonly pendingBytes: number;
+  /** Why it does not follow, or fails; `undefined` when all is well. */
+  readonly error: PagestreamError | undefined;
+}
+
+/**
+ * What a replication reports. Every event carries the position at that moment; one that is about a replica carries what
+ * its store calls itself as `destination`.
+ */
 export type ReplicationEvent = { readonly position: Position } & (
   | { readonly type: "commit"; readonly pages: number }
   | {
@@ -35,21 +64,30 @@ export type ReplicationEvent = { readonly position: Position } & (
     }
   | {
       readonly type: "uploaded" | "snapshot";
+      readonly destination: string;
       readonly level: number;
       readonly txid: bigint;
       readonly size: number;
     }
   /** The store cannot be reached or refuses; commits go on and are kept, attempts continue. */
-  | { readonly type: "stalled"; readonly error: PagestreamError }
+  | { readonly type: "stalled"; readonly destination: string; readonly error: PagestreamError }
   /** The store answers again: what was kept meanwhile is on its way. */
-  | { readonly type: "recovered" }
+  | { readonly type: "recovered"; readonly destination: string }
+  /** A destination that was behind follows again. */
+  | {
+      readonly type: "repaired";
+      readonly destination: string;
+      readonly txid: bigint;
+      /** Size in bytes of the file with every page; 0 where files that were lost could be put back. */
+      readonly size: number;
+    }
   /**
    * Too much waits for the store: page images were dropped and will be read again from the database. Or the budget of
-   * requests makes groups longer.
+   * requests makes groups longer. Or a `destination` cannot follow any more, and is brought up by other means.
    */
-  | { readonly type: "degraded"; readonly reason: string }
+  | { readonly type: "degraded"; readonly destination?: string; readonly reason: string }
   /** Another writer uses the replica; replication has stopped. */
-  | { readonly type: "conflict"; readonly error: PagestreamError }
+  | { readonly type: "conflict"; readonly destination: string; readonly error: PagestreamError }
   /** The database equals the earlier state `txid` of the replica; it was brought to the newest, or adopted as it is. */
   | { readonly type: "behind"; readonly txid: bigint; readonly newestTxid: bigint }
   /** What the replica held up to `txid` is not what this database goes on from: the next file leaves it behind. */
@@ -86,6 +124,12 @@ export interface SnapshotResult {
 
 /** Options of every wait. */
 export interface WaitOptions {
+  /**
+   * How many destinations have to confirm: one of them, a number, or all, those included that are behind. A wait ends with
+   * the store's error only when it cannot be met without a store that fails.
+   * @default "all"
+   */
+  readonly at?: "any" | "all" | number | undefined;
   /** Ends the wait with `AbortedError`; uploading goes on. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -96,12 +140,14 @@ export interface CloseOptions {
   readonly deadlineMs?: number | undefined;
 }
 
-/** Replication of one database into one replica. */
+/** Replication of one database into one replica, or several. */
 export interface Replication extends AsyncDisposable {
   /** As of this moment; a new object at each read. */
   readonly position: Position;
   /** As of this moment; a new object at each read. */
   readonly stats: ReplicationStats;
+  /** The replicas as of this moment, in the order they were given; new objects at each read. */
+  readonly destinations: readonly DestinationStatus[];
   /** Events from the moment a loop begins. */
   readonly events: AsyncIterable<ReplicationEvent>;
   /** Uploads now what is committed now, and resolves when the store has confirmed it; while paused it waits. */
@@ -118,7 +164,8 @@ export interface Replication extends AsyncDisposable {
   durable(options?: WaitOptions): Promise<void>;
   /**
    * Uploads what is committed now, and then the whole database as of that moment or a little later as a snapshot, a file
-   * of level 9, while commits go on. Resolves when the store has it, or had it already. Rejects with the store's error
+   * of level 9, while commits go on; to each destination in turn. Resolves with the first one's when every store has one,
+   * or had it already. Rejects with the store's error
    * when uploading fails beyond the retry policy, and with `UnsupportedError` while the database is empty.
    */
   snapshot(options?: WaitOptions): Promise<SnapshotResult>;
@@ -148,6 +195,9 @@ export interface Replication extends AsyncDisposable {
  *   the source's own way to commit. Needs a store with conditional creation.
  * - `hold-block`: the same for every COMMIT, with the thread blocked meanwhile. Needs a thread that may block, and a
  *   `blockingUploader`.
+ *
+ * With several replicas a hold waits for as many as `holdAt` says, the first of them before all others: that one decides
+ * what became of a transaction whose outcome was in doubt.
  */
 export type Durability = "async" | "local" | "hold-retry" | "hold-jspi" | "hold-block";
 
@@ -181,6 +231,11 @@ export interface ReplicateOptions extends LevelsOptions {
   readonly durability?: Durability | undefined;
   /** How long a held COMMIT waits for its file, in milliseconds, before it fails with `OutcomeUnknownError`. @default 30000 */
   readonly holdDeadlineMs?: number | undefined;
+  /**
+   * How many replicas a held COMMIT waits for, the first included. `hold-block` can wait for the first only.
+   * @default "all"
+   */
+  readonly holdAt?: "all" | number | undefined;
   /** Uploads while the thread is blocked, for durability `hold-block`: see `blockingUploader()`. */
   readonly blockingUploader?: BlockingUploader | undefined;
   /**

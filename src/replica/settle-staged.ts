@@ -56,6 +56,8 @@ export async function settleStaged(options: SettleOptions): Promise<SettledFiles
   const own = new Set<bigint>();
   let next = maxTxid + 1n;
   for (const file of readAllStaged(options)) {
+    // What lies between is of a bridge that was not finished; it is built anew.
+    if (file.level !== 0 && file.level !== SNAPSHOT_LEVEL) continue;
     const { minTxid, maxTxid: txid } = file.header;
     const there = files.find(
       (f) => f.level === file.level && f.minTxid === minTxid && f.maxTxid === txid,

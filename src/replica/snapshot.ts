@@ -26,21 +26,25 @@ const BOUNDARY_ATTEMPTS = 8;
 /** What a {@linkcode SnapshotWriter} works with. */
 export interface SnapshotWriterOptions {
   readonly source: CommitSource;
-  readonly writer: ReplicaWriter;
   readonly state: LocalState;
   readonly platform: Platform;
   readonly collector: CommitCollector;
-  /** Uploads what is committed. */
-  readonly flush: (options: WaitOptions) => Promise<void>;
-  /** Resolves when an L0 file is confirmed. */
-  readonly waitFor: (txid: bigint, options: WaitOptions) => Promise<void>;
-  /** A snapshot is in the store; it is still staged. */
-  readonly uploaded: (file: StagedFile) => void;
   /** Why replication has stopped. */
   readonly stopped: () => PagestreamError | undefined;
 }
 
-/** The snapshots of one replication, one at a time. */
+/** Where a snapshot goes. */
+export interface SnapshotTarget {
+  readonly writer: ReplicaWriter;
+  /** Uploads what is committed. */
+  flush(options: WaitOptions): Promise<void>;
+  /** Resolves when an L0 file is confirmed. */
+  waitFor(txid: bigint, options: WaitOptions): Promise<void>;
+  /** A snapshot is in the store; it is still staged. */
+  snapshotUploaded(file: StagedFile): void;
+}
+
+/** The snapshots of one replication, one at a time: all that reads the whole database takes turns here. */
 export class SnapshotWriter {
   readonly #options: SnapshotWriterOptions;
   readonly #running = new Set<Aborter>();
@@ -53,14 +57,22 @@ export class SnapshotWriter {
   }
 
   /** Writes and uploads a snapshot of what is committed now, after those asked for before. */
-  write({ signal }: WaitOptions): Promise<SnapshotResult> {
+  write(target: SnapshotTarget, options: WaitOptions): Promise<SnapshotResult> {
+    return this.inTurn(options.signal, (signal) => this.#write(target, signal));
+  }
+
+  /** Does other work that reads the whole database into local state; `end` aborts it like a snapshot. */
+  inTurn<T>(
+    signal: AbortSignal | undefined,
+    work: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
     const aborter = this.#options.platform.newAborter();
     const onAbort = (): void => aborter.abort(signal?.reason);
     if (signal?.aborted) onAbort();
     signal?.addEventListener("abort", onAbort, { once: true });
     this.#running.add(aborter);
     const result = this.#last
-      .then(() => this.#write(aborter.signal))
+      .then(() => work(aborter.signal))
       .catch((error: unknown) => {
         throw signal?.aborted ? error : (this.#options.stopped() ?? error);
       })
@@ -78,9 +90,10 @@ export class SnapshotWriter {
     await this.#last;
   }
 
-  async #write(signal: AbortSignal): Promise<SnapshotResult> {
-    const { source, writer, state, platform, collector, flush, uploaded } = this.#options;
-    await flush({ signal });
+  async #write(target: SnapshotTarget, signal: AbortSignal): Promise<SnapshotResult> {
+    const { source, state, platform, collector } = this.#options;
+    const { writer } = target;
+    await target.flush({ signal });
     if (source.commit === 0) {
       throw new UnsupportedError({
         operation: "take a snapshot of",
@@ -96,21 +109,32 @@ export class SnapshotWriter {
       const there = await writer.replica.find(span, { signal });
       if (there !== undefined) return { txid, size: there.size };
     }
-    if (this.#kept !== undefined && !(idle && this.#kept.header.maxTxid === txid)) {
-      state.removeStaged(this.#kept.name);
-      this.#kept = undefined;
+    const kept = this.#kept;
+    if (kept !== undefined) {
+      const serves = idle && kept.header.maxTxid === txid && state.staged().includes(kept.name);
+      if (!serves) {
+        state.removeStaged(kept.name);
+        this.#kept = undefined;
+      }
     }
-    this.#kept ??= await readImage(platform.clock, (read) => this.#encode(read, signal));
+    this.#kept ??= await readImage(platform.clock, (read) => this.#encode(target, read, signal));
     const file = this.#kept;
     await writer.create(stagedObject(state, file), { signal });
     this.#kept = undefined;
-    uploaded(file);
+    target.snapshotUploaded(file);
     return { txid: file.header.maxTxid, size: file.size };
   }
 
-  async #encode(read: ImageReader, signal: AbortSignal): Promise<StagedFile> {
-    const { state, platform, waitFor } = this.#options;
-    const { image, cut } = await this.#boundary(signal);
+  async #encode(
+    target: SnapshotTarget,
+    read: ImageReader,
+    signal: AbortSignal,
+  ): Promise<StagedFile> {
+    const { source, collector, state, platform } = this.#options;
+    const { image, cut } = await boundaryImage(source, collector, {
+      between: () => target.flush({ signal }),
+      signal,
+    });
     const { pageSize, commit, sequence } = image;
     const { txid: maxTxid, time: timestamp } = cut;
     const writer = new StagedFileWriter(state, {
@@ -123,28 +147,34 @@ export class SnapshotWriter {
     try {
       await read(image, (pgno, data) => writer.page(pgno, data));
       // A start after a crash uploads what is finished: not before its L0 file.
-      await waitFor(maxTxid, { signal });
+      await target.waitFor(maxTxid, { signal });
       return writer.finish();
     } catch (error) {
       writer.abort();
       throw error;
     }
   }
+}
 
-  async #boundary(
-    signal: AbortSignal,
-  ): Promise<{ readonly image: DatabaseImage; readonly cut: CutState }> {
-    const { source, collector, flush } = this.#options;
-    for (let attempt = 1; attempt <= BOUNDARY_ATTEMPTS; attempt++) {
-      const found = await collector.imageAtCut(signal);
-      if (found !== undefined) return found;
-      await flush({ signal });
-    }
-    throw new UnsupportedError({
-      operation: "take a snapshot of",
-      object: source.name,
-      what: `at none of ${BOUNDARY_ATTEMPTS} tries a file could be cut right after the commit that ended an open transaction`,
-      next: "Try again when no transaction stays open while other work is done",
-    });
+/** The whole database at a boundary at which an L0 file was cut, and that file's state. */
+export async function boundaryImage(
+  source: CommitSource,
+  collector: CommitCollector,
+  options: {
+    /** Has what is committed cut, before the next try. */
+    readonly between: () => Promise<void>;
+    readonly signal: AbortSignal;
+  },
+): Promise<{ readonly image: DatabaseImage; readonly cut: CutState }> {
+  for (let attempt = 1; attempt <= BOUNDARY_ATTEMPTS; attempt++) {
+    const found = await collector.imageAtCut(options.signal);
+    if (found !== undefined) return found;
+    await options.between();
   }
+  throw new UnsupportedError({
+    operation: "take a snapshot of",
+    object: source.name,
+    what: `at none of ${BOUNDARY_ATTEMPTS} tries a file could be cut right after the commit that ended an open transaction`,
+    next: "Try again when no transaction stays open while other work is done",
+  });
 }

@@ -118,17 +118,29 @@ export function stagedName(level: number, minTxid: bigint, maxTxid: bigint): str
   return `${level}/${formatFileName(minTxid, maxTxid)}`;
 }
 
+/** The range of TXIDs that a name in local state tells. */
+export function parseStagedName(
+  name: string,
+): { readonly minTxid: bigint; readonly maxTxid: bigint } | undefined {
+  return parseFileName(name.slice(name.indexOf("/") + 1));
+}
+
 /** The snapshot `1..N` that holds what a full L0 file N holds: its compressed pages under another header. */
 export function deriveSnapshot(state: LocalState, full: StagedFile): StagedFile {
+  return deriveFile(state, full, { level: SNAPSHOT_LEVEL, minTxid: 1n });
+}
+
+/** The file of another level or range that holds what a full file holds, and ends with the same TXID. */
+export function deriveFile(
+  state: LocalState,
+  full: StagedFile,
+  where: { readonly level: number; readonly minTxid: bigint },
+): StagedFile {
   const { pageSize, commit, maxTxid, timestamp } = full.header;
-  const header = replicaHeader({ pageSize, commit, minTxid: 1n, maxTxid, timestamp });
-  const writer = new StagedFileWriter(state, {
-    level: SNAPSHOT_LEVEL,
-    header,
-    full: true,
-    sequence: full.sequence,
-    since: full.since,
-  });
+  const { level, minTxid } = where;
+  const header = replicaHeader({ pageSize, commit, minTxid, maxTxid, timestamp });
+  const { sequence, since } = full;
+  const writer = new StagedFileWriter(state, { level, header, full: true, sequence, since });
   try {
     decodeStaged(state, full.name, (pgno, data, payload) => {
       if (payload === undefined) writer.page(pgno, data);

@@ -12,10 +12,10 @@ import type { StagedFile } from "./staged-file.ts";
 import { keptObject, type LtxObject, stagedObject } from "./upload-staged.ts";
 import type { ReplicaWriter } from "./writer.ts";
 
-/** Pause after a file could not be uploaded for good; it doubles from failure to failure. */
-const FIRST_PAUSE_MS = 1_000;
-/** Longest pause between two attempts on a dead store. */
-const LONGEST_PAUSE_MS = 60_000;
+/** Pause in milliseconds after something could not be uploaded for good; it doubles from failure to failure. */
+export const FIRST_PAUSE_MS = 1_000;
+/** Longest pause in milliseconds between two attempts on a dead store. */
+export const LONGEST_PAUSE_MS = 60_000;
 
 /** Who is told of an uploader's outcomes. */
 export interface UploaderEvents {
@@ -104,6 +104,15 @@ export class Uploader {
     this.#aborter?.abort("confirmed");
     this.#pausing?.abort("confirmed");
     for (const each of files) this.#options.events.uploaded(each);
+  }
+
+  /** Gives all files up, and returns them. One under way may still land. */
+  drop(): readonly StagedFile[] {
+    const files = this.#queue.splice(0);
+    this.#failures = 0;
+    this.#aborter?.abort("drop");
+    this.#pausing?.abort("drop");
+    return files;
   }
 
   /** Begins no further upload; one under way goes on. */

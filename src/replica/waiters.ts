@@ -8,6 +8,8 @@
 export interface Wait {
   readonly target?: { txid: bigint } | undefined;
   readonly reached: () => boolean;
+  /** Whether a store that fails keeps it from its end. */
+  readonly stuck: () => boolean;
 }
 
 interface Waiter extends Wait {
@@ -61,6 +63,11 @@ export class Waiters {
   /** Rejects every wait. */
   reject(error: unknown): void {
     for (const waiter of this.#waiters ?? []) waiter.reject(error);
+  }
+
+  /** A store fails: rejects the waits that need it. */
+  stall(error: unknown): void {
+    for (const waiter of this.#waiters ?? []) if (waiter.stuck()) waiter.reject(error);
   }
 
   /** Corrects waits for a TXID that turned out to be a smaller one. */

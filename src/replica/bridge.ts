@@ -1,0 +1,179 @@
+/**
+ * The bridge: brings a replica that lacks files to the newest state, so that it can be restored after every step, by
+ * Litestream too.
+ *
+ * A replica that has nothing, or nothing that can be built on, gets a snapshot `1..N`. One that is merely behind keeps its
+ * history: level 1 goes as far as its own files reach, M, and then gets `(M+1)..N` with all pages. Right after that the L0
+ * file N follows, since no level may rest above the newest L0 file: Litestream would number from there, and restores would
+ * ignore its files. Only then come the files after N.
+ *
+ * @module
+ */
+import type { CommitSource } from "../core/commit-source.ts";
+import type { Platform } from "../core/platform.ts";
+import { replicaHeader } from "../ltx/header.ts";
+import { boundaryImage } from "./snapshot.ts";
+import type { CommitCollector } from "./commit-collector.ts";
+import { compactLevel } from "./compactor.ts";
+import { copyL0, stagedL0 } from "./copy-file.ts";
+import { type Standing, standingOf } from "./gap.ts";
+import type { CutState } from "./l0-cutter.ts";
+import { SNAPSHOT_LEVEL } from "./layout.ts";
+import type { LocalState } from "./local-state.ts";
+import { PageDigest } from "./page-digest.ts";
+import { readImage } from "./read-image.ts";
+import type { Replica } from "./replica.ts";
+import { deriveFile, type StagedFile, StagedFileWriter } from "./staged-file.ts";
+import { stagedObject } from "./upload-staged.ts";
+import type { ReplicaWriter } from "./writer.ts";
+
+/** Files of level 1 that are made before a bridge at most; each is of many L0 files. */
+const MOST_COMPACTIONS = 1_000;
+
+/** What a bridge is built with. */
+export interface BridgeOptions {
+  readonly source: CommitSource;
+  readonly collector: CommitCollector;
+  readonly writer: ReplicaWriter;
+  readonly state: LocalState;
+  readonly platform: Platform;
+  /** Key for the digests of every page. */
+  readonly key: Uint8Array;
+  /** Page size of the replica's newest file, where it is known. */
+  readonly pageSize: number | undefined;
+  /** Resolves when all that is committed is in files, whether they can be uploaded or not. */
+  readonly cut: (signal: AbortSignal) => Promise<void>;
+  /** The files cut since the bridge was begun, in order. */
+  readonly arrived: () => readonly StagedFile[];
+  /** Other replicas that have the L0 file of a TXID. */
+  readonly others: (txid: bigint) => readonly Replica[];
+}
+
+/** A bridge whose first part is in the replica. The L0 file has to follow at once. */
+export interface HalfBridge {
+  /** The file that brought every page. */
+  readonly base: StagedFile;
+  /** The L0 file of the same TXID, staged. */
+  readonly l0: StagedFile;
+  /** Sequence of the last commit they hold. */
+  readonly sequence: number;
+  /** How many doubts about continuity end with them. */
+  readonly doubts: number;
+}
+
+/** Where the file with all pages goes: its level, and the first TXID that the replica lacks. */
+export interface BridgePlan {
+  readonly level: number;
+  readonly minTxid: bigint;
+}
+
+/** Decides what a bridge begins with. `resized`: the page size is not that of the replica's files. */
+export function planBridge(standing: Standing, resized: boolean): BridgePlan {
+  const { compacted, snapshot, reach } = standing;
+  // A level never mixes page sizes, and on files that cannot be restored nothing can be built.
+  const isBroken = reach === 0n || reach < compacted;
+  if (resized || isBroken) return { level: SNAPSHOT_LEVEL, minTxid: 1n };
+  return { level: 1, minTxid: (compacted > 0n ? compacted : snapshot) + 1n };
+}
+
+/** Uploads the file with all pages, and stages the L0 file that has to follow it. */
+export async function beginBridge(
+  options: BridgeOptions,
+  found: Standing,
+  signal: AbortSignal,
+): Promise<HalfBridge> {
+  const { writer, state, source, pageSize } = options;
+  const resized = pageSize !== undefined && pageSize !== source.pageSize;
+  const standing =
+    found.reach > found.compacted ? await compactFirst(writer, found, signal) : found;
+  const plan = planBridge(standing, resized);
+  const { base, cut, sequence, doubts } = await encodeBase(options, plan, signal);
+  try {
+    const l0 = await stageL0(options, base, cut, signal);
+    await writer.create(stagedObject(state, base), { signal });
+    return { base, l0, sequence, doubts };
+  } finally {
+    state.removeStaged(base.name);
+  }
+}
+
+/** Brings level 1 as far as the replica's own files reach, so that their states stay restorable. */
+async function compactFirst(
+  writer: ReplicaWriter,
+  found: Standing,
+  signal: AbortSignal,
+): Promise<Standing> {
+  let standing = found;
+  for (let turn = 0; turn < MOST_COMPACTIONS; turn++) {
+    const levels = await writer.replica.levels({ signal });
+    standing = standingOf(levels);
+    const [sources = [], target = []] = levels;
+    const snapshots = levels[SNAPSHOT_LEVEL] ?? [];
+    const files = { target, sources, snapshots };
+    const outcome = await compactLevel(1, { writer, files, signal });
+    if (outcome.type !== "compacted") break;
+    // The next listing may not be needed: this file is all that has changed.
+    standing = standingOf(levels.map((level, i) => (i === 1 ? [...level, outcome.file] : level)));
+    if (!outcome.more) break;
+  }
+  return standing;
+}
+
+interface EncodedBase {
+  readonly base: StagedFile;
+  readonly cut: CutState;
+  readonly sequence: number;
+  readonly doubts: number;
+}
+
+async function encodeBase(
+  options: BridgeOptions,
+  plan: BridgePlan,
+  signal: AbortSignal,
+): Promise<EncodedBase> {
+  const { source, collector, state, platform, key } = options;
+  await options.cut(signal);
+  return await readImage(platform.clock, async (read) => {
+    const between = (): Promise<void> => options.cut(signal);
+    const { image, cut } = await boundaryImage(source, collector, { between, signal });
+    const { doubts } = collector;
+    const { pageSize, commit, sequence } = image;
+    const { level, minTxid } = plan;
+    const { txid: maxTxid, time: timestamp } = cut;
+    const writer = new StagedFileWriter(
+      state,
+      {
+        level,
+        header: replicaHeader({ pageSize, commit, minTxid, maxTxid, timestamp }),
+        full: true,
+        sequence,
+        since: platform.clock.monotonic(),
+      },
+      new PageDigest(key),
+    );
+    try {
+      await read(image, (pgno, data) => writer.page(pgno, data));
+      return { base: writer.finish(), cut, sequence, doubts };
+    } catch (error) {
+      writer.abort();
+      throw error;
+    }
+  });
+}
+
+/** The L0 file of the base's TXID: as it was cut, which another destination may still wait for, as another replica has it, or else with every page. */
+async function stageL0(
+  options: BridgeOptions,
+  base: StagedFile,
+  { txid }: CutState,
+  signal: AbortSignal,
+): Promise<StagedFile> {
+  const { state, platform, key, arrived, others } = options;
+  const cut = arrived().find((file) => file.level === 0 && file.header.maxTxid === txid);
+  if (cut !== undefined) return cut;
+  const { sequence } = base;
+  const where = { state, platform, key, sequence, signal };
+  const there = stagedL0(txid, where) ?? (await copyL0(others(txid), txid, where));
+  if (there !== undefined) return there;
+  return { ...deriveFile(state, base, { level: 0, minTxid: txid }), digests: base.digests };
+}

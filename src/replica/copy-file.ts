@@ -1,0 +1,87 @@
+/**
+ * L0 files that one replica has and another lacks.
+ *
+ * @module
+ */
+import { isPagestreamError } from "../core/errors.ts";
+import type { Platform } from "../core/platform.ts";
+import type { LocalState } from "./local-state.ts";
+import { PageDigest } from "./page-digest.ts";
+import { readRange } from "./range-reader.ts";
+import type { LtxFileInfo, Replica } from "./replica.ts";
+import { readStaged, stagedName, type StagedFile } from "./staged-file.ts";
+
+/** What a copied file is staged with. */
+export interface CopyOptions {
+  readonly state: LocalState;
+  readonly platform: Platform;
+  /** Key of its page digests. */
+  readonly key: Uint8Array;
+  /** Sequence of the last commit it covers; -1 where that is not known. */
+  readonly sequence: number;
+  readonly signal: AbortSignal;
+}
+
+/** The L0 file of a TXID that is staged here, whole; `undefined` where there is none. */
+export function stagedL0(
+  txid: bigint,
+  options: Omit<CopyOptions, "signal">,
+): StagedFile | undefined {
+  const { state, platform, key, sequence } = options;
+  const name = stagedName(0, txid, txid);
+  if (!state.staged().includes(name)) return undefined;
+  try {
+    const now = platform.clock.monotonic();
+    return readStaged(state, name, { digest: new PageDigest(key), sequence, now });
+  } catch {
+    return undefined;
+  }
+}
+
+/** Stages the L0 file of a TXID as the first of the replicas has it that has it whole; `undefined` where none does. */
+export async function copyL0(
+  replicas: readonly Replica[],
+  txid: bigint,
+  options: CopyOptions,
+): Promise<StagedFile | undefined> {
+  for (const replica of replicas) {
+    try {
+      const span = { level: 0, minTxid: txid, maxTxid: txid };
+      const file = await replica.find(span, { signal: options.signal });
+      if (file !== undefined) return await stageCopy(replica, file, options);
+    } catch (error) {
+      // Another replica may have it, and whoever asks can do without.
+      if (options.signal.aborted || !isPagestreamError(error)) throw error;
+    }
+  }
+  return undefined;
+}
+
+async function stageCopy(
+  replica: Replica,
+  file: LtxFileInfo,
+  options: CopyOptions,
+): Promise<StagedFile> {
+  const { state, platform, key, sequence, signal } = options;
+  const name = stagedName(0, file.minTxid, file.maxTxid);
+  const writer = state.stage(name);
+  try {
+    await readRange(replica, file, {
+      offset: 0,
+      length: file.size,
+      signal,
+      onChunk: (chunk) => writer.write(chunk),
+    });
+    writer.finish();
+  } catch (error) {
+    writer.abort();
+    throw error;
+  }
+  try {
+    const now = platform.clock.monotonic();
+    return readStaged(state, name, { digest: new PageDigest(key), sequence, now });
+  } catch (error) {
+    state.removeStaged(name);
+    throw error;
+  }
+}

@@ -1,0 +1,57 @@
+/**
+ * Puts files back that a replica has lost, as long as their bytes are still to be had: staged here, or in another replica
+ * of the same database.
+ *
+ * @module
+ */
+import type { Platform } from "../core/platform.ts";
+import { copyL0, stagedL0 } from "./copy-file.ts";
+import { isSound, type Standing, standingOf } from "./gap.ts";
+import type { LocalState } from "./local-state.ts";
+import type { Replica } from "./replica.ts";
+import { stagedObject } from "./upload-staged.ts";
+import type { ReplicaWriter } from "./writer.ts";
+
+/** A gap of more files is rather bridged. */
+const MOST_FILES = 256n;
+/** Gaps closed one after the other before the rest is bridged. */
+const MOST_GAPS = 16;
+
+/** Where {@linkcode fillGap} looks. */
+export interface FillGapOptions {
+  readonly writer: ReplicaWriter;
+  readonly state: LocalState;
+  readonly platform: Platform;
+  /** Key for page digests. */
+  readonly key: Uint8Array;
+  /** Other replicas that may have the L0 file of a TXID. */
+  readonly others: (txid: bigint) => readonly Replica[];
+  readonly signal: AbortSignal;
+}
+
+/** Uploads the L0 files that are missing. Returns whether the replica lacks nothing now. */
+export async function fillGap(found: Standing, options: FillGapOptions): Promise<boolean> {
+  const { writer, signal } = options;
+  let standing = found;
+  for (let turn = 0; turn < MOST_GAPS; turn++) {
+    const { gap } = standing;
+    if (gap === undefined) return isSound(standing);
+    if (!(await fillOne(gap.after + 1n, gap.before - 1n, options))) return false;
+    standing = standingOf(await writer.replica.levels({ signal }));
+  }
+  return false;
+}
+
+async function fillOne(first: bigint, last: bigint, options: FillGapOptions): Promise<boolean> {
+  const { writer, state, signal } = options;
+  if (last < first || last - first >= MOST_FILES) return false;
+  for (let txid = first; txid <= last; txid++) {
+    const where = { ...options, sequence: -1 };
+    const staged = stagedL0(txid, where);
+    const file = staged ?? (await copyL0(options.others(txid), txid, where));
+    if (file === undefined) return false;
+    await writer.create(stagedObject(state, file), { signal });
+    if (staged === undefined) state.removeStaged(file.name);
+  }
+  return true;
+}

@@ -1,0 +1,132 @@
+/**
+ * The look at all destinations before a replication starts: which one goes furthest, and what the others lack.
+ *
+ * @module
+ */
+import { AbortedError, isPagestreamError, type PagestreamError } from "../core/errors.ts";
+import type { Platform } from "../core/platform.ts";
+import { LTX_TRAILER_SIZE } from "../ltx/trailer.ts";
+import { equalBytes } from "../core/bytes.ts";
+import type { Continuity } from "./continuity.ts";
+import { stagedL0 } from "./copy-file.ts";
+import type { Destination } from "./destination.ts";
+import { isSound, type Standing, standingOf } from "./gap.ts";
+import type { LocalState } from "./local-state.ts";
+import { readMarker } from "./marker.ts";
+import type { LtxFileInfo, Replica } from "./replica.ts";
+import { parseStagedName, type StagedFile } from "./staged-file.ts";
+
+/** A destination that answered. */
+export interface Seen {
+  readonly standing: Standing;
+  readonly l0: readonly LtxFileInfo[];
+}
+
+/** What was seen of all destinations. */
+export interface Survey {
+  /** The one that goes furthest of those that answer, the first of several. */
+  readonly lead: Destination;
+  /** The others that answer. */
+  readonly others: ReadonlyMap<Destination, Seen>;
+  /** Those that do not, and why. */
+  readonly silent: ReadonlyMap<Destination, PagestreamError>;
+}
+
+/** Lists all destinations; a single one is not asked. Throws where none answers. */
+export async function surveyAll(
+  destinations: readonly Destination[],
+  signal: AbortSignal | undefined,
+): Promise<Survey> {
+  const others = new Map<Destination, Seen>();
+  const silent = new Map<Destination, PagestreamError>();
+  let lead = destinations[0] as Destination;
+  if (destinations.length === 1) return { lead, others, silent };
+  await Promise.all(
+    destinations.map(async (destination) => {
+      try {
+        const { replica } = destination;
+        await replica.prepareToWrite({ signal });
+        const levels = await replica.levels({ signal });
+        others.set(destination, { standing: standingOf(levels), l0: levels[0] ?? [] });
+      } catch (error) {
+        if (error instanceof AbortedError || !isPagestreamError(error)) throw error;
+        silent.set(destination, error);
+      }
+    }),
+  );
+  let furthest = -1n;
+  for (const destination of destinations) {
+    const seen = others.get(destination);
+    if (seen === undefined || seen.standing.maxTxid <= furthest) continue;
+    furthest = seen.standing.maxTxid;
+    lead = destination;
+  }
+  if (others.size === 0) throw silent.get(lead) as PagestreamError;
+  others.delete(lead);
+  return { lead, others, silent };
+}
+
+/**
+ * The largest TXID that was ever used as far as is known here. Where a destination does not answer, nothing may take a
+ * TXID that it could have.
+ */
+export function lastKnownTxid(state: LocalState): bigint {
+  let last = readMarker(state.readMarker())?.state.txid ?? 0n;
+  for (const name of state.staged()) {
+    const txid = parseStagedName(name)?.maxTxid ?? 0n;
+    if (txid > last) last = txid;
+  }
+  return last;
+}
+
+/** Where {@linkcode filesBetween} looks. */
+export interface FilesBetweenOptions {
+  /** What is known of the replica that goes furthest. */
+  readonly found: Continuity;
+  readonly lead: Replica;
+  readonly state: LocalState;
+  readonly platform: Platform;
+  readonly signal: AbortSignal | undefined;
+}
+
+/**
+ * The staged files that bring another destination to the newest state of the lead, before those still to be uploaded to
+ * both; `undefined` where it cannot follow file by file.
+ */
+export async function filesBetween(
+  replica: Replica,
+  seen: Seen,
+  options: FilesBetweenOptions,
+): Promise<readonly StagedFile[] | undefined> {
+  const { found, state, platform } = options;
+  const { maxTxid } = seen.standing;
+  if (!isSound(seen.standing) || (maxTxid === 0n && found.maxTxid > 0n)) return undefined;
+  // A file with every page needs nothing before it.
+  if (maxTxid === found.maxTxid && (maxTxid === 0n || found.needsFull !== undefined)) return [];
+  if (!(await isSameHistory(replica, seen, options))) return undefined;
+  const files: StagedFile[] = [];
+  for (let txid = maxTxid + 1n; txid <= found.maxTxid; txid++) {
+    const file = stagedL0(txid, { state, platform, key: found.key, sequence: -1 });
+    if (file === undefined) return undefined;
+    files.push(file);
+  }
+  return files;
+}
+
+/** Whether the newest L0 file of a replica is the one that the lead has of that TXID. */
+async function isSameHistory(
+  replica: Replica,
+  seen: Seen,
+  options: FilesBetweenOptions,
+): Promise<boolean> {
+  const { found, lead, signal } = options;
+  const { maxTxid } = seen.standing;
+  const isNewest = (file: LtxFileInfo): boolean =>
+    file.minTxid === maxTxid && file.maxTxid === maxTxid;
+  const here = seen.l0.find(isNewest);
+  const there = found.l0.find(isNewest);
+  if (here === undefined || there === undefined || here.size !== there.size) return false;
+  const trailer = (from: Replica, file: LtxFileInfo): Promise<Uint8Array> =>
+    from.read(file, { offset: file.size - LTX_TRAILER_SIZE, length: LTX_TRAILER_SIZE, signal });
+  return equalBytes(await trailer(replica, here), await trailer(lead, there));
+}
