@@ -1,0 +1,133 @@
+/**
+ * One database on its way into several stores, each of which can be made to fail.
+ *
+ * @module
+ */
+import { bytesSink } from "../../src/replica/bytes-sink.ts";
+import type { LocalState } from "../../src/replica/local-state.ts";
+import { startPrimary } from "../../src/replica/primary.ts";
+import { openReplica, type Replica } from "../../src/replica/replica.ts";
+import type { ReplicateOptions, Replication } from "../../src/replica/replication.ts";
+import { restoreReplica } from "../../src/replica/restore.ts";
+import { type FakePlatform, fakePlatform } from "../../src/testing/index.ts";
+import { StoreError } from "../../src/transports/errors.ts";
+import { memoryStore } from "../../src/transports/memory.ts";
+import type { ObjectStore } from "../../src/transports/object-store.ts";
+import { ModelDatabase } from "./model-database.ts";
+import { durableState, keys, run } from "./primary-bench.ts";
+
+/** A store and whether it answers. */
+export interface Place {
+  /** What lies in it, whatever it answers. */
+  readonly inner: ObjectStore;
+  /** As the engine sees it. */
+  readonly store: ObjectStore;
+  /** Whether every request fails. */
+  dead: boolean;
+  /** Fails a PUT of a key, once the function says so. */
+  refuses: (key: string) => boolean;
+  /** Requests so far. */
+  requests: number;
+}
+
+/** Everything around one database; the stores are called `a`, `b`, and so on. */
+export class DestinationsBench {
+  readonly platform: FakePlatform = fakePlatform(7);
+  readonly state: LocalState = durableState();
+  readonly database: ModelDatabase;
+  readonly places: readonly Place[];
+
+  constructor(count: number, database: ModelDatabase = new ModelDatabase()) {
+    this.database = database;
+    this.places = Array.from({ length: count }, (_, i) => place(String.fromCharCode(97 + i)));
+  }
+
+  /** A place. */
+  at(index: number): Place {
+    return this.places[index] as Place;
+  }
+
+  /** The replica in a place. */
+  replica(index: number): Replica {
+    return openReplica(this.at(index).store, { platform: this.platform });
+  }
+
+  /** Starts a replication into some of the places, by default all. */
+  start(
+    options: ReplicateOptions = {},
+    which: readonly number[] = this.places.map((_, i) => i),
+  ): Promise<Replication> {
+    return this.run(this.starting(options, which));
+  }
+
+  /** Like `start`, without driving the clock. */
+  starting(options: ReplicateOptions, which: readonly number[]): Promise<Replication> {
+    const replicas = which.map((i) => this.replica(i)) as [Replica, ...Replica[]];
+    const settings = { groupMs: 1_000, levels: [], state: this.state, ...options };
+    return startPrimary(this.database, replicas, { ...settings, platform: this.platform });
+  }
+
+  /** Drives the clock until a promise settles. */
+  run<T>(promise: Promise<T>): Promise<T> {
+    return run(this.platform, promise);
+  }
+
+  /** What a place restores to, now or as of a TXID. */
+  async restored(index: number, txid?: bigint): Promise<Uint8Array> {
+    const sink = bytesSink({ journalHeader: "keep" });
+    const options = { platform: this.platform, txid, position: false };
+    await this.run(restoreReplica(this.at(index).inner, sink, options));
+    return sink.bytes;
+  }
+
+  /** The keys in a place. */
+  keys(index: number): Promise<string[]> {
+    return keys(this.at(index).inner);
+  }
+}
+
+function place(name: string): Place {
+  const inner = memoryStore();
+  const fail = (operation: string, object: string): never => {
+    throw new StoreError(
+      { operation, object, what: `${name} does not answer` },
+      { retryable: false },
+    );
+  };
+  const guard = (operation: string, key: string): void => {
+    made.requests++;
+    if (made.dead) fail(operation, key);
+  };
+  const made: Place = {
+    inner,
+    dead: false,
+    refuses: () => false,
+    requests: 0,
+    store: {
+      ...inner,
+      description: name,
+      async get(key, options) {
+        guard("read", key);
+        return await inner.get(key, options);
+      },
+      async head(key, options) {
+        guard("inspect", key);
+        return await inner.head(key, options);
+      },
+      async put(key: string, body: Uint8Array | AsyncIterable<Uint8Array>, options) {
+        guard("upload", key);
+        if (made.refuses(key)) fail("upload", key);
+        return await inner.put(key, body, options);
+      },
+      async delete(keysToGo, options) {
+        guard("remove", "files");
+        await inner.delete(keysToGo, options);
+      },
+      async *list(options) {
+        guard("list", options?.prefix ?? "");
+        yield* inner.list(options);
+      },
+    } as ObjectStore,
+  };
+  return made;
+}
