@@ -9,6 +9,7 @@ export {
   type Closable,
   closeOnExit,
   type CloseOnExitOptions,
+  type FileDrillOptions,
   type FileSinkOptions,
   fileSpool,
   fileStore,
@@ -17,4 +18,4 @@ export {
   storeFromUrl,
   type SyncFilesOptions,
 } from "../files/index.ts";
-export { fileSink, recoverTarget, syncFiles } from "./files.ts";
+export { fileDrill, fileSink, recoverTarget, syncFiles } from "./files.ts";

@@ -5,6 +5,7 @@
  * @module
  */
 export { type Closable, closeOnExit, type CloseOnExitOptions } from "./close-on-exit.ts";
+export { fileDrillOf, type FileDrillOptions } from "./file-drill.ts";
 export { type FileSinkOptions, fileSinkOf, recoverTargetOf } from "./file-sink.ts";
 export { fileSpool } from "./file-spool.ts";
 export { fileStore, type FileStoreOptions } from "./file-store.ts";

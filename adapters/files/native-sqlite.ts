@@ -19,7 +19,7 @@ export interface NativeSqlite {
   open(path: string): SqliteHandle;
   /**
    * A JavaScript function of a `file:` URL, as text for a thread: opens it read-only and gives an object with
-   * `prepare(sql).get()` and `close()`.
+   * `prepare(sql).all()`.
    */
   readonly openUrl: string;
 }

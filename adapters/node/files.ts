@@ -3,8 +3,10 @@
  *
  * @module
  */
-import type { Recovery, RestoreSink, SyncFiles } from "pagestream";
+import type { DrillTarget, Recovery, RestoreSink, SyncFiles } from "pagestream";
 import {
+  fileDrillOf,
+  type FileDrillOptions,
   type FileSinkOptions,
   fileSinkOf,
   nodeSqlite,
@@ -60,4 +62,21 @@ export function fileSink(path: string, options: FileSinkOptions = {}): RestoreSi
  */
 export function recoverTarget(path: string): Recovery {
   return recoverTargetOf(nodeSqlite, path);
+}
+
+/**
+ * Makes a target for the `restore` of `verify`: the database is restored into a temporary file and read by this runtime's
+ * SQLite, in a thread. Good for one call, which removes the file.
+ *
+ * @example
+ * ```ts ignore
+ * import { verify } from "pagestream";
+ * import { fileDrill, fileStore } from "@pagestream/node";
+ *
+ * const probes = [{ sql: "SELECT count(*) > 0 FROM note", expected: 1 }];
+ * const report = await verify(fileStore("/backup/app"), { restore: fileDrill(), probes });
+ * ```
+ */
+export function fileDrill(options: FileDrillOptions = {}): DrillTarget {
+  return fileDrillOf(nodeSqlite, options);
 }

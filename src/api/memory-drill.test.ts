@@ -91,6 +91,17 @@ describe("memoryDrill", () => {
     expect(told(await drill(databaseOf(NOTES + orphans)))).toEqual([
       "FOREIGN_KEY 2 rows of note refer to none of author",
     ]);
+    const sound = await verify(await replicaOf(databaseOf(NOTES + orphans)), {
+      restore: memoryDrill(sqlite3),
+      foreignKeys: false,
+    });
+    expect(told(sound)).toEqual([]);
+    const mismatch =
+      "CREATE TABLE p(x); CREATE TABLE c(x REFERENCES p(x)); INSERT INTO c VALUES (1);";
+    expect(told(await drill(databaseOf(mismatch), [{ sql: "SELECT 1", expected: 2 }]))).toEqual([
+      expect.stringMatching(/^FOREIGN_KEY .*foreign key mismatch/),
+      "PROBE SELECT 1: found 1, expected 2",
+    ]);
     const pages = databaseOf(NOTES);
     const last = Math.max(...Object.keys(pages).map(Number));
     // An index without its entries.

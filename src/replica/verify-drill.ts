@@ -47,6 +47,8 @@ export interface DrillOptions {
   readonly restore: DrillTarget | true;
   /** Run on the restored database. @default [] */
   readonly probes?: readonly Probe[] | undefined;
+  /** Whether references to rows that are not there are faults. @default true */
+  readonly foreignKeys?: boolean | undefined;
   /** Ends the drill with `AbortedError`. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -67,7 +69,7 @@ export async function drill(replica: Replica, options: DrillOptions): Promise<Dr
   const request = { platform: replica.platform, position: false, signal };
   try {
     const restored = await restoreReplica(replica, sink, request);
-    const faults = restore === true ? [] : await look(restore, probes);
+    const faults = restore === true ? [] : await look(restore, options);
     return { result: toResult(restored, restore === true ? undefined : probes.length), faults };
   } catch (error) {
     if (!isPagestreamError(error)) throw error;
@@ -94,29 +96,37 @@ export function checkProbes(
   });
 }
 
-async function look(target: DrillTarget, probes: readonly Probe[]): Promise<VerifyFault[]> {
+async function look(target: DrillTarget, options: DrillOptions): Promise<VerifyFault[]> {
+  const { probes = [], foreignKeys = true } = options;
   const faults: VerifyFault[] = [];
   const add = (code: VerifyFault["code"], message: string): void => {
     faults.push({ code, file: undefined, message });
   };
+  let database: DrillDatabase;
   try {
-    const database = await target.open();
+    database = await target.open();
     for (const row of await database.query(`PRAGMA integrity_check(${ROWS})`)) {
       const [text] = Object.values(row);
       if (text !== "ok") add("INTEGRITY", String(text));
     }
-    for (const { table, parent, rows } of await database.query(FOREIGN_KEYS)) {
+  } catch (error) {
+    if (isPagestreamError(error)) throw error;
+    // SQLite refuses a database whose first page is damaged before it can be checked.
+    add("INTEGRITY", textOf(error));
+    return faults;
+  }
+  try {
+    for (const { table, parent, rows } of foreignKeys ? await database.query(FOREIGN_KEYS) : []) {
       const what = `${rows} ${rows === 1 ? "row" : "rows"} of ${table} refer to none of ${parent}`;
       add("FOREIGN_KEY", what);
     }
-    for (const [i, probe] of probes.entries()) {
-      const wrong = await run(probe, database);
-      if (wrong !== undefined) add("PROBE", `${nameOf(probe, i)}: ${wrong}`);
-    }
   } catch (error) {
-    if (isPagestreamError(error)) throw error;
-    // SQLite refuses a database whose first pages are damaged before it can be checked.
-    add("INTEGRITY", textOf(error));
+    // What a table declares may not fit the one it refers to.
+    add("FOREIGN_KEY", textOf(error));
+  }
+  for (const [i, probe] of probes.entries()) {
+    const wrong = await run(probe, database);
+    if (wrong !== undefined) add("PROBE", `${nameOf(probe, i)}: ${wrong}`);
   }
   return faults;
 }

@@ -39,6 +39,8 @@ export interface VerifyRequest {
   readonly restore?: DrillTarget | true | undefined;
   /** Run on the restored database; needs a target. @default [] */
   readonly probes?: readonly Probe[] | undefined;
+  /** Whether references to rows that are not there are faults of the restored database. @default true */
+  readonly foreignKeys?: boolean | undefined;
   /** Files read at once. @default 4 */
   readonly concurrency?: number | undefined;
   /** Called after each file. */
@@ -82,7 +84,7 @@ class Verification {
   }
 
   async run(): Promise<VerifyReport> {
-    const { restore, probes, signal } = this.#request;
+    const { restore } = this.#request;
     const replica = this.#replica;
     let levels = await this.#look();
     let together = verifyLevels({ replica, levels, sound: this.#sound });
@@ -94,7 +96,7 @@ class Verification {
     }
     const { plan } = together;
     const drilled =
-      restore === undefined ? undefined : await drill(replica, { restore, probes, signal });
+      restore === undefined ? undefined : await drill(replica, { ...this.#request, restore });
     const order = new Map(levels.flat().map(({ key }, i) => [key, i]));
     const rank = ({ file = "" }: VerifyFault): number => order.get(file) ?? 0;
     const faults = [
