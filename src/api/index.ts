@@ -96,6 +96,8 @@ export type {
 } from "../replica/replica.ts";
 export type {
   CloseOptions,
+  DestinationState,
+  DestinationStatus,
   Durability,
   Position,
   ReplicateOptions,
@@ -161,6 +163,7 @@ export {
 } from "./open-replicated.ts";
 export { memoryDrill } from "./memory-drill.ts";
 export { openReplica, type OpenReplicaOptions } from "./open-replica.ts";
+export type { ReplicaTargets } from "./open-replicas.ts";
 export { replicate } from "./replicate.ts";
 export {
   type LegacyRestored,

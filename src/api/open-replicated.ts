@@ -10,13 +10,12 @@ import type { StartEvent } from "../replica/comparison.ts";
 import { DatabaseBehindError } from "../replica/errors.ts";
 import { fileState, type LocalState, memoryState, stateDirectory } from "../replica/local-state.ts";
 import { startPrimary } from "../replica/primary.ts";
-import { openReplica, type Replica } from "../replica/replica.ts";
+import type { Replica } from "../replica/replica.ts";
 import type { CloseOptions, ReplicateOptions, Replication } from "../replica/replication.ts";
 import type { RestoreResult } from "../replica/restore-options.ts";
 import type { RestoreSink } from "../replica/restore-sink.ts";
 import { syncFileSink } from "../replica/sync-file-sink.ts";
 import { recoverFiles } from "../replica/target-files.ts";
-import type { ObjectStore } from "../transports/object-store.ts";
 import { type CaptureVfs, installCaptureVfs } from "../vfs/capture-vfs.ts";
 import { installMemoryVfs, type MemoryVfs } from "../vfs/memory-vfs.ts";
 import { guardDatabase } from "../vfs/guarded-database.ts";
@@ -28,6 +27,7 @@ import {
   hasFingerprint,
   takeFingerprint,
 } from "./fingerprint.ts";
+import { newestReplica, openReplicas, type ReplicaTargets } from "./open-replicas.ts";
 import { restore } from "./restore.ts";
 import { restoreIfMissing } from "./restore-if-missing.ts";
 import { webPlatform } from "../transports/web-platform.ts";
@@ -49,8 +49,8 @@ export interface OpenReplicatedOptions<S extends Sqlite3> extends Omit<
   readonly files?: SyncFiles | undefined;
   /** Path of the database file. */
   readonly path: string;
-  /** The replica, as a store. */
-  readonly replica: ObjectStore | Replica;
+  /** The replica, as a store, or several. A missing database is restored from the one that goes furthest. */
+  readonly replica: ReplicaTargets;
   /**
    * What to do with a database that equals an earlier state of the replica: `catch-up` restores the newest state into its
    * place; `refuse` and `adopt` as for `replicate`. Work of its own is never overwritten.
@@ -151,10 +151,10 @@ async function open<S extends Sqlite3>(
     const journalMode = options.journalMode ?? (files ? "truncate" : "memory");
     const setJournalMode = (): unknown => db.exec(`PRAGMA journal_mode=${journalMode}`);
     db.exec("PRAGMA synchronous=FULL");
-    const replica = openReplica(options.replica, { platform });
+    const replicas = openReplicas(options.replica, platform);
     const start = (durability: ReplicateOptions["durability"]): Promise<Replication> => {
       state = files ? fileState(files, stateDirectory(path)) : (state ?? memoryState());
-      return startPrimary(base.capture.source(db), replica, {
+      return startPrimary(base.capture.source(db), replicas, {
         ...options,
         durability,
         platform,
@@ -289,11 +289,12 @@ async function restoreMissing<S extends Sqlite3>(
   path: string,
   options: OpenReplicatedOptions<S>,
 ): Promise<RestoreResult | undefined> {
-  const { files, replica, platform, signal } = options;
+  const { files, platform, signal } = options;
+  const from = (): Promise<Replica> => replicaToRestore(options);
   if (files === undefined) {
     if ((base.memory as MemoryVfs).read(path) !== undefined) return undefined;
     const sink = bytesSink();
-    const result = await restoreIfMissing(replica, sink, { platform, signal });
+    const result = await restoreIfMissing(await from(), sink, { platform, signal });
     if (result !== undefined) (base.memory as MemoryVfs).write(path, sink.bytes);
     return result;
   }
@@ -302,10 +303,17 @@ async function restoreMissing<S extends Sqlite3>(
   try {
     recoverFiles(files, path);
     if ((files.identity(path)?.size ?? 0) > 0) return undefined;
-    return await restoreIfMissing(replica, sinkOver(files, path, platform), { platform, signal });
+    const sink = sinkOver(files, path, platform);
+    return await restoreIfMissing(await from(), sink, { platform, signal });
   } finally {
     lock.release();
   }
+}
+
+/** Where the newest state is. */
+function replicaToRestore<S extends Sqlite3>(options: OpenReplicatedOptions<S>): Promise<Replica> {
+  const { replica, platform = webPlatform, signal } = options;
+  return newestReplica(openReplicas(replica, platform), signal);
 }
 
 /** Puts the newest state in the place of a closed database, unless that has changed since it was found behind. */
@@ -314,7 +322,8 @@ async function catchUp<S extends Sqlite3>(
   path: string,
   options: OpenReplicatedOptions<S> & { readonly unchanged: Fingerprint },
 ): Promise<RestoreResult | undefined> {
-  const { files, replica, platform, signal, unchanged } = options;
+  const { files, platform, signal, unchanged } = options;
+  const replica = await replicaToRestore(options);
   if (files === undefined) {
     const memory = base.memory as MemoryVfs;
     const sink = bytesSink();

@@ -1,17 +1,17 @@
 /**
- * `replicate`: commits of one database into one replica.
+ * `replicate`: commits of one database into one replica, or several.
  *
  * @module
  */
 import type { CommitSource } from "../core/commit-source.ts";
 import { startPrimary } from "../replica/primary.ts";
-import { openReplica, type Replica } from "../replica/replica.ts";
 import type { ReplicateOptions, Replication } from "../replica/replication.ts";
-import type { ObjectStore } from "../transports/object-store.ts";
 import { webPlatform } from "../transports/web-platform.ts";
+import { openReplicas, type ReplicaTargets } from "./open-replicas.ts";
 
 /**
- * Replicates every commit of `source` into `replica`, from now until `close`.
+ * Replicates every commit of `source` into `replica`, from now until `close`. Several replicas get the same files; one
+ * that is added later, or whose store was away too long, is brought to the newest state by itself.
  *
  * Resolves once it is known how to continue: with increments when the database is proven to equal the replica's newest
  * state, else with a file that brings what differs. Rejects with `DatabaseBehindError` where it equals an earlier state,
@@ -26,11 +26,11 @@ import { webPlatform } from "../transports/web-platform.ts";
  * await replication.durable();
  * ```
  */
-export function replicate(
+export async function replicate(
   source: CommitSource,
-  replica: ObjectStore | Replica,
+  replica: ReplicaTargets,
   options: ReplicateOptions = {},
 ): Promise<Replication> {
   const platform = options.platform ?? webPlatform;
-  return startPrimary(source, openReplica(replica, { platform }), { ...options, platform });
+  return await startPrimary(source, openReplicas(replica, platform), { ...options, platform });
 }
