@@ -23,6 +23,12 @@ const LOCAL_WINDOW = 2 * 1024 * 1024;
 /** The same where a request travels: at 100 ms a round trip, windows of 2 MiB make a restore a third slower. */
 const REMOTE_WINDOW = 8 * 1024 * 1024;
 
+/** Bytes that may be read ahead, and requests under way, where each request travels. */
+const REMOTE_AHEAD = { budget: 32 * 1024 * 1024, concurrency: 16 };
+
+/** The same for a disk, which answers at once: more would only be memory. */
+const LOCAL_AHEAD = { budget: 4 * 1024 * 1024, concurrency: 4 };
+
 /** Share in bytes of one file below which it is not read ahead. */
 const MIN_AHEAD = 128 * 1024;
 
@@ -157,9 +163,9 @@ const EMPTY = new Uint8Array(0);
 
 /** Options of {@linkcode ReadPool}. */
 export interface ReadPoolOptions {
-  /** Upper bound of the bytes read ahead, all files together. @default 33554432 (32 MiB) */
+  /** Upper bound of the bytes read ahead, all files together. @default 32 MiB, 4 MiB from a local one */
   readonly budget?: number | undefined;
-  /** Requests under way at once. @default 16 */
+  /** Requests under way at once. @default 16, 4 to a local store */
   readonly concurrency?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -190,9 +196,10 @@ export class ReadPool {
 
   constructor(replica: Replica, files: readonly LtxFileInfo[], options: ReadPoolOptions = {}) {
     this.#replica = replica;
-    this.#concurrency = options.concurrency ?? 16;
-    this.#aborter = replica.platform.newAborter();
     const isLocal = replica.store.local === true;
+    const defaults = isLocal ? LOCAL_AHEAD : REMOTE_AHEAD;
+    this.#concurrency = options.concurrency ?? defaults.concurrency;
+    this.#aborter = replica.platform.newAborter();
     this.maxWindow = isLocal ? LOCAL_WINDOW : REMOTE_WINDOW;
     if (isLocal) {
       this.#buffers = {
@@ -205,7 +212,7 @@ export class ReadPool {
     this.#signal?.addEventListener("abort", this.#onAbort, { once: true });
     const share = shareOut(
       files.map((f) => f.size),
-      options.budget ?? 32 * 1024 * 1024,
+      options.budget ?? defaults.budget,
     );
     this.inputs = files.map((file) => new RangedInput(this, file, share));
   }

@@ -14,12 +14,12 @@ import { LTX_HEADER_SIZE, type LtxHeader, decodeHeader } from "../ltx/header.ts"
 import { LtxMerge } from "../ltx/merge.ts";
 import { decodeTrailer, LTX_TRAILER_SIZE } from "../ltx/trailer.ts";
 import type { ObjectStore } from "../transports/object-store.ts";
+import { ChainInputs } from "./chain-inputs.ts";
 import { DamagedFileError } from "./errors.ts";
 import { legacyFiles } from "./legacy-layout.ts";
 import { type LegacyPlan, isLegacyPlan, planAnyRestore } from "./legacy-plan.ts";
 import { explainLegacy, type LegacyRestoreContext, restoreLegacy } from "./legacy-restore.ts";
 import type { RestorePlan, RestoreTarget } from "./plan.ts";
-import { ReadPool } from "./ranged-input.ts";
 import { type Replica, openReplica } from "./replica.ts";
 import {
   type RestoreReplicaOptions,
@@ -171,18 +171,19 @@ class Restore {
 
   /** Merges the files of the plan into the sink, from the page on that it has not had yet. */
   async #readFiles(plan: RestorePlan): Promise<void> {
-    const pool = new ReadPool(this.#replica, plan.files, { signal: this.#options.signal });
-    const merge = new LtxMerge(pool.inputs);
+    const chain = new ChainInputs(this.#replica, { signal: this.#options.signal });
+    let merge: LtxMerge | undefined;
     try {
+      merge = new LtxMerge(await chain.open(plan.files));
       await this.#start(plan, await merge.open());
-      await this.#copyPages(plan, merge, () => this.#report(plan, pool));
+      await this.#copyPages(plan, merge, () => this.#report(plan, chain));
       await this.#output?.end();
-      this.#report(plan, pool, true);
+      this.#report(plan, chain, true);
     } catch (error) {
       throw asDamage(error, plan);
     } finally {
-      pool.close();
-      await merge.close();
+      chain.close();
+      await merge?.close();
     }
   }
 
@@ -259,18 +260,18 @@ class Restore {
     await sink.chosen(this.#recorder.chosenMarker(state, { txid, fileChecksum }));
   }
 
-  #report(plan: RestorePlan, pool: ReadPool, last = false): void {
+  #report(plan: RestorePlan, chain: ChainInputs, last = false): void {
     const { onProgress } = this.#options;
     if (onProgress === undefined) return;
     const now = this.#replica.platform.clock.monotonic();
     if (!last && now - this.#reportedAt < PROGRESS_MS) return;
     this.#reportedAt = now;
     onProgress({
-      bytes: pool.consumedBytes,
+      bytes: chain.consumedBytes,
       totalBytes: plan.totalBytes,
       pages: this.#next - 1,
       totalPages: (this.#state as LtxHeader).commit,
-      file: pool.current,
+      file: chain.current,
       files: plan.files.length,
     });
   }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { setFlagsFromString } from "node:v8";
 import { type Command, CommanderError } from "commander";
 import { normaliseArguments } from "./arguments.ts";
 import { EXIT, reportFailure, usageError } from "./failure.ts";
@@ -14,6 +15,8 @@ import { createProgram } from "./program.ts";
  */
 export async function main(argv: readonly string[]): Promise<number> {
   for (const stream of [process.stdout, process.stderr]) stream.on("error", ignoreClosedPipe);
+  // The heap for new objects stays small: grown to its default, it makes a third of a restore's memory, and saves no time.
+  setFlagsFromString("--semi-space-growth-factor=1");
   let exitCode: number = EXIT.ok;
   const program = createProgram((code) => (exitCode = code));
   for (const command of withSubcommands(program)) {
