@@ -164,6 +164,13 @@ export {
 export { memoryDrill } from "./memory-drill.ts";
 export { openReplica, type OpenReplicaOptions } from "./open-replica.ts";
 export type { ReplicaTargets } from "./open-replicas.ts";
+export {
+  type LeaseStatus,
+  type LevelStatus,
+  type ReplicaStatus,
+  replicaStatus,
+  type ReplicaStatusOptions,
+} from "./replica-status.ts";
 export { replicate } from "./replicate.ts";
 export {
   type LegacyRestored,

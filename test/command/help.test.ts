@@ -13,7 +13,17 @@ describe("pagestream help", () => {
     const { code, stdout, stderr } = await pagestream([flag]);
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     expect(stdout).toMatch(/^Usage: pagestream <command> \[flags\]\n/);
-    for (const name of ["demo", "restore", "snapshot", "ltx", "version", "help"]) {
+    for (const name of [
+      "demo",
+      "restore",
+      "snapshot",
+      "verify",
+      "status",
+      "points",
+      "ltx",
+      "version",
+      "help",
+    ]) {
       expect(stdout).toMatch(new RegExp(`^ {2}${name} `, "m"));
     }
     expect(stdout).toContain("Exit codes:");
@@ -23,6 +33,9 @@ describe("pagestream help", () => {
     ["demo", "--keep"],
     ["restore", "--txid <hex16>"],
     ["snapshot", "[database] [replica]"],
+    ["verify", "--probe <sql>"],
+    ["status", "--json"],
+    ["points", "--limit <n>"],
     ["ltx", "verify"],
     ["ltx list", "--level <level>"],
     ["ltx show", "--pages"],

@@ -12,6 +12,7 @@
  * | 6 | a file, a chain of files or a database is damaged |
  * | 7 | another writer uses the replica |
  * | 8 | the last upload did not finish |
+ * | 9 | the replica could not be looked at, so that nothing is known of it |
  *
  * @module
  */
@@ -28,11 +29,13 @@ export const EXIT = {
   integrity: 6,
   conflict: 7,
   finalSync: 8,
+  notLooked: 9,
 } as const;
 
 const EXIT_OF: Readonly<Partial<Record<ErrorCode, number>>> = {
   CONFLICT: EXIT.conflict,
   DAMAGED_FILE: EXIT.integrity,
+  DECRYPT: EXIT.integrity,
   GAP: EXIT.integrity,
   INTEGRITY: EXIT.integrity,
   INVALID_ARGUMENT: EXIT.usage,

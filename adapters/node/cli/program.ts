@@ -8,15 +8,19 @@ import type { DemoFlags } from "./demo.ts";
 import type { ListFlags } from "./ltx-list.ts";
 import type { ShowFlags } from "./ltx-show.ts";
 import type { VerifyFlags } from "./ltx-verify.ts";
+import type { PointsFlags } from "./points.ts";
 import type { RestoreFlags } from "./restore.ts";
 import type { SnapshotFlags } from "./snapshot.ts";
+import type { StatusFlags } from "./status.ts";
+import type { VerifyReplicaFlags } from "./verify.ts";
 
 const REPLICA_HELP = "the replica: a directory, or a URL of any store";
 
 const EXIT_CODES = `
 Exit codes:
   0 done, 1 failed, 2 wrong usage, 4 no backup, 5 target exists, 6 damaged,
-  7 another writer, 8 last upload not finished; with --compat-exit 0 or 1
+  7 another writer, 8 last upload not finished, 9 replica not looked at; with --compat-exit
+  0 or 1. Of verify: 0 sound, 1 fault found, all others: nothing is known
 
 Long flags take one dash or two. A REPLICA is a directory, or a URL as Litestream writes it:
   file:///path  s3://BUCKET/path?endpoint=HOST&region=REGION  gs://BUCKET/path
@@ -105,6 +109,7 @@ Example:
       },
     );
 
+  addLookCommands(program, done);
   addLtxCommands(program, done);
 
   program
@@ -116,6 +121,62 @@ Example:
       done(await runVersion(flags));
     });
   return program;
+}
+
+/** What looks at a replica and changes nothing. */
+function addLookCommands(program: Command, done: (exitCode: number) => void): void {
+  program
+    .command("verify")
+    .description("prove that a replica can be restored")
+    .argument("[replica]", REPLICA_HELP)
+    .option("--restore", "restore it to a temporary file too, and let SQLite check that")
+    .option(
+      "--probe <sql>",
+      "a query that must answer true of it, such as SELECT count(*) > 0 FROM t; may be repeated",
+      collect,
+    )
+    .option("--no-foreign-keys", "pass over references to rows that are not there")
+    .option("--temp-dir <path>", "where there is room for the database")
+    .option("--json", "print a JSON object")
+    .addHelpText(
+      "after",
+      `
+Every file is read to its end. Exit codes: 0 sound, 1 fault found, 2 wrong usage, 4 no backup,
+9 could not look.
+
+Example:
+  pagestream verify --restore --probe "SELECT max(at) > unixepoch() - 3600 FROM event" /backup/app
+`,
+    )
+    .action(async (replica: string | undefined, flags: VerifyReplicaFlags) => {
+      const { runVerifyReplica } = await import("./verify.ts");
+      done(await runVerifyReplica(replica, flags));
+    });
+
+  program
+    .command("status")
+    .description("show how a replica stands: position, levels, snapshot, lease")
+    .argument("[replica]", `${REPLICA_HELP}; or a database, of which Litestream's status is shown`)
+    .option("--json", "print a JSON object")
+    .action(async (replica: string | undefined, flags: StatusFlags) => {
+      const { runStatus } = await import("./status.ts");
+      done(await runStatus(replica, flags));
+    });
+
+  program
+    .command("points")
+    .description("list the states that can be restored, newest first")
+    .argument("[replica]", REPLICA_HELP)
+    .option("--limit <n>", "list so many")
+    .option("--json", "print a JSON array")
+    .action(async (replica: string | undefined, flags: PointsFlags) => {
+      const { runPoints } = await import("./points.ts");
+      done(await runPoints(replica, flags));
+    });
+}
+
+function collect(value: string, before: readonly string[] = []): readonly string[] {
+  return [...before, value];
 }
 
 function addLtxCommands(program: Command, done: (exitCode: number) => void): void {
