@@ -446,6 +446,8 @@ export class CommitCollector implements CommitListener {
       cutter.startFromEmpty();
       this.#group.forgetUpTo(image.sequence);
       this.#imaging = undefined;
+      // A file that cannot be read is in doubt again each time it is looked at.
+      if (doubts !== this.#doubts) this.#retryAt = this.#options.clock.monotonic() + CUT_RETRY_MS;
       events.empty(image.sequence, doubts);
       return;
     }

@@ -98,7 +98,7 @@ async function markerFromToken(options: FindMarkerOptions): Promise<KnownMarker 
 }
 
 /** The checksum of an L0 file of the replica; `undefined` where there is no such file. */
-async function l0Checksum(
+export async function l0Checksum(
   fileName: string,
   where: Pick<FindMarkerOptions, "replica" | "l0" | "signal">,
 ): Promise<bigint | undefined> {

@@ -4,8 +4,11 @@ import {
   ReplicationBench,
   STATE_DIRECTORY,
 } from "../../test/helpers/replication-bench.ts";
+import { ModelDatabase } from "../../test/helpers/model-database.ts";
 import { seededRandom } from "../testing/index.ts";
 import { fileState } from "./local-state.ts";
+import { startPrimary } from "./primary.ts";
+import { openReplica } from "./replica.ts";
 import type { Replication } from "./replication.ts";
 
 const LOCAL = { durability: "local", groupMs: 60_000 } as const;
@@ -162,6 +165,28 @@ describe("durability local", () => {
     const again = await at.start(LOCAL);
     await at.run(again.durable());
     expect(await at.restored()).toEqual(at.database.bytes);
+    await at.run(again.close());
+  });
+
+  test("uploads nothing that was logged on top of another writer's file", async () => {
+    const at = new ReplicationBench();
+    await started(at);
+    at.faults.mode = "refuse";
+    at.database.write([2]);
+    await at.platform.clock.advanceAsync(60_000);
+    at.database.write([3]);
+    at.files.crash("process");
+    // What takes TXID 2 meanwhile is not what the log of TXID 3 continues.
+    const other = new ModelDatabase(512, 9);
+    other.write([1, 2, 3, 4]);
+    const replica = openReplica(at.store, { platform: at.platform });
+    const rival = await at.run(startPrimary(other, replica, { platform: at.platform }));
+    await at.run(rival.close());
+    expect(await at.restored(2n)).toEqual(other.bytes);
+    const again = await at.start(LOCAL);
+    await at.run(again.durable());
+    expect(again.position.replicated).toBe(3n);
+    expect(await at.restored(3n)).toEqual(at.database.bytes);
     await at.run(again.close());
   });
 

@@ -50,4 +50,17 @@ describe("a database that can no longer be observed", () => {
     expect(at.database.checks).toBe(checks + 2);
     await at.run(replication.close());
   });
+
+  test("is looked at once a second, not without a pause, while it is empty and cannot be read", async () => {
+    const at = new ReplicationBench();
+    const replication = await at.start({ groupMs: 0 });
+    at.database.beforeImage = () => at.database.needsFull("it could not be read");
+    at.database.needsFull("it could not be read");
+    await at.platform.clock.advanceAsync(10_000);
+    expect(at.database.images).toBeGreaterThan(5);
+    expect(at.database.images).toBeLessThan(15);
+    at.database.beforeImage = undefined;
+    await at.run(replication.durable());
+    await at.run(replication.close());
+  });
 });

@@ -527,7 +527,9 @@ class Primary implements Replication {
       this.#marker.confirm(file);
       this.#destinations.settled(destination, file);
     }
-    this.#confirmedFiles.confirmed(file, this.#held?.isHeld(file) === true);
+    // With a log the newest file stays: the marker may lag behind it, and it proves what the log continues.
+    const logged = level === 0 && this.#local !== undefined;
+    this.#confirmedFiles.confirmed(file, logged || this.#held?.isHeld(file) === true);
     const type = level === 0 ? "uploaded" : "snapshot";
     this.#reporter.emit({ type, destination: name, level, txid: header.maxTxid, size });
     this.#held?.uploaded(file, this.#isHoldMet(header.maxTxid));

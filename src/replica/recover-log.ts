@@ -16,13 +16,15 @@ import { isPagestreamError } from "../core/errors.ts";
 import type { Platform } from "../core/platform.ts";
 import { replicaHeader } from "../ltx/header.ts";
 import { type LoggedCommit, loggedPages, readCommitLog } from "./commit-log.ts";
+import { l0Checksum } from "./known-marker.ts";
 import { SNAPSHOT_LEVEL } from "./layout.ts";
 import type { LocalState } from "./local-state.ts";
 import { type Marker, readMarker } from "./marker.ts";
 import { DIGEST_KEY_LENGTH, PageDigest } from "./page-digest.ts";
 import { PageTable } from "./page-table.ts";
+import type { LtxFileInfo } from "./replica.ts";
 import { readStaged, type StagedFile, StagedFileWriter } from "./staged-file.ts";
-import { stagedObject } from "./upload-staged.ts";
+import { sameObject, stagedObject } from "./upload-staged.ts";
 import type { ReplicaWriter } from "./writer.ts";
 
 /** What {@linkcode recoverLog} looks at. */
@@ -207,14 +209,19 @@ function foldRecords(
   }
 }
 
-/** Uploads the files that continue the replica; the rest is left to the comparison that follows. */
+/**
+ * Uploads the files that continue the replica; the rest is left to the comparison that follows. A file with some pages
+ * continues it only where its newest file is the one that came before here: another writer may have got as far.
+ */
 async function uploadAll(files: readonly StagedFile[], options: RecoverLogOptions): Promise<void> {
   const { writer, state, signal } = options;
-  const { replica } = writer;
-  const first = files.find(({ level }) => level === 0);
-  const known = readMarker(state.readMarker())?.replica === replica.description;
-  if (first === undefined || (!known && !first.full)) return;
-  let next = (await replica.position({ signal })).maxTxid + 1n;
+  if (!files.some(({ level }) => level === 0)) return;
+  const { maxTxid, newestL0 } = await writer.replica.position({ signal });
+  let next = maxTxid + 1n;
+  const first = files.find((file) => file.header.maxTxid === next);
+  if (first === undefined) return;
+  const follows = newestL0?.maxTxid === maxTxid && (await isOwn(newestL0, files, options));
+  if (!first.full && !follows) return;
   for (const file of files) {
     if (file.header.maxTxid !== next) continue;
     try {
@@ -225,4 +232,22 @@ async function uploadAll(files: readonly StagedFile[], options: RecoverLogOption
     }
     if (file.level === 0) next++;
   }
+}
+
+/** Whether an L0 file of the replica is known to be of here: it is still staged, or the marker names it. */
+async function isOwn(
+  there: LtxFileInfo,
+  files: readonly StagedFile[],
+  { writer, state, signal }: RecoverLogOptions,
+): Promise<boolean> {
+  const { maxTxid } = there;
+  const staged = files.find((file) => file.level === 0 && file.header.maxTxid === maxTxid);
+  if (staged !== undefined) {
+    return await sameObject(writer.replica, there, { file: staged, state, signal });
+  }
+  const marker = readMarker(state.readMarker());
+  if (marker === undefined || marker.state.txid !== maxTxid) return false;
+  const { fileName, fileChecksum } = marker.state;
+  const where = { replica: writer.replica, l0: [there], signal };
+  return (await l0Checksum(fileName, where)) === fileChecksum;
 }
