@@ -454,7 +454,13 @@ class Primary implements Replication {
     if (found.standing.gap !== undefined) lead.gapFound();
     for (const [other, files] of joining) {
       if (files === undefined) other.leaveBehind("it lacks files that are not kept any more");
-      else other.take(files);
+      // The last of them leads to what the lead has.
+      else
+        other.take(
+          files.map((file, i) =>
+            isCurrent && i === files.length - 1 ? { ...file, sequence } : file,
+          ),
+        );
       other.take(promoted);
     }
     for (const [other, error] of silent) other.beginUnseen(error);

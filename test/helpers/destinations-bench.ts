@@ -4,10 +4,11 @@
  * @module
  */
 import { bytesSink } from "../../src/replica/bytes-sink.ts";
+import { type Standing, standingOf } from "../../src/replica/gap.ts";
 import type { LocalState } from "../../src/replica/local-state.ts";
 import { startPrimary } from "../../src/replica/primary.ts";
 import { openReplica, type Replica } from "../../src/replica/replica.ts";
-import type { ReplicateOptions, Replication } from "../../src/replica/replication.ts";
+import type { ReplicateOptions, Replication, WaitOptions } from "../../src/replica/replication.ts";
 import { restoreReplica } from "../../src/replica/restore.ts";
 import { type FakePlatform, fakePlatform } from "../../src/testing/index.ts";
 import { StoreError } from "../../src/transports/errors.ts";
@@ -26,6 +27,8 @@ export interface Place {
   dead: boolean;
   /** Fails a PUT of a key, once the function says so. */
   refuses: (key: string) => boolean;
+  /** Called after each PUT that worked. */
+  onPut: (key: string) => void | Promise<void>;
   /** Requests so far. */
   requests: number;
 }
@@ -36,6 +39,9 @@ export class DestinationsBench {
   readonly state: LocalState = durableState();
   readonly database: ModelDatabase;
   readonly places: readonly Place[];
+
+  /** What the database was at each TXID that was waited for by `commit`. */
+  readonly states: Map<bigint, Uint8Array> = new Map();
 
   constructor(count: number, database: ModelDatabase = new ModelDatabase()) {
     this.database = database;
@@ -65,6 +71,34 @@ export class DestinationsBench {
     const replicas = which.map((i) => this.replica(i)) as [Replica, ...Replica[]];
     const settings = { groupMs: 1_000, levels: [], state: this.state, ...options };
     return startPrimary(this.database, replicas, { ...settings, platform: this.platform });
+  }
+
+  /** Commits pages, and waits until a destination has them, by default all. */
+  async commit(
+    replication: Replication,
+    pages: readonly number[],
+    options: WaitOptions = {},
+  ): Promise<void> {
+    this.database.write([...pages]);
+    await this.run(replication.flush(options));
+    this.states.set(replication.position.staged, this.database.bytes);
+  }
+
+  /** The keys of a place without what is the same in all of them. */
+  async names(index: number): Promise<string[]> {
+    const short = (txid: string): string => BigInt(`0x${txid}`).toString();
+    return (await this.keys(index)).map((key) =>
+      key.replace(
+        /^ltx\/(.*)\/([0-9a-f]+)-([0-9a-f]+)\.ltx$/,
+        (_, level: string, min: string, max: string) => `${level}:${short(min)}-${short(max)}`,
+      ),
+    );
+  }
+
+  /** What is missing in a place, and how far it goes. */
+  async standing(index: number): Promise<Standing> {
+    const replica = openReplica(this.at(index).inner, { platform: this.platform });
+    return standingOf(await replica.levels());
   }
 
   /** Drives the clock until a promise settles. */
@@ -102,6 +136,7 @@ function place(name: string): Place {
     inner,
     dead: false,
     refuses: () => false,
+    onPut: () => {},
     requests: 0,
     store: {
       ...inner,
@@ -117,7 +152,9 @@ function place(name: string): Place {
       async put(key: string, body: Uint8Array | AsyncIterable<Uint8Array>, options) {
         guard("upload", key);
         if (made.refuses(key)) fail("upload", key);
-        return await inner.put(key, body, options);
+        const result = await inner.put(key, body, options);
+        await made.onPut(key);
+        return result;
       },
       async delete(keysToGo, options) {
         guard("remove", "files");
