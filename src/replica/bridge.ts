@@ -11,7 +11,7 @@
  */
 import type { CommitSource } from "../core/commit-source.ts";
 import type { Platform } from "../core/platform.ts";
-import { replicaHeader } from "../ltx/header.ts";
+import { decodeHeader, LTX_HEADER_SIZE, replicaHeader } from "../ltx/header.ts";
 import { boundaryImage } from "./snapshot.ts";
 import type { CommitCollector } from "./commit-collector.ts";
 import { compactLevel } from "./compactor.ts";
@@ -22,7 +22,7 @@ import { SNAPSHOT_LEVEL } from "./layout.ts";
 import type { LocalState } from "./local-state.ts";
 import { PageDigest } from "./page-digest.ts";
 import { readImage } from "./read-image.ts";
-import type { Replica } from "./replica.ts";
+import type { LtxFileInfo, Replica } from "./replica.ts";
 import { deriveFile, type StagedFile, StagedFileWriter } from "./staged-file.ts";
 import { stagedObject } from "./upload-staged.ts";
 import type { ReplicaWriter } from "./writer.ts";
@@ -79,13 +79,14 @@ export function planBridge(standing: Standing, resized: boolean): BridgePlan {
 /** Uploads the file with all pages, and stages the L0 file that has to follow it. */
 export async function beginBridge(
   options: BridgeOptions,
-  found: Standing,
+  levels: readonly (readonly LtxFileInfo[])[],
   signal: AbortSignal,
 ): Promise<HalfBridge> {
-  const { writer, state, source, pageSize } = options;
+  const { writer, state, source } = options;
+  const pageSize = options.pageSize ?? (await pageSizeOf(writer.replica, levels, signal));
   const resized = pageSize !== undefined && pageSize !== source.pageSize;
-  const standing =
-    found.reach > found.compacted ? await compactFirst(writer, found, signal) : found;
+  const found = standingOf(levels);
+  const standing = found.reach > found.compacted ? await compactFirst(writer, signal) : found;
   const plan = planBridge(standing, resized);
   const { base, cut, sequence, doubts } = await encodeBase(options, plan, signal);
   try {
@@ -98,25 +99,32 @@ export async function beginBridge(
 }
 
 /** Brings level 1 as far as the replica's own files reach, so that their states stay restorable. */
-async function compactFirst(
-  writer: ReplicaWriter,
-  found: Standing,
-  signal: AbortSignal,
-): Promise<Standing> {
-  let standing = found;
-  for (let turn = 0; turn < MOST_COMPACTIONS; turn++) {
+async function compactFirst(writer: ReplicaWriter, signal: AbortSignal): Promise<Standing> {
+  for (let turn = 1; ; turn++) {
     const levels = await writer.replica.levels({ signal });
-    standing = standingOf(levels);
     const [sources = [], target = []] = levels;
     const snapshots = levels[SNAPSHOT_LEVEL] ?? [];
     const files = { target, sources, snapshots };
     const outcome = await compactLevel(1, { writer, files, signal });
-    if (outcome.type !== "compacted") break;
-    // The next listing may not be needed: this file is all that has changed.
-    standing = standingOf(levels.map((level, i) => (i === 1 ? [...level, outcome.file] : level)));
-    if (!outcome.more) break;
+    if (outcome.type !== "compacted") return standingOf(levels);
+    if (outcome.more && turn < MOST_COMPACTIONS) continue;
+    return standingOf(levels.map((level, i) => (i === 1 ? [...level, outcome.file] : level)));
   }
-  return standing;
+}
+
+/** Page size of the newest file; `undefined` where there is none. */
+async function pageSizeOf(
+  replica: Replica,
+  levels: readonly (readonly LtxFileInfo[])[],
+  signal: AbortSignal,
+): Promise<number | undefined> {
+  let newest: LtxFileInfo | undefined;
+  for (const file of levels.flat()) {
+    if (newest === undefined || file.maxTxid > newest.maxTxid) newest = file;
+  }
+  if (newest === undefined) return undefined;
+  const head = await replica.read(newest, { offset: 0, length: LTX_HEADER_SIZE, signal });
+  return decodeHeader(head, newest.key).pageSize;
 }
 
 interface EncodedBase {

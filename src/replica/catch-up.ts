@@ -12,10 +12,10 @@ import { formatTxid } from "../ltx/file-name.ts";
 import { beginBridge, type HalfBridge } from "./bridge.ts";
 import type { CommitCollector } from "./commit-collector.ts";
 import { ConflictError } from "./errors.ts";
-import { fillGap } from "./fill-gap.ts";
-import { isSound, type Standing, standingOf } from "./gap.ts";
+import { fillGap, finishBridge } from "./fill-gap.ts";
+import { type Standing, standingOf } from "./gap.ts";
 import type { LocalState } from "./local-state.ts";
-import type { Replica } from "./replica.ts";
+import type { LtxFileInfo, Replica } from "./replica.ts";
 import type { SnapshotWriter } from "./snapshot.ts";
 import type { StagedFile } from "./staged-file.ts";
 import { FIRST_PAUSE_MS, LONGEST_PAUSE_MS } from "./uploader.ts";
@@ -43,8 +43,10 @@ export interface CatchUpTools {
 export interface CatchUpOptions {
   readonly tools: CatchUpTools;
   readonly writer: ReplicaWriter;
-  /** Last TXID that was confirmed there by us; `undefined` where nothing is known of the replica. */
+  /** How far the replica went when it was seen last; `undefined` where nothing is known of it. */
   readonly replicated: bigint | undefined;
+  /** Whether what it held then is of this database's own history. */
+  readonly isOurs: boolean;
   /** Page size of the replica's newest file; 0 where that is not known. */
   readonly pageSize: number;
   /** Why the destination cannot be reached, where that is so. */
@@ -175,14 +177,17 @@ export class CatchUp {
   async #attempt(signal: AbortSignal): Promise<void> {
     const { writer, tools } = this.#options;
     if (this.#half === undefined) {
-      const standing = standingOf(await writer.replica.levels({ signal }));
+      const levels = await writer.replica.levels({ signal });
+      const standing = standingOf(levels);
       this.#answers();
       this.#leap(standing.maxTxid);
       if (await this.#isFilled(standing, signal)) {
         this.#end(undefined);
         return;
       }
-      this.#half = await tools.snapshots.inTurn(signal, (turn) => this.#bridge(standing, turn));
+      // What it holds under the newest TXID may be of another history: all that is written now comes after it.
+      if (standing.maxTxid === tools.collector.last?.txid) tools.collector.touch();
+      this.#half = await tools.snapshots.inTurn(signal, (turn) => this.#bridge(levels, turn));
       this.#wantsCut = false;
     }
     await writer.create(stagedObject(tools.state, this.#half.l0), { signal });
@@ -190,7 +195,7 @@ export class CatchUp {
     this.#end(this.#half);
   }
 
-  #bridge(standing: Standing, signal: AbortSignal): Promise<HalfBridge> {
+  #bridge(levels: readonly (readonly LtxFileInfo[])[], signal: AbortSignal): Promise<HalfBridge> {
     const { writer, pageSize, tools } = this.#options;
     this.#wantsCut = true;
     this.#collects = true;
@@ -203,7 +208,7 @@ export class CatchUp {
         arrived: () => this.#arrived,
         others: (txid) => tools.others(writer.replica, txid),
       },
-      standing,
+      levels,
       signal,
     );
   }
@@ -227,15 +232,17 @@ export class CatchUp {
 
   /** Whether the replica is as we left it, and lacks nothing any more, or nothing but what is still to be had. */
   async #isFilled(standing: Standing, signal: AbortSignal): Promise<boolean> {
-    const { writer, replicated, tools } = this.#options;
-    if (standing.maxTxid === 0n || standing.maxTxid !== replicated) return false;
+    const { writer, replicated, isOurs, tools } = this.#options;
+    const { maxTxid, newestL0, gap } = standing;
+    if (maxTxid === 0n || maxTxid !== replicated) return false;
     const next = this.#arrived.find(({ level }) => level === 0)?.header.maxTxid;
     const follows =
       next === undefined ? tools.collector.last?.txid === replicated : next === replicated + 1n;
     if (!follows) return false;
-    if (isSound(standing)) return true;
     const others = (txid: bigint): readonly Replica[] => tools.others(writer.replica, txid);
-    return await fillGap(standing, { ...tools, writer, key: tools.key(), others, signal });
+    const options = { ...tools, writer, key: tools.key(), others, signal };
+    if (gap === undefined && newestL0 < maxTxid) return await finishBridge(maxTxid, options);
+    return isOurs && (gap === undefined || (await fillGap(standing, options)));
   }
 
   #answers(): void {

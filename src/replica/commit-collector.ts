@@ -278,6 +278,12 @@ export class CommitCollector implements CommitListener {
     this.bringBack(instead, landed);
   }
 
+  /** Has a file cut although nothing was committed: it holds the first page. */
+  touch(): void {
+    this.#group.addNumbers([1]);
+    this.hurry();
+  }
+
   /** Leaves TXIDs up to `txid` to files of an earlier life; the next one, with every page, comes after them. */
   leap(txid: bigint): void {
     this.#abandonReading();

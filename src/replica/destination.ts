@@ -52,6 +52,16 @@ export interface DestinationOptions {
   readonly events: DestinationEvents;
 }
 
+/** What is known at the start of a destination that goes as far as some TXID. */
+export interface KnownPlace {
+  /** Sequence of the last commit it holds, where that is known. */
+  readonly sequence: number | undefined;
+  /** Page size of its newest file; 0 where that is not known. */
+  readonly pageSize: number;
+  /** Whether its files are of this database's own history, so that the next ones can follow. */
+  readonly isOurs: boolean;
+}
+
 /** A full file that ends doubts about continuity once it is confirmed. */
 export interface DoubtsEnd {
   readonly txid: bigint;
@@ -71,6 +81,8 @@ export class Destination implements SnapshotTarget {
   #replicated = 0n;
   /** Whether the replica was seen since the start, so that nothing there can come as a surprise. */
   #isKnown = false;
+  /** Whether what it held then is known to be of this database's own history. */
+  #isOurs = false;
   /** Sequence of the last commit that the store has; -1 before the database is known to be there at all. */
   #sequence = -1;
   /** How many of the source's doubts about continuity have ended with a full file in the store. */
@@ -166,13 +178,11 @@ export class Destination implements SnapshotTarget {
     return this.uploader.pending.some((file) => file.name === name);
   }
 
-  /** The store has the state `txid`; which commits that holds is known where `sequence` is given. */
-  begin(
-    txid: bigint,
-    known: { readonly sequence: number | undefined; readonly pageSize: number },
-  ): void {
+  /** The store goes as far as `txid`. */
+  begin(txid: bigint, known: KnownPlace): void {
     this.#replicated = txid;
     this.#isKnown = true;
+    this.#isOurs = known.isOurs;
     this.#sequence = known.sequence ?? -1;
     this.#pageSize = known.pageSize;
     this.#error = undefined;
@@ -183,7 +193,7 @@ export class Destination implements SnapshotTarget {
 
   /** The store did not answer at the start: what it has is found out when it does. */
   beginUnseen(error: PagestreamError): void {
-    this.begin(0n, { sequence: undefined, pageSize: 0 });
+    this.begin(0n, { sequence: undefined, pageSize: 0, isOurs: false });
     this.#isKnown = false;
     this.leaveBehind("its store does not answer", error);
   }
@@ -245,6 +255,7 @@ export class Destination implements SnapshotTarget {
       tools,
       writer: this.writer,
       replicated: this.#isKnown ? this.#replicated : undefined,
+      isOurs: this.#isOurs,
       pageSize: this.#pageSize,
       error: dead,
       arrived: this.uploader.drop(),
@@ -343,6 +354,7 @@ export class Destination implements SnapshotTarget {
       this.#settledDoubts = Math.max(this.#settledDoubts, bridge.doubts);
     }
     this.#isKnown = true;
+    this.#isOurs = true;
     this.#catchUp = undefined;
     const { arrived } = catchUp;
     const isBefore = (file: StagedFile): boolean => file.header.maxTxid <= this.#replicated;

@@ -42,6 +42,23 @@ export async function fillGap(found: Standing, options: FillGapOptions): Promise
   return false;
 }
 
+/**
+ * Uploads the L0 file of the TXID that a level above ends with, as a crash between the two left it. Returns whether that is
+ * done: only where both are of the same time, and so of the same history.
+ */
+export async function finishBridge(txid: bigint, options: FillGapOptions): Promise<boolean> {
+  const { writer, state, signal } = options;
+  const levels = await writer.replica.levels({ exactTimes: true, signal });
+  const top = levels.flat().find(({ maxTxid }) => maxTxid === txid);
+  const where = { ...options, sequence: -1 };
+  const staged = stagedL0(txid, where);
+  const file = staged ?? (await copyL0(options.others(txid), txid, where));
+  const isSame = file !== undefined && BigInt(top?.time.getTime() ?? -1) === file.header.timestamp;
+  if (isSame) await writer.create(stagedObject(state, file), { signal });
+  if (staged === undefined && file !== undefined) state.removeStaged(file.name);
+  return isSame;
+}
+
 async function fillOne(first: bigint, last: bigint, options: FillGapOptions): Promise<boolean> {
   const { writer, state, signal } = options;
   if (last < first || last - first >= MOST_FILES) return false;

@@ -443,11 +443,13 @@ class Primary implements Replication {
     const proven = isProven ? { sequence, differing } : undefined;
     // While anything of the proven state still has to be uploaded, nothing is durable.
     const isCurrent = isProven && promoted.length + differing.length === 0;
-    const current = { sequence: isCurrent ? sequence : undefined, pageSize };
+    const current = { sequence: isCurrent ? sequence : undefined, pageSize, isOurs: true };
     lead.begin(txid, current);
     for (const [other, { standing }] of others) {
       const { maxTxid } = standing;
-      other.begin(maxTxid, maxTxid === txid ? current : { sequence: undefined, pageSize: 0 });
+      const isOurs = joining.get(other) !== undefined;
+      const isThere = maxTxid === txid ? current.sequence : undefined;
+      other.begin(maxTxid, { sequence: isThere, pageSize: 0, isOurs });
     }
     this.#collector.begin(new L0Cutter(this.#state, this.#platform, { last, key }), proven);
     lead.take(promoted);

@@ -25,8 +25,8 @@ export interface Place {
   readonly store: ObjectStore;
   /** Whether every request fails. */
   dead: boolean;
-  /** Fails a PUT of a key, once the function says so. */
-  refuses: (key: string) => boolean;
+  /** Fails a request for a key where the function says so. */
+  refuses: (key: string, operation: "read" | "inspect" | "upload" | "remove" | "list") => boolean;
   /** Called after each PUT that worked. */
   onPut: (key: string) => void | Promise<void>;
   /** Requests so far. */
@@ -128,9 +128,9 @@ function place(name: string): Place {
       { retryable: false },
     );
   };
-  const guard = (operation: string, key: string): void => {
+  const guard = (operation: Parameters<Place["refuses"]>[1], key: string): void => {
     made.requests++;
-    if (made.dead) fail(operation, key);
+    if (made.dead || made.refuses(key, operation)) fail(operation, key);
   };
   const made: Place = {
     inner,
@@ -151,7 +151,6 @@ function place(name: string): Place {
       },
       async put(key: string, body: Uint8Array | AsyncIterable<Uint8Array>, options) {
         guard("upload", key);
-        if (made.refuses(key)) fail("upload", key);
         const result = await inner.put(key, body, options);
         await made.onPut(key);
         return result;
