@@ -81,12 +81,22 @@ describe("pagestream verify", () => {
     expect(stdout).toMatch(/: 3 faults\n$/);
   });
 
-  test("verify says that a replica is encrypted", async () => {
+  test("verify says that a replica is encrypted, and opens it with the key", async () => {
     const path = scratch.next("encrypted");
-    const keys = { keys: { one: new Uint8Array(32) }, keyId: "one" };
+    const key = `${path}.key`;
+    writeFileSync(key, new Uint8Array(32));
+    const keys = { keys: { one: new Uint8Array(32) }, keyId: "one", context: "app" };
     const store = encryptedStore(fileStore(path), keys);
     const name = "ltx/0/0000000000000001-0000000000000001.ltx";
     await store.put(name, readFileSync(join(levels.path, name)));
+    const flags = ["--encryption-key", `one=${key}`, "--encryption-context=app"];
+    const target = scratch.next("restored.db");
+    const restored = await pagestream([...flags, "restore", "-o", target, path]);
+    expect(restored).toMatchObject({ code: 0, stderr: "" });
+    expect(await verifyJson(...flags, path)).toMatchObject({ code: 0, encrypted: "all" });
+    const wrong = await verifyJson("--encryption-key", `one=${key}`, path);
+    expect(wrong.code).toBe(1);
+    expect(wrong.faults.map(({ code }) => code)).toEqual(["DECRYPT"]);
     const { code, encrypted, faults } = await verifyJson(path);
     expect({ code, encrypted }).toEqual({ code: 1, encrypted: "all" });
     expect(faults[0]).toMatchObject({ code: "LTX_UNSUPPORTED", file: join(path, name) });
@@ -97,6 +107,9 @@ describe("pagestream verify", () => {
     const nowhere = scratch.next("nowhere");
     expect((await pagestream(["verify", nowhere])).code).toBe(4);
     expect((await pagestream(["verify"])).code).toBe(2);
+    for (const key of ["one", "one=/nowhere/key"]) {
+      expect((await pagestream(["verify", "--encryption-key", key, nowhere])).code).toBe(2);
+    }
     const server = createServer((_, response) => void response.writeHead(403).end()).listen(
       0,
       "127.0.0.1",

@@ -9,6 +9,7 @@ import { basename, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { ObjectStore } from "pagestream";
 import { fileStore } from "pagestream/files-kit";
+import { withEncryption } from "./encryption.ts";
 import { CommandError, EXIT, usageError } from "./failure.ts";
 
 /** A replica that was named on the command line. */
@@ -31,14 +32,15 @@ export async function openLocation(
   if (isRemote(text)) {
     // Only here: a file on this machine needs none of it.
     const { storeFromUrl } = await import("../store-from-url.ts");
-    const store = await storeFromUrl(text, { form: "config", access });
+    const store = await withEncryption(await storeFromUrl(text, { form: "config", access }));
     return { store, path: undefined, text: shown, fileName: (key) => `${key} in ${shown}` };
   }
   const path = toPath(text);
   if (statSync(path, { throwIfNoEntry: false })?.isFile() === true) {
     throw usageError(`${text} is a file, a replica is a directory`);
   }
-  return { store: fileStore(path), path, text, fileName: (key) => resolve(path, key) };
+  const store = await withEncryption(fileStore(path));
+  return { store, path, text, fileName: (key) => resolve(path, key) };
 }
 
 /** The bytes of one LTX file, wherever it lies. */

@@ -3,16 +3,7 @@
  *
  * @module
  */
-import { basename } from "node:path";
-import {
-  type LtxFileInfo,
-  type Replica,
-  type RestoreResult,
-  type RestoreSink,
-  isPagestreamError,
-  openReplica,
-  restore,
-} from "pagestream";
+import { isPagestreamError, verify } from "pagestream";
 import {
   type LtxHeader,
   LtxMerge,
@@ -20,9 +11,9 @@ import {
   formatTxid,
   parseFileName,
 } from "pagestream/ltx";
-import { CommandError, EXIT, usageError } from "./failure.ts";
+import { EXIT, usageError } from "./failure.ts";
 import { formatBytes, paint, plural } from "./format.ts";
-import { type NamedReplica, openLocation, openLtxFile } from "./location.ts";
+import { openLocation, openLtxFile } from "./location.ts";
 
 /** Flags of `pagestream ltx verify`. */
 export interface VerifyFlags {
@@ -97,61 +88,19 @@ export async function runVerify(targets: readonly string[], flags: VerifyFlags):
 async function verifyReplica(text: string, report: Report): Promise<void> {
   const named = await openLocation(text);
   try {
-    await verifyFiles(named, report);
+    const { faults, newest, files, bytes, pages } = await verify(named.store, { restore: true });
+    report.files += files;
+    report.bytes += bytes;
+    report.pages += pages;
+    for (const { file, code, field, offset, message } of faults) {
+      const label = file === undefined ? (named.path ?? text) : named.fileName(file);
+      report.problems.push({ file: label, code, field, offset, message });
+    }
+    if (newest === undefined || faults.some(({ code }) => code === "RESTORE")) return;
+    const { txid, time } = newest;
+    report.newest.push({ replica: text, txid: formatTxid(txid), time: time.toISOString() });
   } finally {
     await named.store.close?.();
-  }
-}
-
-async function verifyFiles(named: NamedReplica, report: Report): Promise<void> {
-  const { store, text, path = text } = named;
-  const replica = openReplica(store);
-  const levels = await replica.levels();
-  for (const [level, files] of levels.entries()) {
-    for (const file of files) {
-      const { key, size } = file;
-      const chunks = async function* (): AsyncGenerator<Uint8Array> {
-        yield* (await replica.open(file)).body;
-      };
-      await verifyFile({ label: named.fileName(key), name: basename(key), size, chunks }, report);
-    }
-    // Snapshots all begin at TXID 1; they do not follow each other.
-    if (level < levels.length - 1) checkContiguous(files, named, report);
-  }
-  if (levels.every((files) => files.length === 0)) {
-    throw new CommandError(`Cannot verify ${text}: it holds no LTX files`, {
-      code: "NO_BACKUP",
-      exitCode: EXIT.noBackup,
-    });
-  }
-  try {
-    const { txid, time } = await restoreNowhere(replica);
-    report.newest.push({ replica: text, txid: formatTxid(txid), time: time.toISOString() });
-  } catch (error) {
-    const key = (error as { readonly file?: unknown }).file;
-    const file = typeof key === "string" ? named.fileName(key) : path;
-    const problem = toProblem(error, file);
-    const isKnown = report.problems.some((known) => known.file === file);
-    const message = "the newest state cannot be restored: it needs this file";
-    report.problems.push(isKnown ? { ...problem, message } : problem);
-  }
-}
-
-/** Within a level each file goes on where the one before ends; old ones may have been removed from the front. */
-function checkContiguous(files: readonly LtxFileInfo[], named: NamedReplica, report: Report): void {
-  let reached: bigint | undefined;
-  for (const file of files) {
-    if (reached !== undefined && file.minTxid > reached + 1n) {
-      const expected = formatTxid(reached + 1n);
-      report.problems.push({
-        file: named.fileName(file.key),
-        code: "GAP",
-        field: "minTxid",
-        offset: undefined,
-        message: `level ${file.level} has no file that holds ${expected}: the one before ends at ${formatTxid(reached)}`,
-      });
-    }
-    if (reached === undefined || file.maxTxid > reached) reached = file.maxTxid;
   }
 }
 
@@ -183,20 +132,6 @@ async function verifyFile(file: Verified, report: Report): Promise<void> {
     await merge.close();
     await chunks.return?.();
   }
-}
-
-/** Restores the newest state, and keeps nothing of it. */
-function restoreNowhere(replica: Replica): Promise<RestoreResult> {
-  const sink: RestoreSink = {
-    name: "nowhere",
-    journalHeader: "keep",
-    start() {},
-    write() {},
-    truncate() {},
-    finish() {},
-    abort() {},
-  };
-  return restore(replica, sink, { position: false });
 }
 
 function checkName({ label, name }: Verified, header: LtxHeader, report: Report): void {

@@ -4,6 +4,7 @@
  * @module
  */
 import { Command, Option } from "commander";
+import { setEncryption } from "./encryption.ts";
 import type { DemoFlags } from "./demo.ts";
 import type { ListFlags } from "./ltx-list.ts";
 import type { ShowFlags } from "./ltx-show.ts";
@@ -37,6 +38,9 @@ export function createProgram(done: (exitCode: number) => void): Command {
     .description("Replicate SQLite databases as Litestream does, and restore them")
     .usage("<command> [flags]")
     .addOption(new Option("--compat-exit", "exit with 0 or 1 only, as Litestream does").hideHelp())
+    .option("--encryption-key <id=path>", "a key of an encrypted replica; may be repeated", collect)
+    .option("--encryption-context <text>", "what its writer gave as context")
+    .hook("preAction", (command) => setEncryption(command.opts()))
     .helpOption("-h, --help", "show this help")
     .helpCommand("help [command]", "show the help of a command")
     .addHelpText("after", EXIT_CODES);
