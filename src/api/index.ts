@@ -45,6 +45,7 @@ export {
   DatabaseBehindError,
   GapError,
   IntegrityError,
+  LeaseHeldError,
   NoBackupError,
   OutcomeUnknownError,
   StagingFullError,

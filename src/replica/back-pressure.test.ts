@@ -137,7 +137,7 @@ describe("startPrimary() while the store is away", () => {
     const faulty = faultyStore();
     const replica = openReplica(faulty.store, { platform });
     const stagingBytes = 2 * MIB;
-    const options = { platform, groupMs: SECOND, stagingBytes };
+    const options = { platform, lease: false, groupMs: SECOND, stagingBytes };
     const replication = await run(platform, startPrimary(database, replica, options));
     await run(platform, replication.durable());
     const before = replication.position.replicated;

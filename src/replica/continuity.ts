@@ -8,6 +8,7 @@
  */
 import type { CommitSource } from "../core/commit-source.ts";
 import { isPagestreamError } from "../core/errors.ts";
+import { type Instant, instantOf } from "../core/instant.ts";
 import type { Platform } from "../core/platform.ts";
 import { decodeHeader, LTX_HEADER_SIZE } from "../ltx/header.ts";
 import { Comparison, type Findings, NOTHING_FOUND } from "./comparison.ts";
@@ -37,6 +38,8 @@ export interface Continuity extends Findings {
   readonly standing: Standing;
   /** Its files of level 0. */
   readonly l0: readonly LtxFileInfo[];
+  /** When all that was listed. */
+  readonly listedAt: Instant;
 }
 
 /** What {@linkcode establishContinuity} looks at. */
@@ -78,9 +81,8 @@ export async function continueAnyway(
   options: ContinuityOptions,
   needsFull: string,
 ): Promise<Continuity> {
-  const { maxTxid, pageSize, commit, lastTime, standing, l0 } = await listReplica(options);
+  const { files: _files, time: _time, ...listed } = await listReplica(options);
   const key = options.platform.randomBytes(DIGEST_KEY_LENGTH);
-  const listed = { maxTxid, pageSize, commit, lastTime, standing, l0 };
   return { ...NOTHING_FOUND, ...listed, key, settled: [], needsFull };
 }
 
@@ -156,9 +158,11 @@ interface Listing {
   readonly time: bigint;
   readonly lastTime: bigint;
   readonly standing: Standing;
+  readonly listedAt: Instant;
 }
 
-async function listReplica({ replica, signal }: ContinuityOptions): Promise<Listing> {
+async function listReplica({ replica, platform, signal }: ContinuityOptions): Promise<Listing> {
+  const listedAt = instantOf(platform.clock);
   const levels = await replica.levels({ exactTimes: true, signal });
   const files = levels.flat();
   const l0 = levels[0] ?? [];
@@ -167,13 +171,14 @@ async function listReplica({ replica, signal }: ContinuityOptions): Promise<List
   for (const file of files) {
     if (newest === undefined || file.maxTxid > newest.maxTxid) newest = file;
   }
+  const seen = { files, l0, standing, listedAt };
   if (newest === undefined) {
-    return { files, l0, standing, maxTxid: 0n, pageSize: 0, commit: 0, time: 0n, lastTime: 0n };
+    return { ...seen, maxTxid: 0n, pageSize: 0, commit: 0, time: 0n, lastTime: 0n };
   }
   const { maxTxid, key } = newest;
   const head = await replica.read(newest, { offset: 0, length: LTX_HEADER_SIZE, signal });
   const { pageSize, commit, timestamp: time } = decodeHeader(head, key);
   const latest = BigInt(files.reduce((last, f) => Math.max(last, f.time.getTime()), 0));
   const lastTime = latest > time ? latest : time;
-  return { files, l0, standing, maxTxid, pageSize, commit, time, lastTime };
+  return { ...seen, maxTxid, pageSize, commit, time, lastTime };
 }

@@ -5,6 +5,7 @@
  */
 import { InvalidArgumentError } from "../core/errors.ts";
 import { PROBE_KEY } from "../transports/object-store.ts";
+import { LEASE_KEY } from "./lease-object.ts";
 import { type Replica } from "./replica.ts";
 
 /** What was removed. */
@@ -16,8 +17,8 @@ export interface DeletedReplica {
 }
 
 /**
- * Removes every LTX file of a replica and the object of its probe, and nothing else in the store. `confirm` must equal the description of the
- * store, so that no variable holding the wrong store can empty it.
+ * Removes every LTX file of a replica, its lease and the object of its probe, and nothing else in the store. `confirm`
+ * must equal the description of the store, so that no variable holding the wrong store can empty it.
  */
 export async function deleteReplicaFiles(
   replica: Replica,
@@ -35,9 +36,8 @@ export async function deleteReplicaFiles(
   const files = (await replica.levels({ signal })).flat();
   await replica.remove(files, { signal });
   const { store } = replica;
-  if (store.probe !== undefined) {
-    const what = { operation: "delete", object: PROBE_KEY, signal };
-    await replica.retry(what, () => store.delete([PROBE_KEY], { signal }));
-  }
+  const beside = store.probe === undefined ? [LEASE_KEY] : [LEASE_KEY, PROBE_KEY];
+  const what = { operation: "delete", object: beside.join(" and "), signal };
+  await replica.retry(what, () => store.delete(beside, { signal }));
   return { files: files.length, bytes: files.reduce((sum, f) => sum + f.size, 0) };
 }

@@ -10,13 +10,18 @@ import type { PagestreamError } from "../core/errors.ts";
 import type { HalfBridge } from "./bridge.ts";
 import { CatchUp, type CatchUpTools } from "./catch-up.ts";
 import type { ConflictError } from "./errors.ts";
+import { Fence, type SeenReplica } from "./fence.ts";
 import { standingOf } from "./gap.ts";
+import { Lease, type LeaseHolder } from "./lease.ts";
 import type { Replica } from "./replica.ts";
 import type { DestinationState, SnapshotResult, WaitOptions } from "./replication.ts";
 import type { SnapshotTarget } from "./snapshot.ts";
 import type { StagedFile } from "./staged-file.ts";
 import { Uploader } from "./uploader.ts";
-import { type ReplicaWriter, replicaWriter } from "./writer.ts";
+import { fencedWriter, type ReplicaWriter } from "./writer.ts";
+
+/** How long the end of a lease may keep a writer that is done. */
+const RELEASE_MS = 5_000;
 
 /** Who is told what happens at a {@linkcode Destination}. */
 export interface DestinationEvents {
@@ -36,12 +41,18 @@ export interface DestinationEvents {
   caughtUp(destination: Destination, bridge: HalfBridge | undefined): void;
   /** Staged files are not kept for it any more. */
   released(files: readonly StagedFile[]): void;
+  /** The lease is ours, for the first time or again after it had ended. */
+  leased(destination: Destination, generation: number): void;
 }
 
 /** What a {@linkcode Destination} works with. */
 export interface DestinationOptions {
   readonly replica: Replica;
   readonly tools: CatchUpTools;
+  /** Who takes the lease; without one none is taken. */
+  readonly holder: LeaseHolder | undefined;
+  /** How long L0 files are kept, in milliseconds; 0: always. @default 5 minutes */
+  readonly l0RetentionMs: number | undefined;
   /** Resolves when this destination has what is committed. */
   readonly flush: (destination: Destination, options: WaitOptions) => Promise<void>;
   /** Resolves when this destination has a TXID. */
@@ -77,6 +88,9 @@ export class Destination implements SnapshotTarget {
   readonly writer: ReplicaWriter;
   /** The L0 files on their way. */
   readonly uploader: Uploader;
+  /** Tells other writers of this one; `undefined` where the caller does not want it. */
+  readonly lease: Lease | undefined;
+  readonly #fence: Fence;
   readonly #options: DestinationOptions;
   #replicated = 0n;
   /** Whether the replica was seen since the start, so that nothing there can come as a surprise. */
@@ -94,11 +108,20 @@ export class Destination implements SnapshotTarget {
   #stopped = false;
 
   constructor(options: DestinationOptions) {
-    const { replica, events } = options;
+    const { replica, holder, l0RetentionMs, events } = options;
     const { state, platform } = options.tools;
     this.#options = options;
     this.replica = replica;
-    this.writer = replicaWriter(replica);
+    this.#fence = new Fence({ replica, l0RetentionMs });
+    this.lease =
+      holder &&
+      new Lease({
+        ...holder,
+        replica,
+        taken: (generation) => events.leased(this, generation),
+        passed: () => this.#fence.doubt(),
+      });
+    this.writer = fencedWriter({ replica, fence: this.#fence, lease: this.lease });
     this.uploader = new Uploader({
       writer: this.writer,
       state,
@@ -178,9 +201,10 @@ export class Destination implements SnapshotTarget {
     return this.uploader.pending.some((file) => file.name === name);
   }
 
-  /** The store goes as far as `txid`. */
-  begin(txid: bigint, known: KnownPlace): void {
-    this.#replicated = txid;
+  /** The store has what was seen, or nothing. */
+  begin(seen: SeenReplica | undefined, known: KnownPlace): void {
+    this.#fence.begin(seen);
+    this.#replicated = seen?.standing.maxTxid ?? 0n;
     this.#isKnown = true;
     this.#isOurs = known.isOurs;
     this.#sequence = known.sequence ?? -1;
@@ -193,7 +217,7 @@ export class Destination implements SnapshotTarget {
 
   /** The store did not answer at the start: what it has is found out when it does. */
   beginUnseen(error: PagestreamError): void {
-    this.begin(0n, { sequence: undefined, pageSize: 0, isOurs: false });
+    this.begin(undefined, { sequence: undefined, pageSize: 0, isOurs: false });
     this.#isKnown = false;
     this.leaveBehind("its store does not answer", error);
   }
@@ -326,6 +350,15 @@ export class Destination implements SnapshotTarget {
   async stop(): Promise<void> {
     this.#stopped = true;
     await Promise.all([this.uploader.stop(), this.#catchUp?.stop()]);
+  }
+
+  /** Ends the lease, so that the next writer need not wait; where the store does not answer it ends by itself. */
+  async release(): Promise<void> {
+    const { clock, newAborter } = this.replica.platform;
+    const aborter = newAborter();
+    const cancel = clock.schedule(() => aborter.abort("deadline"), RELEASE_MS);
+    await this.lease?.release(aborter.signal).catch(() => undefined);
+    cancel();
   }
 
   #start(): void {

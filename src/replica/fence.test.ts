@@ -29,7 +29,7 @@ async function newWriter(
   const store = faultyStore({ ...inner, capabilities: { ...inner.capabilities, ...can } });
   const replica = new Replica(store, { platform });
   const fence = new Fence({ replica, l0RetentionMs });
-  fence.begin((await replica.levels()).flat(), fence.now());
+  await fence.check(undefined);
   store.reset();
   return { platform, store, fence, writer: fencedWriter({ replica, fence }) };
 }

@@ -10,6 +10,7 @@
  * @module
  */
 import { equalBytes } from "../core/bytes.ts";
+import { ageOf, type Instant, instantOf } from "../core/instant.ts";
 import type { Clock } from "../core/platform.ts";
 import { LTX_HEADER_SIZE } from "../ltx/header.ts";
 import { LTX_TRAILER_SIZE } from "../ltx/trailer.ts";
@@ -25,19 +26,23 @@ const UNCONDITIONAL_PROOF_MS = 15_000;
 /** No store sends a body of this size in parts, for which conditions may not hold. */
 const SINGLE_PUT_BYTES = 5 << 20;
 
-/** A moment by both clocks, in milliseconds. */
-export interface Instant {
-  readonly wall: number;
-  readonly monotonic: number;
-}
-
 /** What a {@linkcode Fence} works with. */
 export interface FenceOptions {
   readonly replica: Replica;
-  /** How long whoever writes this replica keeps L0 files at the least. @default 5 minutes */
+  /** How long whoever writes this replica keeps L0 files at the least, in milliseconds; 0: always. @default 5 minutes */
   readonly l0RetentionMs?: number | undefined;
   /** A listing of all levels has been read. */
-  readonly listed?: ((files: readonly LtxFileInfo[]) => void) | undefined;
+  readonly listed?: ((levels: readonly (readonly LtxFileInfo[])[]) => void) | undefined;
+}
+
+/** What a listing of all levels showed. */
+export interface SeenReplica {
+  /** Largest TXID of any level. */
+  readonly standing: { readonly maxTxid: bigint };
+  /** The files of level 0, in order. */
+  readonly l0: readonly LtxFileInfo[];
+  /** When the listing was begun. */
+  readonly listedAt: Instant;
 }
 
 /** The newest L0 file that is ours, and its ends where it was written here. */
@@ -66,15 +71,17 @@ export class Fence {
 
   /** Now. */
   now(): Instant {
-    return { wall: this.#clock.now(), monotonic: this.#clock.monotonic() };
+    return instantOf(this.#clock);
   }
 
-  /** Accepts all that a listing shows as ours; `at` is when it was begun. Forgets a conflict. */
-  begin(files: readonly LtxFileInfo[], at: Instant): void {
+  /** Accepts as ours all that a replica holds, as it was seen; what was not seen is, when it is listed. Forgets a conflict. */
+  begin(seen?: SeenReplica): void {
     this.#conflict = undefined;
     this.#sent = [];
-    this.#accept(files);
-    this.#proof = at;
+    this.#maxTxid = seen?.standing.maxTxid;
+    const newest = seen?.l0.at(-1);
+    this.#newestL0 = newest && { file: newest, object: undefined };
+    this.#proof = seen?.listedAt;
   }
 
   /** Whether a file leads beyond all that is known to be ours, or is of level 0: such ones are created {@linkcode alone}. */
@@ -100,12 +107,18 @@ export class Fence {
     if (this.#conflict !== undefined) throw this.#conflict;
     if (this.#isProven()) return;
     const { replica, listed } = this.#options;
-    const at = this.now();
-    const files = (await replica.levels({ signal })).flat();
-    const foreign = await this.#findForeign(files, signal);
-    if (foreign !== undefined) throw this.lost(conflictWith(replica, foreign));
-    this.#proof = at;
-    listed?.(files);
+    const listedAt = this.now();
+    const levels = await replica.levels({ signal });
+    const files = levels.flat();
+    if (this.#maxTxid === undefined) {
+      const maxTxid = files.reduce((max, file) => (file.maxTxid > max ? file.maxTxid : max), 0n);
+      this.begin({ standing: { maxTxid }, l0: levels[0] ?? [], listedAt });
+    } else {
+      const foreign = await this.#findForeign(files, { maxTxid: this.#maxTxid, signal });
+      if (foreign !== undefined) throw this.lost(conflictWith(replica, foreign));
+      this.#proof = listedAt;
+    }
+    listed?.(levels);
   }
 
   /** The same from anywhere. */
@@ -148,35 +161,19 @@ export class Fence {
 
   #isProven(): boolean {
     if (this.#proof === undefined) return false;
-    const { wall, monotonic } = this.now();
-    const age = Math.max(monotonic - this.#proof.monotonic, wall - this.#proof.wall);
-    const { replica, l0RetentionMs = L0_RETENTION_MS } = this.#options;
-    const half = l0RetentionMs / 2;
+    const { replica, l0RetentionMs = 0 } = this.#options;
+    const half = (l0RetentionMs === 0 ? L0_RETENTION_MS : l0RetentionMs) / 2;
     const { conditionalPut } = replica.store.capabilities;
-    return age <= (conditionalPut ? half : Math.min(half, UNCONDITIONAL_PROOF_MS));
-  }
-
-  #accept(files: readonly LtxFileInfo[]): void {
-    let l0: LtxFileInfo | undefined;
-    let maxTxid = 0n;
-    for (const file of files) {
-      if (file.maxTxid > maxTxid) maxTxid = file.maxTxid;
-      if (file.level === 0 && (l0 === undefined || file.maxTxid > l0.maxTxid)) l0 = file;
-    }
-    this.#maxTxid = maxTxid;
-    this.#newestL0 = l0 && { file: l0, object: undefined };
+    const lasting = conditionalPut ? half : Math.min(half, UNCONDITIONAL_PROOF_MS);
+    return ageOf(this.#clock, this.#proof) <= lasting;
   }
 
   /** A file of another writer. What was sent and is there is known to be ours afterwards. */
   async #findForeign(
     files: readonly LtxFileInfo[],
-    signal: AbortSignal | undefined,
+    how: { readonly maxTxid: bigint; readonly signal: AbortSignal | undefined },
   ): Promise<LtxFileInfo | undefined> {
-    if (this.#maxTxid === undefined) {
-      this.#accept(files);
-      return undefined;
-    }
-    const maxTxid = this.#maxTxid;
+    const { maxTxid, signal } = how;
     const arrived: CreatedObject[] = [];
     for (const file of files) {
       if (file.maxTxid <= maxTxid) continue;

@@ -5,7 +5,7 @@ import { type FaultyStore, faultyStore, storeFault } from "../testing/faulty-sto
 import { memoryStore } from "../transports/memory.ts";
 import type { ObjectStore } from "../transports/object-store.ts";
 import { LeaseHeldError } from "./errors.ts";
-import { canLease, Lease } from "./lease.ts";
+import { Lease } from "./lease.ts";
 import { LEASE_KEY } from "./lease-object.ts";
 import { Replica } from "./replica.ts";
 
@@ -253,32 +253,33 @@ describe("Lease", () => {
     },
   );
 
-  test("hold() goes by the store's clock once it is known", async () => {
-    const { platform, store } = bench();
+  test("inspect() and hold() go by the store's clock where it is known", async () => {
+    const { platform, store, lease } = bench();
+    await lease("a").hold();
     const ahead = fakePlatform(2, platform.clock.now() + 60 * SECOND);
-    const replica = new Replica(store, { platform: ahead });
-    const fast = new Lease({ replica, nonce: "fast", owner: "fast" });
-    await fast.hold();
-    expect(await record(store)).toMatchObject({ expires_at: "2026-01-01T00:01:30Z" });
-    await platform.clock.advanceAsync(15 * SECOND);
-    await ahead.clock.advanceAsync(15 * SECOND);
-    await fast.hold();
-    expect(await record(store)).toMatchObject({ expires_at: "2026-01-01T00:00:45Z" });
+    const newLease = (over: ObjectStore): Lease =>
+      new Lease({ replica: new Replica(over, { platform: ahead }), nonce: "b", owner: "b" });
+    const told = { ...store, clockOffsetMs: () => -60 * SECOND };
+    await expect(newLease(told).inspect()).rejects.toBeInstanceOf(LeaseHeldError);
+    await newLease(store).inspect();
+    await ahead.clock.advanceAsync(31 * SECOND);
+    await newLease(told).hold();
+    expect(await record(store)).toMatchObject({ expires_at: "2026-01-01T00:01:01Z" });
   });
-});
 
-describe("canLease()", () => {
-  test("canLease() needs creation and replacement on conditions", () => {
-    const can = (capabilities: Partial<ObjectStore["capabilities"]>): boolean => {
-      const store = memoryStore();
-      const replica = new Replica(
-        { ...store, capabilities: { ...store.capabilities, ...capabilities } },
-        { platform: fakePlatform(1) },
-      );
-      return canLease(replica);
-    };
-    expect(can({})).toBe(true);
-    expect(can({ conditionalPut: false })).toBe(false);
-    expect(can({ conditionalReplace: false })).toBe(false);
-  });
+  test.each([{ conditionalPut: false }, { conditionalReplace: false }])(
+    "hold() does without where the store cannot keep a lease, and says so where the caller insists: %j",
+    async (lacking) => {
+      const { platform, store } = bench();
+      const over = { ...store, capabilities: { ...store.capabilities, ...lacking } };
+      const newLease = (insists: boolean): Lease =>
+        new Lease({ replica: new Replica(over, { platform }), nonce: "a", owner: "a", insists });
+      for (const call of ["inspect", "hold", "takeOver", "release"] as const) {
+        await newLease(false)[call]();
+        if (call === "release") continue;
+        await expect(newLease(true)[call]()).rejects.toMatchObject({ code: "UNSUPPORTED" });
+      }
+      expect(store.count()).toBe(0);
+    },
+  );
 });

@@ -9,7 +9,10 @@
  *
  * @module
  */
-import { isPagestreamError } from "../core/errors.ts";
+import { toHex } from "../core/bytes.ts";
+import { isPagestreamError, UnsupportedError } from "../core/errors.ts";
+import { ageOf, type Instant, instantOf } from "../core/instant.ts";
+import type { Platform } from "../core/platform.ts";
 import { ConflictError, LeaseHeldError } from "./errors.ts";
 import {
   encodeLease,
@@ -18,21 +21,30 @@ import {
   type LeaseRecord,
   readLease,
 } from "./lease-object.ts";
+import type { LocalState } from "./local-state.ts";
+import { readNonce } from "./marker.ts";
 import type { Replica } from "./replica.ts";
 
 /** Litestream's time to live. */
 const TTL_MS = 30_000;
+const NONCE_BYTES = 16;
 const NOBODY = { owner: "", expiresAt: 0 };
 /** Times that a lease may slip away to somebody else whose own is over when it is read. */
 const ROUNDS = 10;
 
-/** What a {@linkcode Lease} works with. */
-export interface LeaseOptions {
-  readonly replica: Replica;
+/** Who takes leases. */
+export interface LeaseHolder {
   /** Tells this writer from all others; never shown. */
   readonly nonce: string;
   /** What others are told of this writer. */
   readonly owner: string;
+  /** Whether a store that cannot keep a lease is refused, with `UnsupportedError`, in place of done without. @default false */
+  readonly insists?: boolean | undefined;
+}
+
+/** What a {@linkcode Lease} works with. */
+export interface LeaseOptions extends LeaseHolder {
+  readonly replica: Replica;
   /** How long it holds without being prolonged, in milliseconds. @default 30000 */
   readonly ttlMs?: number | undefined;
   /** Taken: for the first time, or again after it had ended. */
@@ -41,12 +53,20 @@ export interface LeaseOptions {
   readonly passed?: (() => void) | undefined;
 }
 
-/** Whether a store can keep a lease: it must create and replace on conditions. */
-export function canLease({ store: { capabilities } }: Replica): boolean {
-  return capabilities.conditionalPut && capabilities.conditionalReplace;
+/** The writer that was here before, which the lock on the database proves to have ended, or a new one. */
+export function leaseHolder(options: {
+  readonly state: LocalState;
+  readonly platform: Platform;
+  readonly lease?: boolean | undefined;
+  readonly owner?: string | undefined;
+}): LeaseHolder | undefined {
+  const { state, platform, lease: insists, owner = "pagestream" } = options;
+  if (insists === false) return undefined;
+  const nonce = readNonce(state.readMarker()) ?? toHex(platform.randomBytes(NONCE_BYTES));
+  return { nonce, owner, insists };
 }
 
-/** The lease of one writer. */
+/** The lease of one writer; where the store cannot create and replace on conditions there is none. */
 export class Lease {
   readonly #options: LeaseOptions;
   readonly #ttlMs: number;
@@ -54,9 +74,7 @@ export class Lease {
   /** Generation of our lease in this process; of the one that is being taken, until its outcome is known. */
   #generation: number | undefined;
   /** When the last request began that took or prolonged it, by both clocks. */
-  #since: { readonly wall: number; readonly monotonic: number } | undefined;
-  /** How far the store's clock is ahead of ours. */
-  #offsetMs = 0;
+  #since: Instant | undefined;
   #taking: Promise<void> | undefined;
 
   constructor(options: LeaseOptions) {
@@ -66,6 +84,7 @@ export class Lease {
 
   /** Reads the lease: `LeaseHeldError` where another writer's has not ended. Takes nothing. */
   async inspect(signal?: AbortSignal): Promise<void> {
+    if (!this.#canBe()) return;
     this.#found = await readLease(this.#options.replica, signal);
     this.#refuse(this.#found);
   }
@@ -73,7 +92,7 @@ export class Lease {
   /** Makes sure that the lease is ours: before an upload. `LeaseHeldError` where it is another writer's now. */
   async hold(signal?: AbortSignal): Promise<void> {
     const age = this.#age();
-    if (age < this.#ttlMs / 3) return;
+    if (age < this.#ttlMs / 3 || !this.#canBe()) return;
     this.#taking ??= this.#take({ signal }).finally(() => (this.#taking = undefined));
     try {
       await this.#taking;
@@ -85,6 +104,7 @@ export class Lease {
 
   /** Takes the lease from whoever holds it. */
   async takeOver(signal?: AbortSignal): Promise<void> {
+    if (!this.#canBe()) return;
     await this.#taking?.catch(() => undefined);
     this.#found = undefined;
     const { replica } = this.#options;
@@ -106,15 +126,29 @@ export class Lease {
     }
   }
 
-  /** Milliseconds since it was taken or prolonged. */
-  #age(): number {
-    if (this.#since === undefined) return Infinity;
-    const { clock } = this.#options.replica.platform;
-    return Math.max(clock.monotonic() - this.#since.monotonic, clock.now() - this.#since.wall);
+  #canBe(): boolean {
+    const { replica, insists } = this.#options;
+    const { conditionalPut, conditionalReplace } = replica.store.capabilities;
+    const canBe = conditionalPut && conditionalReplace;
+    if (canBe || insists !== true) return canBe;
+    throw new UnsupportedError({
+      operation: "replicate to",
+      object: replica.description,
+      what: "a lease needs a store that creates and replaces objects on conditions",
+      next: "Leave the option lease out, and see to it that there is one writer",
+    });
   }
 
+  /** Milliseconds since it was taken or prolonged. */
+  #age(): number {
+    const { clock } = this.#options.replica.platform;
+    return this.#since === undefined ? Infinity : ageOf(clock, this.#since);
+  }
+
+  /** By the store's clock, where it is known. */
   #now(): number {
-    return this.#options.replica.platform.clock.now() + this.#offsetMs;
+    const { store, platform } = this.#options.replica;
+    return platform.clock.now() + (store.clockOffsetMs?.() ?? 0);
   }
 
   async #take(how: {
@@ -135,7 +169,7 @@ export class Lease {
       const before = found === "absent" ? 0 : found.record.generation;
       const generation = isOurs ? before : before + 1;
       this.#generation = generation;
-      const since = { wall: clock.now(), monotonic: clock.monotonic() };
+      const since = instantOf(clock);
       const record = { generation, expiresAt: this.#now() + this.#ttlMs, owner, nonce };
       try {
         await this.#put(record, { found, signal });
@@ -173,13 +207,10 @@ export class Lease {
     how: { readonly found: FoundLease; readonly signal: AbortSignal | undefined },
   ): Promise<void> {
     const { found, signal } = how;
-    const { store, platform } = this.#options.replica;
-    const condition = found === "absent" ? { ifNoneMatch: "*" as const } : { ifMatch: found.etag };
-    const { etag, lastModified } = await store.put(LEASE_KEY, encodeLease(record), {
-      ...condition,
-      signal,
-    });
+    const condition =
+      found === "absent" ? ({ ifNoneMatch: "*" } as const) : { ifMatch: found.etag };
+    const { store } = this.#options.replica;
+    const { etag } = await store.put(LEASE_KEY, encodeLease(record), { ...condition, signal });
     this.#found = { record, etag };
-    this.#offsetMs = lastModified.getTime() - platform.clock.now();
   }
 }

@@ -6,7 +6,7 @@
 import type { Clock } from "../core/platform.ts";
 import { formatFileName } from "../ltx/file-name.ts";
 import type { LocalState } from "./local-state.ts";
-import { type Marker, MarkerLog } from "./marker.ts";
+import { encodeNonce, type Marker, MarkerLog } from "./marker.ts";
 import { type PageDigests, PageTable } from "./page-table.ts";
 import type { StagedFile } from "./staged-file.ts";
 
@@ -19,6 +19,8 @@ export interface MarkerKeeperOptions {
   /** `description` of the replica's store. */
   readonly replica: string;
   readonly clock: Clock;
+  /** Of the leases that this database's writer takes, where it takes any. */
+  readonly nonce?: string | undefined;
   /** A marker that cannot be written costs a full file at the next start, and no data. */
   readonly onError: (error: unknown) => void;
 }
@@ -36,11 +38,14 @@ export class MarkerKeeper {
 
   /** Starts from a proven marker, or from none; digests come under `key`. */
   begin(marker: Marker | undefined, key: Uint8Array): void {
+    const { state, nonce } = this.#options;
     this.#key = key;
     this.#try(() => {
-      this.#log = marker && new MarkerLog(this.#options.state, marker);
+      this.#log = marker && new MarkerLog(state, { ...marker, nonce });
+      if (marker !== undefined) return;
       // What is on disk speaks of a state that is no longer proven.
-      if (marker === undefined) this.#options.state.removeMarker();
+      if (nonce === undefined || !state.durable) state.removeMarker();
+      else state.replaceMarker(encodeNonce(nonce));
     });
   }
 
@@ -59,10 +64,10 @@ export class MarkerKeeper {
       if (current !== undefined && (file.full || txid === current + 1n)) {
         this.#log?.advance(next, file.digests);
       } else if (whole !== undefined) {
-        const { state, replica } = this.#options;
+        const { state, replica, nonce } = this.#options;
         const table = new PageTable(commit);
         table.apply(whole);
-        this.#log = new MarkerLog(state, { replica, key: this.#key, state: next, table });
+        this.#log = new MarkerLog(state, { replica, key: this.#key, state: next, table, nonce });
       } else if (current !== undefined) {
         this.forget();
       }

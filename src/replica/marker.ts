@@ -46,6 +46,8 @@ export interface Marker {
   readonly table: PageTable;
   /** Whether a restore was told to restore this state although there were later ones. @default false */
   readonly chosen?: boolean | undefined;
+  /** Tells whoever writes from here from all other writers: a restart takes its own lease at once. */
+  readonly nonce?: string | undefined;
 }
 
 const BASE = 1;
@@ -60,6 +62,7 @@ export class MarkerLog {
   readonly #state: LocalState;
   readonly #replica: string;
   readonly #key: Uint8Array;
+  readonly #nonce: string | undefined;
   readonly #table: PageTable;
   #current: MarkerState;
   #baseBytes = 0;
@@ -71,6 +74,7 @@ export class MarkerLog {
     this.#state = state;
     this.#replica = marker.replica;
     this.#key = marker.key;
+    this.#nonce = marker.nonce;
     this.#table = marker.table;
     this.#current = marker.state;
     if (state.durable) this.#fold();
@@ -123,6 +127,7 @@ export class MarkerLog {
       key: this.#key,
       state: this.#current,
       table: this.#table,
+      nonce: this.#nonce,
     });
     this.#state.replaceMarker(base);
     this.#baseBytes = Math.max(base.length, MIN_FOLD_BYTES);
@@ -133,14 +138,26 @@ export class MarkerLog {
 
 /** A whole marker as one record, for `LocalState.replaceMarker`. */
 export function encodeMarker(marker: Marker): Uint8Array<ArrayBuffer> {
-  const { replica, key, state, table, chosen } = marker;
+  const { replica, key, state, table, chosen, nonce } = marker;
   const text = stateText(state, {
     version: 1,
     replica,
     key: toHex(key),
     ...(chosen === true ? { chosen } : {}),
+    nonce,
   });
   return encodeRecord(BASE, text, table.values, table.size);
+}
+
+/** A marker that says nothing but who writes. */
+export function encodeNonce(nonce: string): Uint8Array<ArrayBuffer> {
+  return encodeRecord(BASE, asciiJson({ version: 1, nonce }), new Int32Array(0), 0);
+}
+
+/** Who wrote a marker, whether or not it says more. */
+export function readNonce(bytes: Uint8Array | undefined): string | undefined {
+  const nonce = bytes && decodeRecord(bytes, 0)?.text["nonce"];
+  return typeof nonce === "string" ? nonce : undefined;
 }
 
 /** Reads a marker; `undefined` where there is none or its base is damaged. */

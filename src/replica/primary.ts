@@ -7,7 +7,12 @@
  * @module
  */
 import type { CommitSource } from "../core/commit-source.ts";
-import { ClosedError, type PagestreamError, TimeoutError } from "../core/errors.ts";
+import {
+  ClosedError,
+  isPagestreamError,
+  type PagestreamError,
+  TimeoutError,
+} from "../core/errors.ts";
 import type { EventStream } from "../core/event-stream.ts";
 import type { Platform } from "../core/platform.ts";
 import { formatTxid } from "../ltx/file-name.ts";
@@ -39,6 +44,7 @@ import { groupCadence } from "./group-cadence.ts";
 import { HeldCommits } from "./held-commits.ts";
 import { L0Cutter } from "./l0-cutter.ts";
 import { LocalCommits } from "./local-commits.ts";
+import { type LeaseHolder, leaseHolder } from "./lease.ts";
 import { type LocalState, memoryState } from "./local-state.ts";
 import { MarkerKeeper } from "./marker-keeper.ts";
 import { recoverLog } from "./recover-log.ts";
@@ -116,6 +122,8 @@ class Primary implements Replication {
   readonly #platform: Platform;
   readonly #state: LocalState;
   readonly #destinations: Destinations;
+  /** Who takes the leases, where any are wanted. */
+  readonly #holder: LeaseHolder | undefined;
   readonly #reporter: EventReporter;
   readonly #marker: MarkerKeeper;
   readonly #confirmations: Confirmations;
@@ -145,6 +153,7 @@ class Primary implements Replication {
     this.#options = options;
     this.#platform = platform;
     this.#state = state;
+    this.#holder = leaseHolder(options);
     this.#reporter = new EventReporter(() => this.position, options.tap);
     this.#confirmedFiles = new ConfirmedFiles({
       state,
@@ -158,6 +167,7 @@ class Primary implements Replication {
       state,
       replica: (replicas[0] as Replica).description,
       clock: platform.clock,
+      nonce: this.#holder?.nonce,
       onError: (error) => this.#reporter.error(error, "write", "the marker"),
     });
     const stopped = (): PagestreamError | undefined => this.#stopped();
@@ -261,6 +271,8 @@ class Primary implements Replication {
         this.#reporter.announce({ type: "degraded", destination, reason }),
       caughtUp: (destination, bridge) => this.#caughtUp(destination, bridge),
       released: (files) => files.forEach(({ name }) => this.#confirmedFiles.release(name)),
+      leased: ({ name: destination }, generation) =>
+        this.#reporter.emit({ type: "lease", destination, generation }),
     };
     const confirmations = this.#confirmations;
     return replicas.map(
@@ -268,6 +280,8 @@ class Primary implements Replication {
         new Destination({
           replica,
           tools,
+          holder: this.#holder,
+          l0RetentionMs: this.#options.l0RetentionMs,
           flush: (only, wait) => confirmations.flush({ ...wait, only }),
           waitFor: ({ destination: only, txid }, wait) =>
             confirmations.waitFor(txid, { ...wait, only }),
@@ -278,8 +292,11 @@ class Primary implements Replication {
 
   /** Settles continuity and begins to upload. */
   async start(announce: readonly StartEvent[] = []): Promise<void> {
-    const { signal } = this.#options;
+    const { signal, takeOver } = this.#options;
     const survey = await surveyAll(this.#destinations.list, signal);
+    for (const { lease } of [survey.lead, ...survey.others.keys()]) {
+      await (takeOver === true ? lease?.takeOver(signal) : lease?.inspect(signal));
+    }
     const logged = await recoverLog({
       source: this.#source,
       writer: survey.lead.writer,
@@ -381,6 +398,9 @@ class Primary implements Replication {
     this.#local?.forget();
     this.#marker.forget();
     const survey = await surveyAll(list, options.signal);
+    for (const { lease } of [survey.lead, ...survey.others.keys()]) {
+      await lease?.takeOver(options.signal);
+    }
     const where = this.#where(survey, options);
     const found = await continueAnyway(where, "taken over after a conflict");
     this.#failure = undefined;
@@ -444,12 +464,11 @@ class Primary implements Replication {
     // While anything of the proven state still has to be uploaded, nothing is durable.
     const isCurrent = isProven && promoted.length + differing.length === 0;
     const current = { sequence: isCurrent ? sequence : undefined, pageSize, isOurs: true };
-    lead.begin(txid, current);
-    for (const [other, { standing }] of others) {
-      const { maxTxid } = standing;
+    lead.begin(found, current);
+    for (const [other, seen] of others) {
       const isOurs = joining.get(other) !== undefined;
-      const isThere = maxTxid === txid ? current.sequence : undefined;
-      other.begin(maxTxid, { sequence: isThere, pageSize: 0, isOurs });
+      const isThere = seen.standing.maxTxid === txid ? current.sequence : undefined;
+      other.begin(seen, { sequence: isThere, pageSize: 0, isOurs });
     }
     this.#collector.begin(new L0Cutter(this.#state, this.#platform, { last, key }), proven);
     lead.take(promoted);
@@ -608,6 +627,9 @@ class Primary implements Replication {
     const snapshots = this.#snapshots.end();
     // A store that answers neither yes nor no must not keep the process: what it was given is staged.
     if (failure === undefined) await Promise.all([...stopped, ended, snapshots]);
+    if (failure === undefined || isPagestreamError(failure, "CONFLICT")) {
+      await Promise.all(this.#destinations.list.map((destination) => destination.release()));
+    }
     const what = "the replication was closed before the wait ended";
     const closed = new ClosedError({ operation: "wait for", object: this.#source.name, what });
     this.#held?.fail(closed);

@@ -248,7 +248,7 @@ export class Replica {
       readonly sizeBound?: number | undefined;
       /** Tries in all. @default what the retry policy says */
       readonly attempts?: number | undefined;
-      /** Awaited before each try; what it throws ends them. */
+      /** Awaited right before the request of each try; what it throws ends them, unless it says to try again. */
       readonly before?: (() => Promise<void>) | undefined;
     } = {},
   ): Promise<LtxFileInfo> {
@@ -267,14 +267,15 @@ export class Replica {
     const { uploads } = this.#options;
     let size = 0;
     const attempt = async (): ReturnType<ObjectStore["put"]> => {
-      await before?.();
       size = 0;
       const source = typeof body === "function" ? body() : body;
       const counted =
         source instanceof Uint8Array ? source : count(source, (length) => void (size += length));
       if (source instanceof Uint8Array) size = source.length;
-      const put = (): ReturnType<ObjectStore["put"]> =>
-        this.store.put(key, counted, { ifNoneMatch, metadata, sizeBound, signal });
+      const put = async (): ReturnType<ObjectStore["put"]> => {
+        await before?.();
+        return await this.store.put(key, counted, { ifNoneMatch, metadata, sizeBound, signal });
+      };
       // For each try anew: what waits to try again keeps nobody else waiting.
       return uploads === undefined ? await put() : await uploads.run(key, put, signal);
     };

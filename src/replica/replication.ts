@@ -94,6 +94,8 @@ export type ReplicationEvent = { readonly position: Position } & (
   | { readonly type: "forked"; readonly txid: bigint }
   /** The newest file of the replica carries a time that lies ahead of this clock by `aheadMs`. */
   | { readonly type: "clock"; readonly aheadMs: number }
+  /** The lease of the store `destination` was taken, for the first time or after it had ended. */
+  | { readonly type: "lease"; readonly destination: string; readonly generation: number }
   | { readonly type: "error"; readonly error: PagestreamError }
   | { readonly type: "closed" }
 );
@@ -174,8 +176,9 @@ export interface Replication extends AsyncDisposable {
   /** Uploads again, beginning with all that was kept meanwhile. */
   resume(): void;
   /**
-   * After a conflict, explicitly: continues behind the other writer's last file with a file that holds every page.
-   * The other writer must have been stopped.
+   * After a conflict, explicitly: takes the lease, though another writer may hold it, and continues behind the other's
+   * last file with a file that holds every page. The other writer must have been stopped: one that knows of no lease, as
+   * Litestream, would go on.
    */
   takeOver(options?: WaitOptions): Promise<void>;
   /**
@@ -223,6 +226,16 @@ export interface ReplicateOptions extends LevelsOptions {
    * @default no bound
    */
   readonly requestsPerHour?: number | undefined;
+  /**
+   * Whether to keep a lease, the object `lock.json` beside the replica, that tells Pagestream writers of each other: a
+   * second one is refused at its start. `true` insists, with `UnsupportedError` where the store cannot keep one.
+   * @default where the store can create and replace on conditions
+   */
+  readonly lease?: boolean | undefined;
+  /** What others are told of this writer by the lease, such as `host:pid`. @default "pagestream" */
+  readonly owner?: string | undefined;
+  /** Starts although another writer holds the lease, and takes it; that writer stops at its next upload. @default false */
+  readonly takeOver?: boolean | undefined;
   /** Where the marker and staged files are kept; in memory when left out. */
   readonly state?: LocalState | undefined;
   /** What a restore returned: proof of which state the database is in, so that no full file is needed. */

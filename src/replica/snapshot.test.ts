@@ -41,7 +41,7 @@ async function bench(
   const platform = fakePlatform(3);
   const state = memoryState();
   const replica = openReplica(store, { platform });
-  const settings = { groupMs: 1_000, ...options, platform, state };
+  const settings = { groupMs: 1_000, lease: false, ...options, platform, state };
   const replication = await run(platform, startPrimary(database, replica, settings));
   const snapshot = () => run(platform, replication.snapshot());
   return { platform, store, state, database, replication, snapshot };

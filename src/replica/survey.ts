@@ -4,6 +4,7 @@
  * @module
  */
 import { AbortedError, isPagestreamError, type PagestreamError } from "../core/errors.ts";
+import { type Instant, instantOf } from "../core/instant.ts";
 import type { Platform } from "../core/platform.ts";
 import { LTX_TRAILER_SIZE } from "../ltx/trailer.ts";
 import { equalBytes } from "../core/bytes.ts";
@@ -20,6 +21,8 @@ import { parseStagedName, type StagedFile } from "./staged-file.ts";
 export interface Seen {
   readonly standing: Standing;
   readonly l0: readonly LtxFileInfo[];
+  /** When it was listed. */
+  readonly listedAt: Instant;
 }
 
 /** What was seen of all destinations. */
@@ -46,8 +49,9 @@ export async function surveyAll(
       try {
         const { replica } = destination;
         await replica.prepareToWrite({ signal });
+        const listedAt = instantOf(replica.platform.clock);
         const levels = await replica.levels({ signal });
-        others.set(destination, { standing: standingOf(levels), l0: levels[0] ?? [] });
+        others.set(destination, { standing: standingOf(levels), l0: levels[0] ?? [], listedAt });
       } catch (error) {
         if (error instanceof AbortedError || !isPagestreamError(error)) throw error;
         silent.set(destination, error);

@@ -6,10 +6,11 @@
  * @module
  */
 import { isPagestreamError } from "../core/errors.ts";
+import type { Instant } from "../core/instant.ts";
 import { decodeHeader, LTX_HEADER_SIZE } from "../ltx/header.ts";
 import { PreconditionFailedError } from "../transports/errors.ts";
 import { ConflictError } from "./errors.ts";
-import type { Fence, Instant } from "./fence.ts";
+import type { Fence } from "./fence.ts";
 import type { Lease } from "./lease.ts";
 import type { LtxFileInfo, NewLtxFile, Replica } from "./replica.ts";
 import {
@@ -100,6 +101,8 @@ export function fencedWriter(options: {
     how: CreateOptions & { readonly isLeading: boolean },
   ): Promise<LtxObject> => {
     const { signal, isLeading } = how;
+    // One that did not answer at the start has not been asked what it can.
+    await replica.prepareToWrite({ signal });
     const kept = keptObject(object);
     let sentAt: Instant | undefined;
     const before = async (): Promise<void> => {
@@ -134,6 +137,7 @@ export function fencedWriter(options: {
         await fence.check(signal);
         isSent = true;
       };
+      await replica.prepareToWrite({ signal });
       try {
         const outcome = await createMergedFile(replica, file, { signal, before });
         await fence.check(signal);

@@ -69,7 +69,7 @@ export class DestinationsBench {
   /** Like `start`, without driving the clock. */
   starting(options: ReplicateOptions, which: readonly number[]): Promise<Replication> {
     const replicas = which.map((i) => this.replica(i)) as [Replica, ...Replica[]];
-    const settings = { groupMs: 1_000, levels: [], state: this.state, ...options };
+    const settings = { groupMs: 1_000, levels: [], lease: false, state: this.state, ...options };
     return startPrimary(this.database, replicas, { ...settings, platform: this.platform });
   }
 

@@ -72,7 +72,13 @@ export async function run<T>(platform: FakePlatform, promise: Promise<T>): Promi
 /** Starts a primary. */
 export function start(at: Bench, options: ReplicateOptions = {}): Promise<Replication> {
   const replica = openReplica(at.store, { platform: at.platform });
-  const settings = { groupMs: 1_000, ...options, state: at.state, platform: at.platform };
+  const settings = {
+    groupMs: 1_000,
+    lease: false,
+    ...options,
+    state: at.state,
+    platform: at.platform,
+  };
   return run(at.platform, startPrimary(at.database, replica, settings));
 }
 

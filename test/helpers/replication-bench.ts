@@ -72,7 +72,7 @@ export class ReplicationBench {
     this.faults = faulty(this.store);
     const replica = openReplica(this.faults.store, { platform: this.platform });
     const state = fileState(this.#filesOfLife(++this.#life), STATE_DIRECTORY);
-    const settings = { groupMs: 1_000, state, ...options, platform: this.platform };
+    const settings = { groupMs: 1_000, lease: false, state, ...options, platform: this.platform };
     return startPrimary(this.database, replica, settings);
   }
 
