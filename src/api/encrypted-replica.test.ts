@@ -1,0 +1,50 @@
+import sqlite3InitModule from "@sqlite.org/sqlite-wasm";
+import { expect, test } from "vitest";
+import { isEncrypted } from "../core/encryption-mark.ts";
+import { faultyStore, storeFault } from "../testing/faulty-store.ts";
+import { collect, readBody } from "../testing/test-kit.ts";
+import { encryptedStore } from "../transports/encrypted.ts";
+import { memoryStore } from "../transports/memory.ts";
+import type { ObjectStore } from "../transports/object-store.ts";
+import { memoryDrill } from "./memory-drill.ts";
+import { openReplicated, type ReplicatedDatabase } from "./open-replicated.ts";
+import { verify } from "./verify.ts";
+
+type Sqlite3 = Awaited<ReturnType<typeof sqlite3InitModule>>;
+
+/** A new wasm instance is what a new process has: its memory is empty. */
+async function open(replica: ObjectStore): Promise<ReplicatedDatabase<Sqlite3>> {
+  return await openReplicated({ sqlite3: await sqlite3InitModule(), path: "app.db", replica });
+}
+
+test("an encrypted replica is written, continued and restored, answers lost on the way included", async () => {
+  const inner = faultyStore(memoryStore());
+  const store = encryptedStore(inner, { keys: { one: new Uint8Array(32) }, keyId: "one" });
+  const first = await open(store);
+  first.db.exec("CREATE TABLE note(body)");
+  await first.replication.durable();
+  for (let i = 0; i < 5; i++) {
+    first.db.exec(`INSERT INTO note VALUES (zeroblob(${100_000 + i}))`);
+    inner.failNext("put", { after: storeFault() });
+    await first.replication.durable();
+  }
+  await first.replication.snapshot();
+  await first.close();
+
+  const second = await open(store);
+  expect(second.restored?.newestTxid).toBeGreaterThanOrEqual(6n);
+  second.db.exec("INSERT INTO note VALUES ('continued')");
+  await second.replication.durable();
+  await second.close();
+
+  const report = await verify(store, {
+    restore: memoryDrill(await sqlite3InitModule()),
+    probes: [{ sql: "SELECT count(*) FROM note", expected: 6 }],
+  });
+  expect(report).toMatchObject({ sound: true, encrypted: "all" });
+  expect(report.levels.map(({ level }) => level)).toContain(9);
+  for (const { key } of await collect(inner.list())) {
+    const { body } = await inner.get(key, { length: 7 });
+    expect({ key, encrypted: isEncrypted(await readBody(body)) }).toEqual({ key, encrypted: true });
+  }
+});
