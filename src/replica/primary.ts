@@ -63,7 +63,8 @@ import type {
 import { RequestBudget } from "./request-budget.ts";
 import { SnapshotWriter } from "./snapshot.ts";
 import type { StagedFile } from "./staged-file.ts";
-import { filesBetween, lastKnownTxid, type Survey, surveyAll } from "./survey.ts";
+import { planStart } from "./start-destinations.ts";
+import { type Survey, surveyAll } from "./survey.ts";
 
 /** Cadence where a request costs money, as Litestream's. */
 const REMOTE_GROUP_MS = 1_000;
@@ -435,59 +436,23 @@ class Primary implements Replication {
     };
   }
 
-  async #adopt({ lead, others, silent }: Survey, found: Continuity): Promise<void> {
-    const { maxTxid: txid, pageSize, commit, lastTime, key, promoted } = found;
-    const where = {
-      found,
-      lead: lead.replica,
-      state: this.#state,
-      platform: this.#platform,
-      signal: this.#options.signal,
-    };
-    const joining = new Map<Destination, readonly StagedFile[] | undefined>();
-    for (const [other, seen] of others) {
-      joining.set(other, await filesBetween(other.replica, seen, where));
-    }
-    const header = promoted.at(-1)?.header ?? { maxTxid: txid, pageSize, commit, timestamp: 0n };
-    const used = silent.size === 0 ? 0n : lastKnownTxid(this.#state);
-    const last = {
-      txid: used > header.maxTxid ? used : header.maxTxid,
-      pageSize: header.pageSize,
-      commit: header.commit,
-      time: header.timestamp > lastTime ? header.timestamp : lastTime,
-    };
+  async #adopt(survey: Survey, found: Continuity): Promise<void> {
+    const { key, lastTime } = found;
+    const { signal } = this.#options;
+    const [state, platform] = [this.#state, this.#platform];
+    const { last, proven, place, feed } = await planStart(survey, found, {
+      state,
+      platform,
+      signal,
+    });
     this.#key = key;
     this.#marker.begin(found.marker, key);
-    const { sequence, differing } = found;
-    const isProven = found.needsFull === undefined && last.txid === header.maxTxid;
-    const proven = isProven ? { sequence, differing } : undefined;
-    // While anything of the proven state still has to be uploaded, nothing is durable.
-    const isCurrent = isProven && promoted.length + differing.length === 0;
-    const current = { sequence: isCurrent ? sequence : undefined, pageSize, isOurs: true };
-    lead.begin(found, current);
-    for (const [other, seen] of others) {
-      const isOurs = joining.get(other) !== undefined;
-      const isThere = seen.standing.maxTxid === txid ? current.sequence : undefined;
-      other.begin(seen, { sequence: isThere, pageSize: 0, isOurs });
-    }
-    this.#collector.begin(new L0Cutter(this.#state, this.#platform, { last, key }), proven);
-    lead.take(promoted);
-    if (found.standing.gap !== undefined) lead.gapFound();
-    for (const [other, files] of joining) {
-      if (files === undefined) other.leaveBehind("it lacks files that are not kept any more");
-      // The last of them leads to what the lead has.
-      else
-        other.take(
-          files.map((file, i) =>
-            isCurrent && i === files.length - 1 ? { ...file, sequence } : file,
-          ),
-        );
-      other.take(promoted);
-    }
-    for (const [other, error] of silent) other.beginUnseen(error);
+    place();
+    this.#collector.begin(new L0Cutter(state, platform, { last, key }), proven);
+    feed();
     // Not before the marker says what became of them.
     for (const name of found.settled) {
-      if (!this.#destinations.needs(name)) this.#state.removeStaged(name);
+      if (!this.#destinations.needs(name)) state.removeStaged(name);
     }
     // Nobody can read events before the start has ended.
     for (const event of found.events) this.#reporter.announce(event);

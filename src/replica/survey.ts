@@ -83,8 +83,8 @@ export function lastKnownTxid(state: LocalState): bigint {
   return last;
 }
 
-/** Where {@linkcode filesBetween} looks. */
-export interface FilesBetweenOptions {
+/** Where {@linkcode findJoining} looks. */
+export interface JoiningOptions {
   /** What is known of the replica that goes furthest. */
   readonly found: Continuity;
   readonly lead: Replica;
@@ -93,35 +93,44 @@ export interface FilesBetweenOptions {
   readonly signal: AbortSignal | undefined;
 }
 
-/**
- * The staged files that bring another destination to the newest state of the lead, before those still to be uploaded to
- * both; `undefined` where it cannot follow file by file.
- */
-export async function filesBetween(
+/** How another destination goes on. */
+export interface Joining {
+  /** Whether its files are of this database's own history. */
+  readonly isOurs: boolean;
+  /**
+   * The staged files that bring it to the newest state of the lead, before those still to be uploaded to both;
+   * `undefined` where it cannot follow file by file.
+   */
+  readonly files: readonly StagedFile[] | undefined;
+}
+
+/** Finds out how another destination goes on. */
+export async function findJoining(
   replica: Replica,
   seen: Seen,
-  options: FilesBetweenOptions,
-): Promise<readonly StagedFile[] | undefined> {
+  options: JoiningOptions,
+): Promise<Joining> {
   const { found, state, platform } = options;
   const { maxTxid } = seen.standing;
-  if (!isSound(seen.standing) || (maxTxid === 0n && found.maxTxid > 0n)) return undefined;
+  if (maxTxid === 0n) return { isOurs: true, files: found.maxTxid === 0n ? [] : undefined };
+  const isOurs = await isSameHistory(replica, seen, options);
   // A file with every page needs nothing before it.
-  if (maxTxid === found.maxTxid && (maxTxid === 0n || found.needsFull !== undefined)) return [];
-  if (!(await isSameHistory(replica, seen, options))) return undefined;
+  const isEqual = isOurs || (maxTxid === found.maxTxid && found.needsFull !== undefined);
+  if (!isSound(seen.standing) || !isEqual) return { isOurs, files: undefined };
   const files: StagedFile[] = [];
   for (let txid = maxTxid + 1n; txid <= found.maxTxid; txid++) {
     const file = stagedL0(txid, { state, platform, key: found.key, sequence: -1 });
-    if (file === undefined) return undefined;
+    if (file === undefined) return { isOurs, files: undefined };
     files.push(file);
   }
-  return files;
+  return { isOurs, files };
 }
 
 /** Whether the newest L0 file of a replica is the one that the lead has of that TXID. */
 async function isSameHistory(
   replica: Replica,
   seen: Seen,
-  options: FilesBetweenOptions,
+  options: JoiningOptions,
 ): Promise<boolean> {
   const { found, lead, signal } = options;
   const { maxTxid } = seen.standing;

@@ -1,0 +1,130 @@
+/**
+ * How all destinations begin, once it is known how the one that goes furthest continues.
+ *
+ * @module
+ */
+import type { PagestreamError } from "../core/errors.ts";
+import type { Platform } from "../core/platform.ts";
+import type { Continuity } from "./continuity.ts";
+import type { Destination } from "./destination.ts";
+import { fillGap } from "./fill-gap.ts";
+import type { CutState } from "./l0-cutter.ts";
+import type { LocalState } from "./local-state.ts";
+import type { StagedFile } from "./staged-file.ts";
+import { findJoining, type Joining, lastKnownTxid, type Survey } from "./survey.ts";
+
+/** What {@linkcode planStart} works with. */
+export interface StartOptions {
+  readonly state: LocalState;
+  readonly platform: Platform;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** How a replication begins. */
+export interface StartPlan {
+  /** The state that the next file comes after. */
+  readonly last: CutState;
+  /** The commit boundary that is proven, and the pages that differed there; `undefined`: the next file holds all. */
+  readonly proven: { readonly sequence: number; readonly differing: Uint32Array } | undefined;
+  /** Says of every destination how far it goes. Before any file is cut. */
+  readonly place: () => void;
+  /** Gives every destination what it lacks, or leaves it behind. */
+  readonly feed: () => void;
+}
+
+/** Finds out how every destination begins; asks them, and fills a gap of the lead, but tells none of them yet. */
+export async function planStart(
+  survey: Survey,
+  found: Continuity,
+  options: StartOptions,
+): Promise<StartPlan> {
+  const { lead, others, silent } = survey;
+  const { maxTxid: txid, pageSize, promoted, sequence, differing } = found;
+  const joining = new Map<Destination, Joining>();
+  for (const [other, seen] of others) {
+    const where = { ...options, found, lead: lead.replica };
+    joining.set(other, await findJoining(other.replica, seen, where));
+  }
+  const isWhole = found.standing.gap === undefined || (await isFilled(survey, found, options));
+  const last = lastState(found, silent, options.state);
+  // Where a destination that does not answer may have more, nothing is proven to be the newest.
+  const isNewest = last.txid === (promoted.at(-1)?.header.maxTxid ?? txid);
+  const isProven = found.needsFull === undefined && isNewest;
+  // While anything of the proven state still has to be uploaded, nothing is durable.
+  const isCurrent = isProven && promoted.length + differing.length === 0;
+  const current = isCurrent ? sequence : undefined;
+  return {
+    last,
+    proven: isProven ? { sequence, differing } : undefined,
+    place() {
+      lead.begin(found, { sequence: current, pageSize, isOurs: true });
+      for (const [other, seen] of others) {
+        const isOurs = joining.get(other)?.isOurs === true;
+        const isThere = seen.standing.maxTxid === txid ? current : undefined;
+        other.begin(seen, { sequence: isThere, pageSize: 0, isOurs });
+      }
+    },
+    feed() {
+      lead.take(promoted);
+      if (!isWhole) lead.gapFound();
+      for (const [other, { files }] of joining) {
+        if (files === undefined) other.leaveBehind("it lacks files that are not kept any more");
+        else other.take(isCurrent ? withSequence(files, sequence) : files);
+        other.take(promoted);
+      }
+      for (const [other, error] of silent) other.beginUnseen(error);
+    },
+  };
+}
+
+/** The state that the next file comes after; its time is later than that of any file. */
+function lastState(
+  found: Continuity,
+  silent: ReadonlyMap<Destination, PagestreamError>,
+  state: LocalState,
+): CutState {
+  const { maxTxid: txid, pageSize, commit, lastTime: time } = found;
+  const newest = found.promoted.at(-1)?.header;
+  const last =
+    newest === undefined
+      ? { txid, pageSize, commit, time }
+      : {
+          txid: newest.maxTxid,
+          pageSize: newest.pageSize,
+          commit: newest.commit,
+          time: newest.timestamp > time ? newest.timestamp : time,
+        };
+  const used = silent.size === 0 ? 0n : lastKnownTxid(state);
+  return used > last.txid ? { ...last, txid: used } : last;
+}
+
+/** Puts back what the lead has lost and is still to be had: among the files that the start removes, or elsewhere. */
+async function isFilled(
+  { lead, others }: Survey,
+  found: Continuity,
+  options: StartOptions,
+): Promise<boolean> {
+  // Files staged here go only between those of a history that is proven to be ours.
+  if (found.marker === undefined) return false;
+  const { state, platform, signal = platform.newAborter().signal } = options;
+  const replicas = [...others.keys()].map(({ replica }) => replica);
+  try {
+    return await fillGap(found.standing, {
+      writer: lead.writer,
+      state,
+      platform,
+      key: found.key,
+      others: () => replicas,
+      signal,
+    });
+  } catch (error) {
+    if (signal.aborted) throw error;
+    // Then a bridge leads over it.
+    return false;
+  }
+}
+
+/** The last of these files leads to the state of a commit. */
+function withSequence(files: readonly StagedFile[], sequence: number): readonly StagedFile[] {
+  return files.map((file, i) => (i === files.length - 1 ? { ...file, sequence } : file));
+}
