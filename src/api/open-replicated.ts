@@ -9,7 +9,7 @@ import { bytesSink } from "../replica/bytes-sink.ts";
 import type { StartEvent } from "../replica/comparison.ts";
 import { DatabaseBehindError } from "../replica/errors.ts";
 import { fileState, type LocalState, memoryState, stateDirectory } from "../replica/local-state.ts";
-import { startPrimary } from "../replica/primary.ts";
+import { startPrimary } from "../replica/start-primary.ts";
 import type { Replica } from "../replica/replica.ts";
 import type { CloseOptions, ReplicateOptions, Replication } from "../replica/replication.ts";
 import type { RestoreResult } from "../replica/restore-options.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 import type { CommitSource } from "../core/commit-source.ts";
-import { startPrimary } from "../replica/primary.ts";
+import { startPrimary } from "../replica/start-primary.ts";
 import type { ReplicateOptions, Replication } from "../replica/replication.ts";
 import { webPlatform } from "../transports/web-platform.ts";
 import { openReplicas, type ReplicaTargets } from "./open-replicas.ts";

@@ -11,7 +11,7 @@ import { StoreError } from "../transports/errors.ts";
 import { memoryStore } from "../transports/memory.ts";
 import type { ObjectStore } from "../transports/object-store.ts";
 import { bytesSink } from "./bytes-sink.ts";
-import { startPrimary } from "./primary.ts";
+import { startPrimary } from "./start-primary.ts";
 import { openReplica } from "./replica.ts";
 import type { Replication, ReplicationEvent } from "./replication.ts";
 import { restoreReplica } from "./restore.ts";

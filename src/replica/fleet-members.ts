@@ -22,7 +22,7 @@ import type {
 } from "./fleet.ts";
 import { FleetMember } from "./fleet-member.ts";
 import { Gate } from "./gate.ts";
-import { startPrimary } from "./primary.ts";
+import { startPrimary } from "./start-primary.ts";
 import { Replica, type ReplicaOptions } from "./replica.ts";
 import type { CloseOptions, Replication, WaitOptions } from "./replication.ts";
 import { RequestBudget } from "./request-budget.ts";

@@ -7,7 +7,7 @@ import {
 import { ModelDatabase } from "../../test/helpers/model-database.ts";
 import { seededRandom } from "../testing/index.ts";
 import { fileState } from "./local-state.ts";
-import { startPrimary } from "./primary.ts";
+import { startPrimary } from "./start-primary.ts";
 import { openReplica } from "./replica.ts";
 import type { Replication } from "./replication.ts";
 

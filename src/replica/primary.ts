@@ -7,17 +7,10 @@
  * @module
  */
 import type { CommitSource } from "../core/commit-source.ts";
-import {
-  ClosedError,
-  isPagestreamError,
-  type PagestreamError,
-  TimeoutError,
-} from "../core/errors.ts";
+import { ClosedError, isPagestreamError, type PagestreamError } from "../core/errors.ts";
 import type { EventStream } from "../core/event-stream.ts";
 import type { Platform } from "../core/platform.ts";
-import { formatTxid } from "../ltx/file-name.ts";
 import type { HalfBridge } from "./bridge.ts";
-import { budgetedReplica } from "./budgeted-store.ts";
 import { ClockWatch } from "./clock-watch.ts";
 import { CommitCollector } from "./commit-collector.ts";
 import type { StartEvent } from "./comparison.ts";
@@ -31,21 +24,16 @@ import {
 } from "./continuity.ts";
 import { Destination, type DestinationEvents, type DoubtsEnd } from "./destination.ts";
 import { Destinations } from "./destinations.ts";
-import {
-  blockingUpload,
-  checkDurability,
-  HOLD_DEADLINE_MS,
-  holdCount,
-  PREPARE_MODES,
-} from "./durability.ts";
+import { blockingUpload, HOLD_DEADLINE_MS, holdCount, PREPARE_MODES } from "./durability.ts";
 import { type ConflictError, notStarted } from "./errors.ts";
 import { asPagestreamError, EventReporter, type EventTap } from "./event-reporter.ts";
+import { finalFlush } from "./final-flush.ts";
 import { groupCadence } from "./group-cadence.ts";
 import { HeldCommits } from "./held-commits.ts";
 import { L0Cutter } from "./l0-cutter.ts";
 import { LocalCommits } from "./local-commits.ts";
 import { type LeaseHolder, leaseHolder } from "./lease.ts";
-import { type LocalState, memoryState } from "./local-state.ts";
+import type { LocalState } from "./local-state.ts";
 import { MarkerKeeper } from "./marker-keeper.ts";
 import { recoverLog } from "./recover-log.ts";
 import type { Replica } from "./replica.ts";
@@ -60,7 +48,7 @@ import type {
   SnapshotResult,
   WaitOptions,
 } from "./replication.ts";
-import { RequestBudget } from "./request-budget.ts";
+import type { RequestBudget } from "./request-budget.ts";
 import { SnapshotWriter } from "./snapshot.ts";
 import type { StagedFile } from "./staged-file.ts";
 import { planStart } from "./start-destinations.ts";
@@ -74,50 +62,15 @@ const GROUP_BYTES = 16 << 20;
 const STAGING_BYTES = 64 << 20;
 const CLOSE_DEADLINE_MS = 30_000;
 /** Options with everything that the platform or the caller may leave out filled in. */
-type PrimaryOptions = ReplicateOptions & {
+export type PrimaryOptions = ReplicateOptions & {
   readonly platform: Platform;
   readonly state: LocalState;
   readonly budget: RequestBudget | undefined;
   readonly tap?: EventTap | undefined;
 };
 
-/** Starts replicating `source` into one replica or several. Resolves when it is known how to continue. */
-export async function startPrimary(
-  source: CommitSource,
-  unbudgeted: Replica | readonly [Replica, ...Replica[]],
-  options: ReplicateOptions & {
-    readonly platform: Platform;
-    /** What the caller has done for the start, told to whoever reads events first. */
-    readonly announce?: readonly StartEvent[] | undefined;
-    /** Shared with other databases. @default one of its own, where `requestsPerHour` is given */
-    readonly budget?: RequestBudget | undefined;
-    /** Told of every event. */
-    readonly tap?: EventTap | undefined;
-  },
-): Promise<Replication> {
-  const { platform, requestsPerHour } = options;
-  const budget =
-    options.budget ??
-    (requestsPerHour === undefined
-      ? undefined
-      : new RequestBudget(platform.clock, requestsPerHour));
-  const complete = { ...options, budget, state: options.state ?? memoryState() };
-  const replicas = [unbudgeted].flat().map((replica) => budgetedReplica(replica, budget));
-  const first = replicas[0] as Replica;
-  // Where there are others one that does not answer is no reason not to start.
-  if (replicas.length === 1 && first.store.probe !== undefined) await first.prepareToWrite();
-  checkDurability(source, { replicas, state: complete.state, options: complete });
-  const primary = new Primary(source, replicas, complete);
-  try {
-    await primary.start(options.announce);
-  } catch (error) {
-    primary.detach();
-    throw error;
-  }
-  return primary;
-}
-
-class Primary implements Replication {
+/** One running replication. */
+export class Primary implements Replication {
   readonly #source: CommitSource;
   readonly #options: PrimaryOptions;
   readonly #platform: Platform;
@@ -581,7 +534,14 @@ class Primary implements Replication {
     let failure: unknown;
     try {
       this.resume();
-      await this.#finalFlush(deadlineMs);
+      await finalFlush({
+        confirmations: this.#confirmations,
+        destinations: this.#destinations.list,
+        platform: this.#platform,
+        object: this.#source.name,
+        position: () => this.position,
+        deadlineMs,
+      });
     } catch (error) {
       failure = error;
     }
@@ -603,32 +563,6 @@ class Primary implements Replication {
     this.#state.close();
     this.#reporter.close();
     if (failure !== undefined) throw failure;
-  }
-
-  async #finalFlush(deadlineMs: number): Promise<void> {
-    const { clock, newAborter } = this.#platform;
-    const aborter = newAborter();
-    const cancel = clock.schedule(() => aborter.abort("deadline"), deadlineMs);
-    const { signal } = aborter;
-    try {
-      // One that fails must not keep the others from what they lack.
-      const flushes = this.#destinations.list.map((only) =>
-        this.#confirmations.flush({ only, signal }),
-      );
-      const failed = (await Promise.allSettled(flushes)).find((each) => each.status === "rejected");
-      if (failed !== undefined) throw failed.reason;
-    } catch (error) {
-      if (!signal.aborted) throw error;
-      const { local, replicated } = this.position;
-      throw new TimeoutError({
-        operation: "close",
-        object: this.#source.name,
-        what: `txid ${formatTxid(local)} was not confirmed within ${deadlineMs} ms, only ${formatTxid(replicated)} is`,
-        next: "The next start uploads what was staged, or reads the database again",
-      });
-    } finally {
-      cancel();
-    }
   }
 }
 

@@ -8,7 +8,7 @@ import { memoryStore } from "../transports/memory.ts";
 import type { ObjectStore } from "../transports/object-store.ts";
 import { bytesSink } from "./bytes-sink.ts";
 import { type LocalState, memoryState } from "./local-state.ts";
-import { startPrimary } from "./primary.ts";
+import { startPrimary } from "./start-primary.ts";
 import { openReplica } from "./replica.ts";
 import type { ReplicateOptions, Replication } from "./replication.ts";
 import { restoreReplica } from "./restore.ts";

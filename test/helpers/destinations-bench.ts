@@ -6,7 +6,7 @@
 import { bytesSink } from "../../src/replica/bytes-sink.ts";
 import { type Standing, standingOf } from "../../src/replica/gap.ts";
 import type { LocalState } from "../../src/replica/local-state.ts";
-import { startPrimary } from "../../src/replica/primary.ts";
+import { startPrimary } from "../../src/replica/start-primary.ts";
 import { openReplica, type Replica } from "../../src/replica/replica.ts";
 import type { ReplicateOptions, Replication, WaitOptions } from "../../src/replica/replication.ts";
 import { restoreReplica } from "../../src/replica/restore.ts";

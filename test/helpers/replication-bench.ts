@@ -5,7 +5,7 @@
  */
 import { bytesSink } from "../../src/replica/bytes-sink.ts";
 import { fileState } from "../../src/replica/local-state.ts";
-import { startPrimary } from "../../src/replica/primary.ts";
+import { startPrimary } from "../../src/replica/start-primary.ts";
 import { openReplica } from "../../src/replica/replica.ts";
 import type {
   ReplicateOptions,
