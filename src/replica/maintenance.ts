@@ -1,0 +1,397 @@
+/**
+ * What a replica needs beside uploads: compaction, snapshots and retention, each at its boundary.
+ *
+ * Everything begins with an uploaded file: it makes level 1 due at the next boundary, a compaction makes the next level
+ * due, and what was written makes due what may go. When all of that is done nothing is scheduled. What the replica
+ * holds is known from the listing of the start and from what was written since; it is listed again only after an error,
+ * and before snapshots are removed.
+ *
+ * @module
+ */
+import { isPagestreamError, PagestreamError } from "../core/errors.ts";
+import type { Aborter, Platform } from "../core/platform.ts";
+import {
+  type CompactionOutcome,
+  compactLevel,
+  isOutdated,
+  promoteFullFile,
+  tooEarlyUntil,
+} from "./compactor.ts";
+import { findLevelFaults, type LevelFault, type LevelGap } from "./compactor-plan.ts";
+import { ConflictError } from "./errors.ts";
+import { SNAPSHOT_LEVEL } from "./layout.ts";
+import { boundaryAfter, boundaryBefore, type LevelSettings } from "./levels.ts";
+import type { RecentFiles } from "./maintenance-cache.ts";
+import { KnownFiles } from "./maintenance-files.ts";
+import { MaintenanceRetention, type RetentionEvents } from "./maintenance-retention.ts";
+import type { LtxFileInfo } from "./replica.ts";
+import type { SnapshotResult, WaitOptions } from "./replication.ts";
+import type { Scheduler } from "./scheduler.ts";
+import type { StagedFile } from "./staged-file.ts";
+import type { ReplicaWriter } from "./writer.ts";
+
+/** First pause after a failure; it doubles up to the interval of what failed, or an hour. */
+const RETRY_MS = 60_000;
+const LONGEST_RETRY_MS = 3_600_000;
+/** What may be due, in the order in which it is done: levels from 1 upwards in between. */
+const REMOVE_L0 = 0;
+const REMOVE_SNAPSHOTS = SNAPSHOT_LEVEL + 1;
+
+/** Who is told what {@linkcode Maintenance} does. */
+export interface MaintenanceEvents extends RetentionEvents {
+  /** A level has a new file. */
+  compacted(outcome: Extract<CompactionOutcome, { type: "compacted" }>): void;
+  /** A snapshot was made of a full L0 file. */
+  promoted(file: LtxFileInfo): void;
+  /** Files are missing between two that are there. Told once until something changes. */
+  gap(gap: LevelGap): void;
+  /** The files of a level do not follow each other. */
+  fault(fault: LevelFault): void;
+  /** Something failed, and is tried again later. */
+  failed(error: PagestreamError): void;
+  /** Another writer owns the replica; nothing more is done. */
+  conflict(error: ConflictError): void;
+}
+
+/** What a {@linkcode Maintenance} works with. */
+export interface MaintenanceOptions {
+  readonly writer: ReplicaWriter;
+  readonly platform: Platform;
+  readonly settings: LevelSettings;
+  readonly scheduler: Scheduler;
+  readonly recent: RecentFiles;
+  /** Writes the whole database as a file of level 9, of which {@linkcode Maintenance.uploaded} is told. */
+  readonly snapshot: (options: WaitOptions) => Promise<SnapshotResult>;
+  /** Bytes of a file that is still staged. */
+  readonly read: (file: StagedFile) => Uint8Array;
+  readonly events: MaintenanceEvents;
+}
+
+/** Levels, snapshots and retention of one replica. */
+export class Maintenance {
+  readonly #options: MaintenanceOptions;
+  readonly #retention: MaintenanceRetention;
+  /** When what is due, in wall-clock milliseconds. */
+  readonly #due = new Map<number, number>();
+  /** Failures in a row of each. */
+  readonly #failures = new Map<number, number>();
+  #known: KnownFiles | undefined;
+  /** TXID of the newest L0 file that holds every page. */
+  #full = 0n;
+  #told = "";
+  #aborter: Aborter | undefined;
+  #turn: Promise<unknown> = Promise.resolve();
+  #state: "new" | "open" | "paused" | "closed" = "new";
+
+  constructor(options: MaintenanceOptions) {
+    this.#options = options;
+    this.#retention = new MaintenanceRetention(options);
+  }
+
+  /** Whether nothing is due, now or later. */
+  get isIdle(): boolean {
+    return this.#due.size === 0;
+  }
+
+  /** Takes the files of the replica, level by level; what missed its boundary is done at once. */
+  begin(levels: readonly (readonly LtxFileInfo[])[]): void {
+    this.#state = "open";
+    this.#due.clear();
+    this.#learn(levels);
+    const { settings, platform } = this.#options;
+    const now = platform.clock.now();
+    const known = this.#known as KnownFiles;
+    settings.intervals.forEach((intervalMs, i) => {
+      const since = known.waitsSince(i + 1);
+      if (since !== undefined) this.#mark(i + 1, missed(since, intervalMs, now));
+    });
+    const snapshot = known.newest(SNAPSHOT_LEVEL);
+    if (snapshot === undefined) this.#markSnapshot();
+    else if (this.#snapshotIsOld(known)) {
+      this.#mark(SNAPSHOT_LEVEL, missed(snapshot.time.getTime(), settings.snapshotIntervalMs, now));
+    }
+    this.#mark(REMOVE_SNAPSHOTS, this.#retention.snapshotsDueMs(known));
+    this.#mark(REMOVE_L0, this.#retention.l0DueMs(known));
+    this.#arm();
+  }
+
+  /** A file has been confirmed, and is still staged. */
+  uploaded(file: StagedFile): void {
+    if (this.#state === "new" || this.#state === "closed") return;
+    const { writer, recent, read, platform, settings } = this.#options;
+    const { level, size, header, full } = file;
+    const { minTxid, maxTxid, timestamp } = header;
+    const key = writer.replica.key({ level, minTxid, maxTxid });
+    const time = new Date(Number(timestamp));
+    this.#known?.add({ level, minTxid, maxTxid, size, time, key, etag: "" });
+    if (level > 0) return;
+    if (full) this.#full = maxTxid;
+    const [first] = settings.intervals;
+    if (first !== undefined) {
+      if (recent.takes(size)) recent.add(writer.replica, key, read(file));
+      this.#mark(1, boundaryAfter(platform.clock.now(), first));
+    }
+    this.#markSnapshot();
+    this.#arm();
+  }
+
+  /** Files may have changed by other hands: they are listed before the next pass. */
+  relist(): void {
+    this.#known = undefined;
+    this.#told = "";
+    const { platform, settings } = this.#options;
+    const [first] = settings.intervals;
+    if (first !== undefined) this.#mark(1, boundaryAfter(platform.clock.now(), first));
+    this.#arm();
+  }
+
+  /** Brings every level up to the newest L0 file, whatever its boundary: before the page size changes. */
+  async bringUp(signal: AbortSignal | undefined): Promise<void> {
+    await this.#alone(async () => {
+      for (let level = 1; level <= this.#options.settings.intervals.length; level++) {
+        while ((await this.#compact(level, signal)) === "more");
+      }
+    });
+  }
+
+  /** Does nothing until {@linkcode resume}; what is under way ends. */
+  pause(): void {
+    if (this.#state !== "open") return;
+    this.#state = "paused";
+    this.#aborter?.abort("pause");
+    void this.#options.scheduler.cancel(this);
+  }
+
+  /** Goes on, with what became due meanwhile. */
+  resume(): void {
+    if (this.#state !== "paused") return;
+    this.#state = "open";
+    this.#arm();
+  }
+
+  /** Ends all work; resolves when nothing runs any more. {@linkcode begin} starts anew. */
+  async close(): Promise<void> {
+    this.#state = "closed";
+    this.#aborter?.abort("close");
+    this.#known = undefined;
+    await this.#options.scheduler.cancel(this);
+    await this.#turn;
+    this.#options.recent.clear(this.#options.writer.replica);
+  }
+
+  // What is due.
+
+  /** Makes something due, not later than it is; never where there is no time. */
+  #mark(what: number, atMs: number | undefined): void {
+    if (atMs === undefined) return;
+    this.#due.set(what, Math.min(this.#due.get(what) ?? Infinity, atMs));
+  }
+
+  #arm(): void {
+    const { scheduler } = this.#options;
+    if (this.#state !== "open") return;
+    if (this.#due.size === 0) return void scheduler.cancel(this);
+    scheduler.schedule(this, Math.min(...this.#due.values()), () => this.#alone(() => this.#run()));
+  }
+
+  /** A snapshot is due at its boundary; where there is none at all, at the first boundary of level 1. */
+  #markSnapshot(): void {
+    const { platform, settings } = this.#options;
+    const [first = settings.snapshotIntervalMs] = settings.intervals;
+    const isFirst =
+      this.#known?.newest(SNAPSHOT_LEVEL) === undefined && this.#known?.newest(1) === undefined;
+    const intervalMs = isFirst
+      ? Math.min(first, settings.snapshotIntervalMs)
+      : settings.snapshotIntervalMs;
+    this.#mark(SNAPSHOT_LEVEL, boundaryAfter(platform.clock.now(), intervalMs));
+  }
+
+  /** Whether something was written since the newest snapshot. */
+  #snapshotIsOld(known: KnownFiles): boolean {
+    const txid = known.newest(0)?.maxTxid ?? 0n;
+    return txid > (known.newest(SNAPSHOT_LEVEL)?.maxTxid ?? 0n);
+  }
+
+  // Doing it.
+
+  /** One thing at a time for one replica. */
+  #alone<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#turn.then(work);
+    this.#turn = result.catch(() => undefined);
+    return result;
+  }
+
+  async #run(): Promise<void> {
+    const { platform, settings } = this.#options;
+    this.#aborter = platform.newAborter();
+    const { signal } = this.#aborter;
+    const order = [
+      ...settings.intervals.map((_, i) => i + 1),
+      REMOVE_SNAPSHOTS,
+      SNAPSHOT_LEVEL,
+      REMOVE_L0,
+    ];
+    for (const what of order) {
+      const atMs = this.#due.get(what);
+      if (atMs === undefined || atMs > platform.clock.now() || this.#state !== "open") continue;
+      this.#due.delete(what);
+      try {
+        await this.#do(what, signal);
+        this.#failures.delete(what);
+      } catch (error) {
+        if (signal.aborted) this.#mark(what, atMs);
+        else this.#failed(what, error);
+      }
+    }
+    this.#aborter = undefined;
+    this.#arm();
+  }
+
+  async #do(what: number, signal: AbortSignal): Promise<void> {
+    if (what === REMOVE_L0) {
+      this.#mark(what, await this.#retention.removeL0(await this.#filesToRemove(signal), signal));
+      // What may not be removed would only be remembered.
+      if (!this.#retention.removesL0) this.#known = undefined;
+    } else if (what === REMOVE_SNAPSHOTS) {
+      const known = await this.#files(signal);
+      this.#mark(what, await this.#retention.removeSnapshots(known, signal));
+      this.#mark(REMOVE_L0, this.#retention.l0DueMs(known));
+    } else if (what === SNAPSHOT_LEVEL) await this.#takeSnapshot(signal);
+    else await this.#level(what, signal);
+  }
+
+  #failed(what: number, error: unknown): void {
+    const { events, platform } = this.#options;
+    if (error instanceof ConflictError) {
+      this.#state = "closed";
+      events.conflict(error);
+      return;
+    }
+    // Whatever was under way may have come to pass.
+    this.#known = undefined;
+    const failures = (this.#failures.get(what) ?? 0) + 1;
+    this.#failures.set(what, failures);
+    const { intervals } = this.#options.settings;
+    const interval = intervals[what - 1] ?? LONGEST_RETRY_MS;
+    const pauseMs = Math.min(RETRY_MS * 2 ** (failures - 1), interval, LONGEST_RETRY_MS);
+    this.#mark(what, platform.clock.now() + pauseMs);
+    events.failed(asPagestreamError(error, this.#options.writer.replica.description));
+  }
+
+  async #files(signal: AbortSignal | undefined): Promise<KnownFiles> {
+    if (this.#known === undefined) {
+      // The exact times may cost a request a file; those of the store are later, if anything, and so on the safe side.
+      this.#learn(await this.#options.writer.replica.levels({ signal }));
+    }
+    return this.#known as KnownFiles;
+  }
+
+  /** The files with all of level 0, which is forgotten while nothing may be removed. */
+  async #filesToRemove(signal: AbortSignal): Promise<KnownFiles> {
+    if (this.#known?.keepsL0 === false) this.#known = undefined;
+    return await this.#files(signal);
+  }
+
+  #learn(levels: readonly (readonly LtxFileInfo[])[]): void {
+    const { settings, events } = this.#options;
+    for (const files of levels.slice(1, SNAPSHOT_LEVEL))
+      findLevelFaults(files).forEach(events.fault);
+    const top = settings.intervals.length;
+    this.#known = new KnownFiles(levels, { top, keepsL0: this.#retention.removesL0 });
+  }
+
+  async #level(level: number, signal: AbortSignal): Promise<void> {
+    const { settings, platform } = this.#options;
+    const intervalMs = settings.intervals[level - 1] as number;
+    const known = await this.#files(signal);
+    // What a first snapshot holds need not go through every level.
+    if (level === 1 && this.#isUntouched(known)) {
+      return this.#mark(level, boundaryAfter(platform.clock.now(), intervalMs));
+    }
+    const untilMs = tooEarlyUntil(known.newest(level), intervalMs, platform.clock.now());
+    if (untilMs !== undefined) return this.#mark(level, untilMs);
+    while ((await this.#compact(level, signal)) === "more");
+  }
+
+  /** Whether nothing but L0 files is there, and the first snapshot is due with them. */
+  #isUntouched(known: KnownFiles): boolean {
+    const isEmpty = known.newest(1) === undefined && known.newest(SNAPSHOT_LEVEL) === undefined;
+    const due = this.#due.get(SNAPSHOT_LEVEL) ?? Infinity;
+    return isEmpty && due <= this.#options.platform.clock.now();
+  }
+
+  /** Writes one file of a level; says whether there is more to write at once. */
+  async #compact(level: number, signal: AbortSignal | undefined): Promise<"more" | "done"> {
+    const { writer, recent, events, platform, settings } = this.#options;
+    const { replica } = writer;
+    const local = ({ key }: LtxFileInfo): Uint8Array | undefined => recent.get(replica, key);
+    const attempt = async (): Promise<CompactionOutcome> => {
+      const files = (await this.#files(signal)).sourcesOf(level);
+      return await compactLevel(level, { writer, files, local, signal });
+    };
+    let outcome: CompactionOutcome;
+    try {
+      outcome = await attempt();
+    } catch (error) {
+      if (!isOutdated(error)) throw error;
+      this.#known = undefined;
+      outcome = await attempt();
+    }
+    if (outcome.type === "gap") this.#tellGap(outcome.gap);
+    if (outcome.type !== "compacted") return "done";
+    const known = await this.#files(signal);
+    const previous = known.newest(level);
+    for (const source of known.level(level - 1)) {
+      if (source.maxTxid <= outcome.file.maxTxid) recent.delete(replica, source.key);
+    }
+    known.add(outcome.file);
+    events.compacted(outcome);
+    if (outcome.gap !== undefined) this.#tellGap(outcome.gap);
+    if (previous !== undefined) findLevelFaults([previous, outcome.file]).forEach(events.fault);
+    const next = settings.intervals[level];
+    if (next !== undefined) this.#mark(level + 1, boundaryAfter(platform.clock.now() - 1, next));
+    if (level === 1) this.#mark(REMOVE_L0, this.#retention.l0DueMs(known));
+    this.#told = "";
+    return outcome.more ? "more" : "done";
+  }
+
+  #tellGap(gap: LevelGap): void {
+    const text = `${gap.level} ${gap.reached} ${gap.next.minTxid}`;
+    if (this.#told === text) return;
+    this.#told = text;
+    this.#options.events.gap(gap);
+  }
+
+  async #takeSnapshot(signal: AbortSignal): Promise<void> {
+    const { writer, recent, settings, platform, snapshot, events } = this.#options;
+    const known = await this.#files(signal);
+    if (!this.#snapshotIsOld(known)) return;
+    const newest = known.newest(SNAPSHOT_LEVEL);
+    const untilMs = tooEarlyUntil(newest, settings.snapshotIntervalMs, platform.clock.now());
+    if (untilMs !== undefined) return this.#mark(SNAPSHOT_LEVEL, untilMs);
+    const { replica } = writer;
+    const l0 = known.newest(0) as LtxFileInfo;
+    const bytes = recent.get(replica, l0.key);
+    if (l0.maxTxid === this.#full && (bytes !== undefined || replica.store.local === true)) {
+      const file = await promoteFullFile(l0, { writer, local: () => bytes, signal });
+      known.add(file);
+      events.promoted(file);
+    } else {
+      const { txid } = await snapshot({ signal });
+      // It was there already, by other hands.
+      if ((known.newest(SNAPSHOT_LEVEL)?.maxTxid ?? 0n) < txid) this.#known = undefined;
+    }
+    this.#mark(REMOVE_SNAPSHOTS, this.#retention.snapshotsDueMs(known));
+  }
+}
+
+/** When something is due that has waited since a time: at once where that was before a boundary. */
+function missed(sinceMs: number, intervalMs: number, nowMs: number): number {
+  return sinceMs <= boundaryBefore(nowMs, intervalMs) ? nowMs : boundaryAfter(nowMs, intervalMs);
+}
+
+function asPagestreamError(error: unknown, object: string): PagestreamError {
+  if (isPagestreamError(error)) return error;
+  const what = error instanceof Error ? error.message : String(error);
+  return new PagestreamError("IO", { operation: "maintain", object, what, cause: error });
+}
