@@ -36,8 +36,8 @@ export interface Continuity extends Findings {
   readonly key: Uint8Array;
   /** What is missing in the replica. */
   readonly standing: Standing;
-  /** Its files of level 0. */
-  readonly l0: readonly LtxFileInfo[];
+  /** Its files, level by level. */
+  readonly levels: readonly (readonly LtxFileInfo[])[];
   /** When all that was listed. */
   readonly listedAt: Instant;
 }
@@ -89,7 +89,8 @@ export async function continueAnyway(
 async function establish(options: ContinuityOptions): Promise<Continuity> {
   const { source, replica, state, platform, position, onBehind, acknowledged, signal } = options;
   const { files, time, ...listed } = await listReplica(options);
-  const { l0, maxTxid, pageSize } = listed;
+  const { levels, maxTxid, pageSize } = listed;
+  const l0 = levels[0] ?? [];
   const known = await findMarker({
     source,
     replica,
@@ -150,7 +151,7 @@ async function establish(options: ContinuityOptions): Promise<Continuity> {
 
 interface Listing {
   readonly files: readonly LtxFileInfo[];
-  readonly l0: readonly LtxFileInfo[];
+  readonly levels: readonly (readonly LtxFileInfo[])[];
   readonly maxTxid: bigint;
   readonly pageSize: number;
   readonly commit: number;
@@ -165,13 +166,12 @@ async function listReplica({ replica, platform, signal }: ContinuityOptions): Pr
   const listedAt = instantOf(platform.clock);
   const levels = await replica.levels({ exactTimes: true, signal });
   const files = levels.flat();
-  const l0 = levels[0] ?? [];
   const standing = standingOf(levels);
   let newest: LtxFileInfo | undefined;
   for (const file of files) {
     if (newest === undefined || file.maxTxid > newest.maxTxid) newest = file;
   }
-  const seen = { files, l0, standing, listedAt };
+  const seen = { files, levels, standing, listedAt };
   if (newest === undefined) {
     return { ...seen, maxTxid: 0n, pageSize: 0, commit: 0, time: 0n, lastTime: 0n };
   }

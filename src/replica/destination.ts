@@ -13,6 +13,8 @@ import type { ConflictError } from "./errors.ts";
 import { Fence, type SeenReplica } from "./fence.ts";
 import { standingOf } from "./gap.ts";
 import { Lease, type LeaseHolder } from "./lease.ts";
+import type { Maintenance } from "./maintenance.ts";
+import type { MaintenanceMaker } from "./maintenance-start.ts";
 import type { Replica } from "./replica.ts";
 import type { DestinationState, SnapshotResult, WaitOptions } from "./replication.ts";
 import type { SnapshotTarget } from "./snapshot.ts";
@@ -53,6 +55,7 @@ export interface DestinationOptions {
   readonly holder: LeaseHolder | undefined;
   /** How long L0 files are kept, in milliseconds; 0: always. @default 5 minutes */
   readonly l0RetentionMs: number | undefined;
+  readonly maintain: MaintenanceMaker;
   /** Resolves when this destination has what is committed. */
   readonly flush: (destination: Destination, options: WaitOptions) => Promise<void>;
   /** Resolves when this destination has a TXID. */
@@ -91,6 +94,8 @@ export class Destination implements SnapshotTarget {
   /** Tells other writers of this one; `undefined` where the caller does not want it. */
   readonly lease: Lease | undefined;
   readonly #fence: Fence;
+  /** Its levels, snapshots and retention. */
+  readonly maintenance: Maintenance;
   readonly #options: DestinationOptions;
   #replicated = 0n;
   /** Whether the replica was seen since the start, so that nothing there can come as a surprise. */
@@ -126,21 +131,29 @@ export class Destination implements SnapshotTarget {
       writer: this.writer,
       state,
       platform,
+      beforeSnapshot: (signal) => this.maintenance.bringUp(signal),
       events: {
-        uploaded: (file) => events.uploaded(this, file),
-        superseded: (landed, file) => events.superseded(this, landed, file),
+        uploaded: (file) => this.#uploaded(file),
+        superseded: (landed, file) => {
+          this.maintenance.relist();
+          events.superseded(this, landed, file);
+        },
         stalled: (error) => {
           this.#error = error;
+          // A dead store is asked by one, not by two.
+          this.maintenance.pause();
           events.stalled(this, error);
         },
         recovered: () => {
           this.#recovered();
+          if (!this.#paused) this.maintenance.resume();
           // What was lost while the store was away is seen now, not when somebody restores.
           void this.inspect().catch(() => {});
         },
         conflict: (error) => this.#conflict(error),
       },
     });
+    this.maintenance = options.maintain(this);
   }
 
   /** What the store calls itself. */
@@ -213,6 +226,8 @@ export class Destination implements SnapshotTarget {
     this.#stopped = false;
     this.#catchUp = undefined;
     this.uploader.restart();
+    this.maintenance.begin(seen?.levels ?? []);
+    if (this.#paused) this.maintenance.pause();
   }
 
   /** The store did not answer at the start: what it has is found out when it does. */
@@ -289,6 +304,7 @@ export class Destination implements SnapshotTarget {
       done: (bridge) => this.#caughtUp(catchUp, bridge),
     });
     this.#catchUp = catchUp;
+    this.maintenance.pause();
     events.leftBehind(this, reason);
     this.#start();
   }
@@ -325,18 +341,25 @@ export class Destination implements SnapshotTarget {
   }
 
   snapshotUploaded(file: StagedFile): void {
-    this.#options.events.uploaded(this, file);
+    this.#uploaded(file);
+  }
+
+  /** Another writer owns it; nothing more is uploaded. */
+  lost(error: ConflictError): void {
+    this.#conflict(error);
   }
 
   /** Begins no further upload; one under way goes on. */
   pause(): void {
     this.#paused = true;
     this.uploader.pause();
+    this.maintenance.pause();
   }
 
   resume(): void {
     this.#paused = false;
     this.uploader.resume();
+    if (this.#catchUp === undefined) this.maintenance.resume();
     this.#start();
   }
 
@@ -349,7 +372,7 @@ export class Destination implements SnapshotTarget {
   /** Ends all work; what is not confirmed stays staged. Resolves when nothing runs any more. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    await Promise.all([this.uploader.stop(), this.#catchUp?.stop()]);
+    await Promise.all([this.uploader.stop(), this.#catchUp?.stop(), this.maintenance.close()]);
   }
 
   /** Ends the lease, so that the next writer need not wait; where the store does not answer it ends by itself. */
@@ -363,6 +386,11 @@ export class Destination implements SnapshotTarget {
 
   #start(): void {
     if (!this.#paused && !this.#stopped) this.#catchUp?.start();
+  }
+
+  #uploaded(file: StagedFile): void {
+    this.maintenance.uploaded(file);
+    this.#options.events.uploaded(this, file);
   }
 
   #recovered(): void {
@@ -389,6 +417,8 @@ export class Destination implements SnapshotTarget {
     this.#isKnown = true;
     this.#isOurs = true;
     this.#catchUp = undefined;
+    this.maintenance.relist();
+    if (!this.#paused) this.maintenance.resume();
     const { arrived } = catchUp;
     const isBefore = (file: StagedFile): boolean => file.header.maxTxid <= this.#replicated;
     this.take(arrived.filter((file) => !isBefore(file)));

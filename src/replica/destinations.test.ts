@@ -26,9 +26,10 @@ describe("startPrimary() with several replicas", () => {
 
   test("makes no request and no timer while nothing is committed", async () => {
     const at = new DestinationsBench(2);
-    const replication = await at.start();
+    const levels = { levels: undefined, snapshot: undefined, retention: undefined };
+    const replication = await at.start(levels);
     await at.commit(replication, [1, 2]);
-    await at.platform.clock.advanceAsync(5_000);
+    await at.platform.clock.advanceAsync(60_000);
     const before = at.places.map(({ requests }) => requests);
     await at.platform.clock.advanceAsync(24 * 3_600_000);
     expect(at.places.map(({ requests }) => requests)).toEqual(before);

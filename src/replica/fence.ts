@@ -39,8 +39,8 @@ export interface FenceOptions {
 export interface SeenReplica {
   /** Largest TXID of any level. */
   readonly standing: { readonly maxTxid: bigint };
-  /** The files of level 0, in order. */
-  readonly l0: readonly LtxFileInfo[];
+  /** The files of all levels, each in order. */
+  readonly levels: readonly (readonly LtxFileInfo[])[];
   /** When the listing was begun. */
   readonly listedAt: Instant;
 }
@@ -79,7 +79,7 @@ export class Fence {
     this.#conflict = undefined;
     this.#sent = [];
     this.#maxTxid = seen?.standing.maxTxid;
-    const newest = seen?.l0.at(-1);
+    const newest = seen?.levels[0]?.at(-1);
     this.#newestL0 = newest && { file: newest, object: undefined };
     this.#proof = seen?.listedAt;
   }
@@ -112,7 +112,7 @@ export class Fence {
     const files = levels.flat();
     if (this.#maxTxid === undefined) {
       const maxTxid = files.reduce((max, file) => (file.maxTxid > max ? file.maxTxid : max), 0n);
-      this.begin({ standing: { maxTxid }, l0: levels[0] ?? [], listedAt });
+      this.begin({ standing: { maxTxid }, levels, listedAt });
     } else {
       const foreign = await this.#findForeign(files, { maxTxid: this.#maxTxid, signal });
       if (foreign !== undefined) throw this.lost(conflictWith(replica, foreign));

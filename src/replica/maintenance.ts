@@ -30,7 +30,7 @@ import type { Scheduler } from "./scheduler.ts";
 import type { StagedFile } from "./staged-file.ts";
 import type { ReplicaWriter } from "./writer.ts";
 
-/** First pause after a failure; it doubles up to the interval of what failed, or an hour. */
+/** First pause after a failure; it doubles up to an hour. */
 const RETRY_MS = 60_000;
 const LONGEST_RETRY_MS = 3_600_000;
 /** What may be due, in the order in which it is done: levels from 1 upwards in between. */
@@ -93,7 +93,7 @@ export class Maintenance {
     return this.#due.size === 0;
   }
 
-  /** Takes the files of the replica, level by level; what missed its boundary is done at once. */
+  /** Takes the files of the replica, level by level; what missed its boundary is done at once. Ends a pause. */
   begin(levels: readonly (readonly LtxFileInfo[])[]): void {
     this.#state = "open";
     this.#due.clear();
@@ -271,9 +271,7 @@ export class Maintenance {
     this.#known = undefined;
     const failures = (this.#failures.get(what) ?? 0) + 1;
     this.#failures.set(what, failures);
-    const { intervals } = this.#options.settings;
-    const interval = intervals[what - 1] ?? LONGEST_RETRY_MS;
-    const pauseMs = Math.min(RETRY_MS * 2 ** (failures - 1), interval, LONGEST_RETRY_MS);
+    const pauseMs = Math.min(RETRY_MS * 2 ** (failures - 1), LONGEST_RETRY_MS);
     this.#mark(what, platform.clock.now() + pauseMs);
     events.failed(asPagestreamError(error, this.#options.writer.replica.description));
   }

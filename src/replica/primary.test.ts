@@ -21,6 +21,9 @@ import { restoreReplica } from "./restore.ts";
 
 const SECONDS = 1_000;
 
+/** What the bench leaves out where a test does not ask for it. */
+const DEFAULT_LEVELS = { levels: undefined, snapshot: undefined, retention: undefined };
+
 describe("startPrimary()", () => {
   test("writes the first commit of a new database as TXID 1 with every page", async () => {
     const at = bench();
@@ -270,12 +273,15 @@ describe("waiting", () => {
   test("nothing is left to do when idle: no timer, no request", async () => {
     const at = bench();
     const store = gate(at.store);
-    const replication = await start({ ...at, store });
+    const replication = await start({ ...at, store }, DEFAULT_LEVELS);
     at.database.write([1]);
     await run(at.platform, replication.durable());
-    await at.platform.clock.advanceAsync(2_000);
+    await at.platform.clock.advanceAsync(60_000);
     expect(at.platform.clock.pending).toBe(0);
-    expect(store.puts).toBe(1);
+    // The commit, and the first snapshot in place of one file per level.
+    expect(store.puts).toBe(2);
+    await at.platform.clock.advanceAsync(72 * 3_600_000);
+    expect(store.puts).toBe(2);
     await run(at.platform, replication.close());
   });
 });

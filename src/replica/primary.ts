@@ -31,6 +31,7 @@ import { finalFlush } from "./final-flush.ts";
 import { groupCadence } from "./group-cadence.ts";
 import { HeldCommits } from "./held-commits.ts";
 import { L0Cutter } from "./l0-cutter.ts";
+import { maintenanceMaker } from "./maintenance-start.ts";
 import { LocalCommits } from "./local-commits.ts";
 import { type LeaseHolder, leaseHolder } from "./lease.ts";
 import type { LocalState } from "./local-state.ts";
@@ -228,6 +229,12 @@ export class Primary implements Replication {
       leased: ({ name: destination }, generation) =>
         this.#reporter.emit({ type: "lease", destination, generation }),
     };
+    const maintain = maintenanceMaker({
+      options: this.#options,
+      platform: this.#platform,
+      state: this.#state,
+      reporter: this.#reporter,
+    });
     const confirmations = this.#confirmations;
     return replicas.map(
       (replica) =>
@@ -236,6 +243,7 @@ export class Primary implements Replication {
           tools,
           holder: this.#holder,
           l0RetentionMs: this.#options.l0RetentionMs,
+          maintain,
           flush: (only, wait) => confirmations.flush({ ...wait, only }),
           waitFor: ({ destination: only, txid }, wait) =>
             confirmations.waitFor(txid, { ...wait, only }),

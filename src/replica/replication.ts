@@ -8,6 +8,7 @@ import type { Platform } from "../core/platform.ts";
 import type { BlockingUploader } from "./blocking-uploader.ts";
 import type { LevelsOptions } from "./levels.ts";
 import type { LocalState } from "./local-state.ts";
+import type { RecentFiles } from "./maintenance-cache.ts";
 import type { PositionToken } from "./position-token.ts";
 import type { Scheduler } from "./scheduler.ts";
 
@@ -68,6 +69,41 @@ export type ReplicationEvent = { readonly position: Position } & (
       readonly level: number;
       readonly txid: bigint;
       readonly size: number;
+    }
+  /** Files of the level below became one of `level`. */
+  | {
+      readonly type: "compacted";
+      readonly destination: string;
+      readonly level: number;
+      readonly minTxid: bigint;
+      readonly maxTxid: bigint;
+      readonly size: number;
+      /** How many files it was made of. */
+      readonly files: number;
+    }
+  /** Files that need not be kept were removed: how many, and their size in bytes. */
+  | {
+      readonly type: "retained";
+      readonly destination: string;
+      readonly files: number;
+      readonly size: number;
+    }
+  /** Nothing was removed although its time may have come: the clocks disagree. */
+  | { readonly type: "retention-skipped"; readonly destination: string; readonly reason: string }
+  /** The store does not let this writer remove anything; all else goes on. Told once. */
+  | {
+      readonly type: "retention-denied";
+      readonly destination: string;
+      readonly error: PagestreamError;
+    }
+  /** Two files of a level do not follow each other: one ends with TXID `after`, the next begins with `before`. */
+  | {
+      readonly type: "level-fault";
+      readonly destination: string;
+      readonly level: number;
+      readonly fault: "gap" | "overlap";
+      readonly after: bigint;
+      readonly before: bigint;
     }
   /** The store cannot be reached or refuses; commits go on and are kept, attempts continue. */
   | { readonly type: "stalled"; readonly destination: string; readonly error: PagestreamError }
@@ -260,6 +296,8 @@ export interface ReplicateOptions extends LevelsOptions {
   readonly onBehind?: "refuse" | "adopt" | undefined;
   /** When work that is due later is done; a fleet shares one. @default a scheduler of this replication */
   readonly scheduler?: Scheduler | undefined;
+  /** Where bytes of files just written are kept; a fleet shares one. @default one of this replication, up to 32 MiB */
+  readonly recent?: RecentFiles | undefined;
   /** Ends the start with `AbortedError`; a running replication is ended by `close`. */
   readonly signal?: AbortSignal | undefined;
   /** Dates files and times every pause. @default the runtime's clock and random numbers */

@@ -200,7 +200,8 @@ describe("startPrimary() with requestsPerHour", () => {
     const platform = fakePlatform(5);
     const store = faultyStore(memoryStore({ platform }));
     const at = bench({ platform, store });
-    const replication = await start(at, { requestsPerHour: 60 });
+    const levels = { levels: undefined, snapshot: undefined, retention: undefined };
+    const replication = await start(at, { requestsPerHour: 60, ...levels });
     at.database.write([1]);
     await run(platform, replication.durable());
     await platform.clock.advanceAsync(HOUR);

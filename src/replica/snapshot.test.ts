@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { ModelDatabase } from "../../test/helpers/model-database.ts";
+import { QUIET_LEVELS } from "../../test/helpers/quiet-levels.ts";
 import type { DatabaseImage, ImageOptions } from "../core/commit-source.ts";
 import { decodeHeader } from "../ltx/header.ts";
 import { fakePlatform, type FakePlatform } from "../testing/index.ts";
@@ -41,7 +42,8 @@ async function bench(
   const platform = fakePlatform(3);
   const state = memoryState();
   const replica = openReplica(store, { platform });
-  const settings = { groupMs: 1_000, lease: false, ...options, platform, state };
+  const quiet = { groupMs: 1_000, lease: false, ...QUIET_LEVELS };
+  const settings = { ...quiet, ...options, platform, state };
   const replication = await run(platform, startPrimary(database, replica, settings));
   const snapshot = () => run(platform, replication.snapshot());
   return { platform, store, state, database, replication, snapshot };

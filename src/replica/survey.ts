@@ -20,7 +20,8 @@ import { parseStagedName, type StagedFile } from "./staged-file.ts";
 /** A destination that answered. */
 export interface Seen {
   readonly standing: Standing;
-  readonly l0: readonly LtxFileInfo[];
+  /** Its files, level by level. */
+  readonly levels: readonly (readonly LtxFileInfo[])[];
   /** When it was listed. */
   readonly listedAt: Instant;
 }
@@ -51,7 +52,7 @@ export async function surveyAll(
         await replica.prepareToWrite({ signal });
         const listedAt = instantOf(replica.platform.clock);
         const levels = await replica.levels({ signal });
-        others.set(destination, { standing: standingOf(levels), l0: levels[0] ?? [], listedAt });
+        others.set(destination, { standing: standingOf(levels), levels, listedAt });
       } catch (error) {
         if (error instanceof AbortedError || !isPagestreamError(error)) throw error;
         silent.set(destination, error);
@@ -136,8 +137,8 @@ async function isSameHistory(
   const { maxTxid } = seen.standing;
   const isNewest = (file: LtxFileInfo): boolean =>
     file.minTxid === maxTxid && file.maxTxid === maxTxid;
-  const here = seen.l0.find(isNewest);
-  const there = found.l0.find(isNewest);
+  const here = seen.levels[0]?.find(isNewest);
+  const there = found.levels[0]?.find(isNewest);
   if (here === undefined || there === undefined || here.size !== there.size) return false;
   const trailer = (from: Replica, file: LtxFileInfo): Promise<Uint8Array> =>
     from.read(file, { offset: file.size - LTX_TRAILER_SIZE, length: LTX_TRAILER_SIZE, signal });

@@ -36,6 +36,8 @@ export interface UploaderOptions {
   readonly writer: ReplicaWriter;
   readonly state: LocalState;
   readonly platform: Platform;
+  /** What has to be done before a snapshot goes up: it comes this way only where the page size changes. */
+  readonly beforeSnapshot?: ((signal: AbortSignal) => Promise<void>) | undefined;
   readonly events: UploaderEvents;
 }
 
@@ -195,9 +197,10 @@ export class Uploader {
 
   /** Returns what is in the store under the file's name: itself, or the one that was withdrawn. */
   async #upload(file: StagedFile): Promise<StagedFile> {
-    const { writer, state, platform } = this.#options;
+    const { writer, state, platform, beforeSnapshot } = this.#options;
     this.#aborter = platform.newAborter();
     const { signal } = this.#aborter;
+    if (file.level > 0) await beforeSnapshot?.(signal);
     // A store known to be dead is asked once per pause; the policy's tries are for passing troubles.
     const attempts = this.failing ? 1 : undefined;
     const other = this.#rival?.file.name === file.name ? this.#rival : undefined;

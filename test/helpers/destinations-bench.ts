@@ -15,6 +15,7 @@ import { StoreError } from "../../src/transports/errors.ts";
 import { memoryStore } from "../../src/transports/memory.ts";
 import type { ObjectStore } from "../../src/transports/object-store.ts";
 import { ModelDatabase } from "./model-database.ts";
+import { QUIET_LEVELS } from "./quiet-levels.ts";
 import { durableState, keys, run } from "./primary-bench.ts";
 
 /** A store and whether it answers. */
@@ -69,7 +70,8 @@ export class DestinationsBench {
   /** Like `start`, without driving the clock. */
   starting(options: ReplicateOptions, which: readonly number[]): Promise<Replication> {
     const replicas = which.map((i) => this.replica(i)) as [Replica, ...Replica[]];
-    const settings = { groupMs: 1_000, levels: [], lease: false, state: this.state, ...options };
+    const quiet = { groupMs: 1_000, lease: false, ...QUIET_LEVELS };
+    const settings = { ...quiet, state: this.state, ...options };
     return startPrimary(this.database, replicas, { ...settings, platform: this.platform });
   }
 

@@ -18,6 +18,7 @@ import { StoreError } from "../../src/transports/errors.ts";
 import { memoryStore } from "../../src/transports/memory.ts";
 import type { ObjectStore, PutOptions } from "../../src/transports/object-store.ts";
 import { ModelDatabase } from "./model-database.ts";
+import { QUIET_LEVELS } from "./quiet-levels.ts";
 
 /** One database on its way into one store. */
 export interface Bench {
@@ -75,6 +76,7 @@ export function start(at: Bench, options: ReplicateOptions = {}): Promise<Replic
   const settings = {
     groupMs: 1_000,
     lease: false,
+    ...QUIET_LEVELS,
     ...options,
     state: at.state,
     platform: at.platform,

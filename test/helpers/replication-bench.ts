@@ -23,6 +23,7 @@ import { StoreError } from "../../src/transports/errors.ts";
 import { memoryStore } from "../../src/transports/memory.ts";
 import type { ObjectStore } from "../../src/transports/object-store.ts";
 import { ModelDatabase } from "./model-database.ts";
+import { QUIET_LEVELS } from "./quiet-levels.ts";
 
 /**
  * How a store answers a PUT: as it should, with an error before (`refuse`) or after (`lose`) it happened, or not at all
@@ -72,7 +73,8 @@ export class ReplicationBench {
     this.faults = faulty(this.store);
     const replica = openReplica(this.faults.store, { platform: this.platform });
     const state = fileState(this.#filesOfLife(++this.#life), STATE_DIRECTORY);
-    const settings = { groupMs: 1_000, lease: false, state, ...options, platform: this.platform };
+    const quiet = { groupMs: 1_000, lease: false, ...QUIET_LEVELS };
+    const settings = { ...quiet, state, ...options, platform: this.platform };
     return startPrimary(this.database, replica, settings);
   }
 
