@@ -74,8 +74,10 @@ async function weighIdle(
     store: prefixedStore(bucket, `d${i}`),
   }));
   let fleet: Fleet | undefined = createFleet({ platform });
-  const starts = members.map(({ source, store }) => fleet!.register(source.name, source, store));
-  await turned(Promise.all(starts));
+  // What `register` resolves with must be held by nobody but the fleet.
+  const register = async ({ source, store }: (typeof members)[number]): Promise<void> =>
+    void (await fleet!.register(source.name, source, store));
+  await turned(Promise.all(members.map(register)));
   await turned(fleet.flush());
   for (const { source } of members) source.write();
   await turned(fleet.flush());

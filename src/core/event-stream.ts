@@ -14,18 +14,19 @@ interface Reader<E> {
 
 /** A source of events with any number of readers; without readers an event costs nothing. */
 export class EventStream<E> implements AsyncIterable<E> {
-  readonly #readers = new Set<Reader<E>>();
-  #early: E[] = [];
+  /** Made with the first reader: most streams never have one. */
+  #readers: Set<Reader<E>> | undefined;
+  #early: E[] | undefined;
   #closed = false;
 
   /** Whether anybody reads: lets callers skip making events that nobody would see. */
   get hasReaders(): boolean {
-    return this.#readers.size > 0;
+    return this.#readers !== undefined && this.#readers.size > 0;
   }
 
   /** Hands an event to every reader. */
   emit(event: E): void {
-    for (const reader of this.#readers) {
+    for (const reader of this.#readers ?? []) {
       if (reader.wake) {
         const wake = reader.wake;
         reader.wake = undefined;
@@ -40,18 +41,19 @@ export class EventStream<E> implements AsyncIterable<E> {
   /** Like `emit`, but where nobody reads yet the event is kept for the first reader: what happens at a start. */
   announce(event: E): void {
     if (this.hasReaders) this.emit(event);
-    else if (this.#early.length < MAX_BACKLOG) this.#early.push(event);
+    else if ((this.#early?.length ?? 0) < MAX_BACKLOG) (this.#early ??= []).push(event);
   }
 
   /** Ends every reader's loop once it has seen what was emitted. */
   close(): void {
     this.#closed = true;
-    for (const reader of this.#readers) reader.wake?.({ done: true, value: undefined });
+    for (const reader of this.#readers ?? []) reader.wake?.({ done: true, value: undefined });
   }
 
   [Symbol.asyncIterator](): AsyncIterator<E, undefined> {
-    const reader: Reader<E> = { backlog: this.#early, wake: undefined };
-    this.#early = [];
+    const reader: Reader<E> = { backlog: this.#early ?? [], wake: undefined };
+    this.#early = undefined;
+    this.#readers ??= new Set();
     this.#readers.add(reader);
     return {
       next: () => {
@@ -63,7 +65,7 @@ export class EventStream<E> implements AsyncIterable<E> {
         });
       },
       return: () => {
-        this.#readers.delete(reader);
+        this.#readers?.delete(reader);
         reader.wake?.({ done: true, value: undefined });
         reader.wake = undefined;
         return Promise.resolve({ done: true, value: undefined });

@@ -81,6 +81,11 @@ export class Confirmations {
     await this.#wait({ reached, stuck }, signal);
   }
 
+  /** Whether nobody waits, and every commit is seen. */
+  get isQuiet(): boolean {
+    return this.#waiters.isEmpty && this.#unobserved === undefined;
+  }
+
   /** Ends the waits that have reached what they wait for. */
   settle(): void {
     this.#waiters.settle();

@@ -10,8 +10,10 @@ import type { CommitSource } from "../core/commit-source.ts";
 import { isPagestreamError } from "../core/errors.ts";
 import { type Instant, instantOf } from "../core/instant.ts";
 import type { Platform } from "../core/platform.ts";
+import { formatTxid } from "../ltx/file-name.ts";
 import { decodeHeader, LTX_HEADER_SIZE } from "../ltx/header.ts";
 import { Comparison, type Findings, NOTHING_FOUND } from "./comparison.ts";
+import { ConflictError } from "./errors.ts";
 import { type Standing, standingOf } from "./gap.ts";
 import { findMarker } from "./known-marker.ts";
 import { readLocalPages } from "./local-pages.ts";
@@ -59,6 +61,16 @@ export interface ContinuityOptions extends Pick<
    * replica that is ahead, of a commit that nobody was promised. @default false
    */
   readonly acknowledged?: boolean | undefined;
+  /** What is known since nobody looked away: then nothing is compared. */
+  readonly rested?: RestedState | undefined;
+}
+
+/** Where a replication was put to rest, its source being listened to ever since. */
+export interface RestedState {
+  /** The state that the replica and the database were in. */
+  readonly txid: bigint;
+  /** The commit that led to it. */
+  readonly sequence: number;
 }
 
 /**
@@ -117,8 +129,12 @@ async function establish(options: ContinuityOptions): Promise<Continuity> {
     acknowledged,
     signal,
   });
+  const { rested } = options;
+  if (rested !== undefined && maxTxid > rested.txid) throw takenMeanwhile(options, maxTxid);
   let found: Findings;
-  if (source.commit > 0) {
+  if (rested !== undefined && marker?.state.txid === rested.txid && maxTxid === rested.txid) {
+    found = { ...NOTHING_FOUND, marker, sequence: rested.sequence };
+  } else if (source.commit > 0) {
     const local =
       known.local ?? (await readLocalPages(source, digest, { clock: platform.clock, signal }));
     const comparison = new Comparison({
@@ -147,6 +163,16 @@ async function establish(options: ContinuityOptions): Promise<Continuity> {
   const needed = new Set(found.promoted.map((file) => file.name));
   const unneeded = state.staged().filter((name) => !needed.has(name));
   return { ...found, ...listed, key, settled: unneeded };
+}
+
+/** Only one writer may be there, and this one has written nothing. */
+function takenMeanwhile({ replica }: ContinuityOptions, maxTxid: bigint): ConflictError {
+  return new ConflictError({
+    operation: "replicate to",
+    object: replica.description,
+    what: `another writer has created txid ${formatTxid(maxTxid)} while this one was idle`,
+    next: "Stop one of the two writers, then call takeOver() to continue after the other's last file",
+  });
 }
 
 interface Listing {

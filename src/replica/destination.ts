@@ -188,6 +188,11 @@ export class Destination implements SnapshotTarget {
     return this.#catchUp !== undefined;
   }
 
+  /** Whether it follows and has nothing to do. */
+  get isIdle(): boolean {
+    return this.state === "following" && this.pending.length === 0 && !this.uploader.hasRival;
+  }
+
   /** Whether it needs a file cut, however many wait for it. */
   get wantsCut(): boolean {
     return this.#catchUp?.wantsCut === true;

@@ -20,11 +20,16 @@ export interface EventTap {
 
 /** The events of one replication. */
 export class EventReporter {
-  readonly stream: EventStream<ReplicationEvent> = new EventStream();
+  readonly stream: EventStream<ReplicationEvent>;
   readonly #position: () => Position;
   readonly #tap: EventTap | undefined;
 
-  constructor(position: () => Position, tap?: EventTap) {
+  constructor(
+    position: () => Position,
+    tap?: EventTap,
+    stream: EventStream<ReplicationEvent> = new EventStream(),
+  ) {
+    this.stream = stream;
     this.#position = position;
     this.#tap = tap;
   }

@@ -11,6 +11,7 @@ import type { ObjectStore } from "../transports/object-store.ts";
 import type { EventTap } from "./event-reporter.ts";
 import type { FleetDatabase, FleetDatabaseState, FleetEvent } from "./fleet.ts";
 import type { CloseOptions, Replication, ReplicationEvent, WaitOptions } from "./replication.ts";
+import { RestingReplication } from "./resting-replication.ts";
 
 /** One registration; its small size is what thousands of idle databases cost. */
 export class FleetMember implements EventTap {
@@ -34,15 +35,17 @@ export class FleetMember implements EventTap {
 
   /** What it is doing. */
   get state(): FleetDatabaseState {
-    return this.#state;
+    const { replication } = this;
+    const isResting = replication instanceof RestingReplication && replication.isAtRest;
+    return isResting && this.#state === "replicating" ? "resting" : this.#state;
   }
 
   /** What it is like at this moment. */
   get view(): FleetDatabase {
-    const { name, replication } = this;
+    const { name, replication, state } = this;
     const { lagMs, pendingBytes } = replication?.stats ?? { lagMs: 0, pendingBytes: 0 };
     const position = replication?.position;
-    return { name, state: this.#state, error: this.#error, position, lagMs, pendingBytes };
+    return { name, state, error: this.#error, position, lagMs, pendingBytes };
   }
 
   /** Waits for the start, which `aborter` ends. */

@@ -22,11 +22,13 @@ import type {
 } from "./fleet.ts";
 import { FleetMember } from "./fleet-member.ts";
 import { Gate } from "./gate.ts";
-import { startPrimary } from "./start-primary.ts";
+import { memoryState } from "./local-state.ts";
 import { Replica, type ReplicaOptions } from "./replica.ts";
 import type { CloseOptions, Replication, WaitOptions } from "./replication.ts";
 import { RequestBudget } from "./request-budget.ts";
+import { RestingReplication } from "./resting-replication.ts";
 import { Scheduler } from "./scheduler.ts";
+import { startPrimary } from "./start-primary.ts";
 
 /** As many as Litestream opens at once. */
 const STARTS = 50;
@@ -142,6 +144,7 @@ class FleetMembers implements Fleet {
     const states: Record<FleetDatabaseState, number> = {
       starting: 0,
       replicating: 0,
+      resting: 0,
       stalled: 0,
       stopped: 0,
       closing: 0,
@@ -194,15 +197,25 @@ class FleetMembers implements Fleet {
       source = await source();
     }
     this.#take(member, source, "its source is registered under another name");
-    return await startPrimary(source, replica, {
+    const all = {
       ...this.#options.defaults,
       ...options,
       platform: this.#options.platform,
       scheduler: this.#scheduler,
       budget: this.#budget,
       tap: member,
-      signal,
-    });
+      signal: undefined,
+    };
+    // Whoever may be asked before a COMMIT must be there.
+    if ((all.durability ?? "async") !== "async") {
+      return await startPrimary(source, replica, { ...all, signal });
+    }
+    const budgeted = budgetedReplica(replica, this.#budget);
+    await budgeted.prepareToWrite({ signal });
+    const state = options.state ?? memoryState();
+    const resting = new RestingReplication(source, [budgeted], { ...all, state });
+    await resting.start(signal);
+    return resting;
   }
 
   #take(member: FleetMember, thing: ObjectStore | CommitSource, taken: string): void {

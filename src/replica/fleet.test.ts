@@ -235,7 +235,7 @@ describe("startFleet()", () => {
     expect(view).toMatchObject({ state: "stalled", error: { code: "STORE" } });
     away.mode = "open";
     await platform.clock.advanceAsync(5 * MINUTE);
-    expect(fleet.status()).toMatchObject({ states: { stalled: 0, replicating: 2 }, lagMs: 0 });
+    expect(fleet.status()).toMatchObject({ states: { stalled: 0, stopped: 0 }, lagMs: 0 });
     await run(platform, fleet.close());
     await same(platform, dead.database, dead.store);
   });
@@ -290,6 +290,7 @@ describe("startFleet()", () => {
     expect(members.every(({ store }) => store.count() === 0)).toBe(true);
     expect(platform.clock.pending).toBe(0);
     expect(fleet.status()).toMatchObject({ lagMs: 0, laggard: undefined, pendingBytes: 0 });
+    expect(fleet.status().states).toMatchObject({ resting: 1_000, replicating: 0 });
     await run(platform, fleet.close());
   });
 

@@ -43,13 +43,22 @@ export interface FleetOptions {
 }
 
 /** What a database of a fleet is doing. */
-export type FleetDatabaseState = "starting" | "replicating" | "stalled" | "stopped" | "closing";
+export type FleetDatabaseState =
+  | "starting"
+  | "replicating"
+  | "resting"
+  | "stalled"
+  | "stopped"
+  | "closing";
 
 /** One database of a fleet, as of the moment it was asked for. */
 export interface FleetDatabase {
   /** As it was registered. */
   readonly name: string;
-  /** `stalled`: its store fails, attempts go on. `stopped`: another writer took its replica. */
+  /**
+   * `resting`: all is done, until it commits again. `stalled`: its store fails, attempts go on. `stopped`: another writer
+   * took its replica.
+   */
   readonly state: FleetDatabaseState;
   /** Why it is stalled or stopped. */
   readonly error: PagestreamError | undefined;

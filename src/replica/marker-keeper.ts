@@ -36,6 +36,11 @@ export class MarkerKeeper {
     this.#options = options;
   }
 
+  /** TXID of the marker; `undefined` without one. */
+  get txid(): bigint | undefined {
+    return this.#log?.current.txid;
+  }
+
   /** Starts from a proven marker, or from none; digests come under `key`. */
   begin(marker: Marker | undefined, key: Uint8Array): void {
     const { state, nonce } = this.#options;

@@ -21,11 +21,12 @@ import {
   type ContinuityOptions,
   continueAnyway,
   establishContinuity,
+  type RestedState,
 } from "./continuity.ts";
 import { Destination, type DestinationEvents, type DoubtsEnd } from "./destination.ts";
 import { Destinations } from "./destinations.ts";
 import { blockingUpload, HOLD_DEADLINE_MS, holdCount, PREPARE_MODES } from "./durability.ts";
-import { type ConflictError, notStarted } from "./errors.ts";
+import { notStarted } from "./errors.ts";
 import { asPagestreamError, EventReporter, type EventTap } from "./event-reporter.ts";
 import { finalFlush } from "./final-flush.ts";
 import { groupCadence } from "./group-cadence.ts";
@@ -68,6 +69,10 @@ export type PrimaryOptions = ReplicateOptions & {
   readonly state: LocalState;
   readonly budget: RequestBudget | undefined;
   readonly tap?: EventTap | undefined;
+  /** Where events go. @default a stream of its own */
+  readonly stream?: EventStream<ReplicationEvent> | undefined;
+  /** Where it was put to rest. */
+  readonly rested?: RestedState | undefined;
 };
 
 /** One running replication. */
@@ -109,7 +114,7 @@ export class Primary implements Replication {
     this.#platform = platform;
     this.#state = state;
     this.#holder = leaseHolder(options);
-    this.#reporter = new EventReporter(() => this.position, options.tap);
+    this.#reporter = new EventReporter(() => this.position, options.tap, options.stream);
     this.#confirmedFiles = new ConfirmedFiles({
       state,
       isNeeded: (name) => this.#destinations.needs(name),
@@ -253,8 +258,8 @@ export class Primary implements Replication {
   }
 
   /** Settles continuity and begins to upload. */
-  async start(announce: readonly StartEvent[] = []): Promise<void> {
-    const { signal, takeOver } = this.#options;
+  async start(announce: readonly StartEvent[] = [], signal?: AbortSignal): Promise<void> {
+    const { takeOver } = this.#options;
     const survey = await surveyAll(this.#destinations.list, signal);
     for (const { lease } of [survey.lead, ...survey.others.keys()]) {
       await (takeOver === true ? lease?.takeOver(signal) : lease?.inspect(signal));
@@ -269,8 +274,12 @@ export class Primary implements Replication {
     });
     // Only a hold stages what is not committed yet.
     const acknowledged = logged || this.#held === undefined;
-    const where = this.#where(survey, this.#options);
-    await this.#adopt(survey, await establishContinuity({ ...where, acknowledged }));
+    const { position, onBehind } = this.#options;
+    const where = this.#where(survey, { position, onBehind, signal });
+    await this.#adopt(
+      survey,
+      await establishContinuity({ ...where, acknowledged, rested: this.#options.rested }),
+    );
     for (const event of announce) this.#reporter.announce(event);
     // What the database is now is staged: a commit logged after that continues it.
     if (this.#local !== undefined) await this.#confirmations.cut(signal);
@@ -285,7 +294,44 @@ export class Primary implements Replication {
     return holdCount(this.#options, this.#destinations.list.length);
   }
 
-  /** Ends delivery without any upload: the start failed. */
+  /** Says whether a start that failed is to be tried again: not where somebody has to decide. */
+  startFailed(error: unknown): "again" | "over" {
+    if (this.#closed) return "over";
+    const { first } = this.#destinations;
+    const wrapped = asPagestreamError(error, "replicate to", first.name);
+    if (wrapped.code === "CONFLICT" || wrapped.code === "DATABASE_BEHIND") {
+      this.#conflict(first, wrapped);
+      return "over";
+    }
+    this.#reporter.emit({ type: "stalled", destination: first.name, error: wrapped });
+    this.#confirmations.reject(wrapped);
+    return "again";
+  }
+
+  /**
+   * Lets go of everything, where nothing is to be done and nobody waits: all that is committed is in the stores, and so it
+   * stays known in the local state. Sends no request. Otherwise `undefined`.
+   */
+  rest(): RestedState | undefined {
+    const { sequence } = this.#source;
+    const { list, replicated: txid } = this.#destinations;
+    const isDone =
+      this.#stopped() === undefined &&
+      !this.#paused &&
+      this.#local === undefined &&
+      this.#held === undefined &&
+      this.#collector.isEmpty &&
+      this.#confirmations.isQuiet &&
+      !this.#snapshots.isBusy &&
+      this.#marker.txid === txid &&
+      list.every((each) => each.isIdle && each.has(sequence, this.#collector.doubts));
+    if (!isDone) return undefined;
+    this.#marker.close();
+    this.detach();
+    return { txid, sequence };
+  }
+
+  /** Ends delivery without any upload: the start failed, or there is nothing to deliver. */
   detach(): void {
     this.#closed = true;
     this.#unlisten();
@@ -300,6 +346,12 @@ export class Primary implements Replication {
   }
 
   get position(): Position {
+    const { rested } = this.#options;
+    if (rested !== undefined && this.#collector.last === undefined) {
+      const { txid } = rested;
+      const local = this.#collector.isEmpty ? txid : txid + 1n;
+      return { local, staged: txid, replicated: txid };
+    }
     const staged = this.#collector.last?.txid ?? 0n;
     const { replicated } = this.#destinations;
     return { local: this.#collector.localTxid, staged, replicated };
@@ -418,6 +470,8 @@ export class Primary implements Replication {
     // Nobody can read events before the start has ended.
     for (const event of found.events) this.#reporter.announce(event);
     this.#clockWatch.check(lastTime);
+    // After a rest somebody may wait already.
+    this.#confirmations.settle();
   }
 
   /** Goes on behind what a destination holds that was not asked at the start: its files are of an earlier life. */
@@ -519,7 +573,7 @@ export class Primary implements Replication {
     this.#collector.schedule();
   }
 
-  #conflict({ name: destination }: Destination, error: ConflictError): void {
+  #conflict({ name: destination }: Destination, error: PagestreamError): void {
     this.#failure = error;
     this.#collector.makeFull();
     this.#reporter.emit({ type: "conflict", destination, error });

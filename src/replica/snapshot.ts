@@ -84,6 +84,11 @@ export class SnapshotWriter {
     return result;
   }
 
+  /** Whether anything is under way. */
+  get isBusy(): boolean {
+    return this.#running.size > 0;
+  }
+
   /** Ends what is under way; resolves when nothing runs any more. */
   async end(): Promise<void> {
     for (const aborter of this.#running) aborter.abort("end");

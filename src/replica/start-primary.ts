@@ -43,7 +43,7 @@ export async function startPrimary(
   checkDurability(source, { replicas, state: complete.state, options: complete });
   const primary = new Primary(source, replicas, complete);
   try {
-    await primary.start(options.announce);
+    await primary.start(options.announce, options.signal);
   } catch (error) {
     primary.detach();
     throw error;

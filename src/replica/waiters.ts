@@ -55,6 +55,11 @@ export class Waiters {
     });
   }
 
+  /** Whether nobody waits. */
+  get isEmpty(): boolean {
+    return this.#waiters === undefined;
+  }
+
   /** Resolves every wait that has reached its end. */
   settle(): void {
     for (const waiter of this.#waiters ?? []) if (waiter.reached()) waiter.resolve();
