@@ -27,9 +27,8 @@ import { Destination, type DestinationEvents, type DoubtsEnd } from "./destinati
 import { Destinations } from "./destinations.ts";
 import { blockingUpload, HOLD_DEADLINE_MS, holdCount, PREPARE_MODES } from "./durability.ts";
 import { notStarted } from "./errors.ts";
-import { asPagestreamError, EventReporter, type EventTap } from "./event-reporter.ts";
+import { asPagestreamError, EventReporter } from "./event-reporter.ts";
 import { finalFlush } from "./final-flush.ts";
-import { groupCadence } from "./group-cadence.ts";
 import { HeldCommits } from "./held-commits.ts";
 import { L0Cutter } from "./l0-cutter.ts";
 import { maintenanceMaker } from "./maintenance-start.ts";
@@ -37,6 +36,13 @@ import { LocalCommits } from "./local-commits.ts";
 import { type LeaseHolder, leaseHolder } from "./lease.ts";
 import type { LocalState } from "./local-state.ts";
 import { MarkerKeeper } from "./marker-keeper.ts";
+import {
+  cadenceOf,
+  CLOSE_DEADLINE_MS,
+  GROUP_BYTES,
+  type PrimaryOptions,
+  STAGING_BYTES,
+} from "./primary-options.ts";
 import { recoverLog } from "./recover-log.ts";
 import type { Replica } from "./replica.ts";
 import type {
@@ -50,30 +56,10 @@ import type {
   SnapshotResult,
   WaitOptions,
 } from "./replication.ts";
-import type { RequestBudget } from "./request-budget.ts";
 import { SnapshotWriter } from "./snapshot.ts";
 import type { StagedFile } from "./staged-file.ts";
 import { planStart } from "./start-destinations.ts";
 import { type Survey, surveyAll } from "./survey.ts";
-
-/** Cadence where a request costs money, as Litestream's. */
-const REMOTE_GROUP_MS = 1_000;
-/** Cadence where it costs a system call. */
-const LOCAL_GROUP_MS = 10;
-const GROUP_BYTES = 16 << 20;
-const STAGING_BYTES = 64 << 20;
-const CLOSE_DEADLINE_MS = 30_000;
-/** Options with everything that the platform or the caller may leave out filled in. */
-export type PrimaryOptions = ReplicateOptions & {
-  readonly platform: Platform;
-  readonly state: LocalState;
-  readonly budget: RequestBudget | undefined;
-  readonly tap?: EventTap | undefined;
-  /** Where events go. @default a stream of its own */
-  readonly stream?: EventStream<ReplicationEvent> | undefined;
-  /** Where it was put to rest. */
-  readonly rested?: RestedState | undefined;
-};
 
 /** One running replication. */
 export class Primary implements Replication {
@@ -131,21 +117,12 @@ export class Primary implements Replication {
       onError: (error) => this.#reporter.error(error, "write", "the marker"),
     });
     const stopped = (): PagestreamError | undefined => this.#stopped();
+    const degraded = (reason: string): void => this.#reporter.emit({ type: "degraded", reason });
     const { groupBytes = GROUP_BYTES, stagingBytes = STAGING_BYTES } = options;
-    const isLocal = replicas.every(({ store }) => store.local);
     this.#collector = new CommitCollector({
       source,
       clock: platform.clock,
-      cadence: groupCadence({
-        clock: platform.clock,
-        groupMs: options.groupMs ?? (isLocal ? LOCAL_GROUP_MS : REMOTE_GROUP_MS),
-        budget: options.budget,
-        onLonger: () =>
-          this.#reporter.emit({
-            type: "degraded",
-            reason: "the budget of requests makes groups longer",
-          }),
-      }),
+      cadence: cadenceOf(options, replicas, degraded),
       groupBytes,
       stagingBytes,
       events: {
@@ -161,7 +138,7 @@ export class Primary implements Replication {
         held: (files, settles) => this.#staged(files, settles),
         failed: (error) => this.#cutFailed(error),
         lost: (error) => this.#lost(error),
-        degraded: (reason) => this.#reporter.emit({ type: "degraded", reason }),
+        degraded,
         empty: (sequence, settles) => this.#empty(sequence, settles),
         lowered: (from, to) => this.#confirmations.lower(from, to),
       },
@@ -294,18 +271,12 @@ export class Primary implements Replication {
     return holdCount(this.#options, this.#destinations.list.length);
   }
 
-  /** Says whether a start that failed is to be tried again: not where somebody has to decide. */
-  startFailed(error: unknown): "again" | "over" {
-    if (this.#closed) return "over";
+  /** A start failed that is tried again, or is not where somebody has to decide first. */
+  startFailed(error: PagestreamError, isOver: boolean): void {
     const { first } = this.#destinations;
-    const wrapped = asPagestreamError(error, "replicate to", first.name);
-    if (wrapped.code === "CONFLICT" || wrapped.code === "DATABASE_BEHIND") {
-      this.#conflict(first, wrapped);
-      return "over";
-    }
-    this.#reporter.emit({ type: "stalled", destination: first.name, error: wrapped });
-    this.#confirmations.reject(wrapped);
-    return "again";
+    if (isOver) return this.#conflict(first, error);
+    this.#reporter.emit({ type: "stalled", destination: first.name, error });
+    this.#confirmations.reject(error);
   }
 
   /**

@@ -9,12 +9,13 @@
  * @module
  */
 import type { CommitSource } from "../core/commit-source.ts";
-import { ClosedError } from "../core/errors.ts";
+import { ClosedError, type ErrorCode } from "../core/errors.ts";
 import { EventStream } from "../core/event-stream.ts";
 import { sleep } from "../core/retry.ts";
 import type { RestedState } from "./continuity.ts";
-import type { EventTap } from "./event-reporter.ts";
-import { Primary, type PrimaryOptions } from "./primary.ts";
+import { asPagestreamError, type EventTap } from "./event-reporter.ts";
+import { Primary } from "./primary.ts";
+import type { PrimaryOptions } from "./primary-options.ts";
 import { RelaySource } from "./relay-source.ts";
 import type { Replica } from "./replica.ts";
 import type {
@@ -34,6 +35,9 @@ const REST_MS = 5 * 60_000;
 /** Pause before a start on a dead store is tried again; it doubles from failure to failure. */
 const FIRST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 60_000;
+
+/** Errors after which trying again would be wrong. */
+const DECIDED_BY_A_PERSON: readonly ErrorCode[] = ["CONFLICT", "DATABASE_BEHIND"];
 
 /** What a {@linkcode RestingReplication} works with. */
 export type RestingOptions = Omit<PrimaryOptions, "signal" | "tap" | "stream" | "rested"> & {
@@ -203,7 +207,11 @@ export class RestingReplication implements Replication, EventTap {
       try {
         return await primary.start();
       } catch (error) {
-        if (primary.startFailed(error) === "over") return;
+        if (this.#closing !== undefined) return;
+        const wrapped = asPagestreamError(error, what.operation, what.object);
+        const isOver = DECIDED_BY_A_PERSON.includes(wrapped.code);
+        primary.startFailed(wrapped, isOver);
+        if (isOver) return;
       }
       await sleep(pause, what);
     }
