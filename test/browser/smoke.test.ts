@@ -104,6 +104,7 @@ describe("Chromium", () => {
       const more = await driver.run("write", SOME);
       expect(more.rows).toBe(after.rows + SOME);
       await expectRestorable(driver, name);
+      expect(await driver.run("drill", request.replica)).toEqual([]);
 
       if (base === "memory") return;
       // The files are lost: what was closed comes back from the replica, and goes on from there.

@@ -72,10 +72,15 @@ describe("workerd", () => {
     await expectRestorable("smoke");
   });
 
-  test("a COMMIT is held until the store has what it commits", async () => {
+  test("a COMMIT is held until the store has what it commits, and a drill restores it", async () => {
     begin("held");
     expect(await ask<State>("/write?count=3&held")).toMatchObject({ rows: 3, check: "ok" });
     await expectRestorable("held");
+    expect(await ask("/drill")).toEqual([]);
+    await ask("/write?count=1&held");
+    expect(await ask("/drill")).toEqual([
+      { code: "PROBE", message: "SELECT count(*) FROM note: found 4, expected 3" },
+    ]);
   });
 
   test("patchWorkerd() is what makes SQLite start", async () => {

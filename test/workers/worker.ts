@@ -7,7 +7,7 @@
  */
 import sqlite3InitModule from "@sqlite.org/sqlite-wasm";
 import sqliteWasm from "@sqlite.org/sqlite-wasm/sqlite3.wasm";
-import { openReplicated, type ReplicatedDatabase } from "pagestream";
+import { memoryDrill, openReplicated, type ReplicatedDatabase, verify } from "pagestream";
 import { patchWorkerd } from "pagestream/vfs";
 import trampoline from "pagestream/trampoline.wasm";
 import { hybridFunction, promising, SUSPEND, useTrampoline } from "../../src/vfs/trampoline.ts";
@@ -53,6 +53,12 @@ export class Notes {
       return Response.json({ error: await failure(start) });
     }
     if (pathname === "/suspend") return Response.json(await suspend());
+    if (pathname === "/drill") {
+      const probes = [{ sql: "SELECT count(*) FROM note", expected: 3 }];
+      const store = httpStore(this.#environment.REPLICA);
+      const { faults } = await verify(store, { restore: memoryDrill(await loaded()), probes });
+      return Response.json(faults);
+    }
     const durability = searchParams.has("held") ? "hold-jspi" : "async";
     const app = await (this.#app ??= this.#open(durability));
     const { db, replication, restored } = app;
@@ -84,6 +90,8 @@ export class Notes {
       path: "notes.db",
       replica: httpStore(this.#environment.REPLICA),
       durability,
+      // A Worker that dies gives nothing back: its lease would keep the next one waiting for half a minute.
+      lease: false,
     });
     app.db.createFunction("twice", (_context: number, value: unknown) => Number(value) * 2);
     await app.transaction(() =>

@@ -6,11 +6,13 @@
 import sqlite3InitModule from "@sqlite.org/sqlite-wasm";
 import {
   bytesSink,
+  memoryDrill,
   openReplicated,
   replicate,
   type Replication,
   type RestoreResult,
   restoreIfMissing,
+  verify,
 } from "pagestream";
 import { type CaptureVfs, installCaptureVfs } from "pagestream/vfs";
 import { httpStore } from "../../helpers/http-store.ts";
@@ -116,6 +118,14 @@ export const commands = {
     await httpStore(url).put("database", sqlite3!.capi.sqlite3_js_db_export(opened().db));
   },
 
+  /** Restores the replica into memory and counts its rows; what is wrong, as text. */
+  async drill(replica: string): Promise<string[]> {
+    const probes = [{ sql: "SELECT count(*) FROM note", expected: countRows(opened().db) }];
+    const store = httpStore(replica);
+    const { faults } = await verify(store, { restore: memoryDrill(sqlite3 as Sqlite3), probes });
+    return faults.map(({ message }) => message);
+  },
+
   async close(): Promise<void> {
     const { db, replication } = opened();
     await replication.close();
@@ -173,6 +183,7 @@ async function openMemory(sqlite3: Sqlite3, request: OpenRequest): Promise<Open>
     path: PATH,
     replica: httpStore(replica),
     durability,
+    lease: false,
   });
   const { db, replication, restored } = app;
   const open = { db, replication, restored };
@@ -197,7 +208,9 @@ async function openOpfs(sqlite3: Sqlite3, request: OpenRequest): Promise<Open> {
   if (journalMode === "wal") db.exec("PRAGMA locking_mode=EXCLUSIVE");
   if (db.selectValue("PRAGMA page_count") === 0) db.exec("PRAGMA page_size=4096");
   db.exec(`PRAGMA journal_mode=${journalMode}`);
-  const replication = await replicate(capture.source(db), store, { position: restored?.position });
+  // A page that ends gives nothing back: its lease would keep the next one waiting for half a minute.
+  const position = restored?.position;
+  const replication = await replicate(capture.source(db), store, { position, lease: false });
   return { db, replication, restored };
 }
 
