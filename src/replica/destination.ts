@@ -190,7 +190,10 @@ export class Destination implements SnapshotTarget {
 
   /** Whether it follows and has nothing to do. */
   get isIdle(): boolean {
-    return this.state === "following" && this.pending.length === 0 && !this.uploader.hasRival;
+    const { state, pending, uploader, maintenance } = this;
+    return (
+      state === "following" && pending.length === 0 && !uploader.hasRival && maintenance.isIdle
+    );
   }
 
   /** Whether it needs a file cut, however many wait for it. */

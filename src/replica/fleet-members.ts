@@ -23,6 +23,7 @@ import type {
 import { FleetMember } from "./fleet-member.ts";
 import { Gate } from "./gate.ts";
 import { memoryState } from "./local-state.ts";
+import { RecentFiles } from "./maintenance-cache.ts";
 import { Replica, type ReplicaOptions } from "./replica.ts";
 import type { CloseOptions, Replication, WaitOptions } from "./replication.ts";
 import { RequestBudget } from "./request-budget.ts";
@@ -59,6 +60,7 @@ class FleetMembers implements Fleet {
   readonly #starts: Gate;
   readonly #replicaOptions: ReplicaOptions & { readonly uploads: Gate };
   readonly #scheduler: Scheduler;
+  readonly #recent = new RecentFiles();
   readonly #budget: RequestBudget | undefined;
   #closing: Promise<void> | undefined;
 
@@ -202,6 +204,7 @@ class FleetMembers implements Fleet {
       ...options,
       platform: this.#options.platform,
       scheduler: this.#scheduler,
+      recent: this.#recent,
       budget: this.#budget,
       tap: member,
       signal: undefined,

@@ -20,7 +20,7 @@ import type {
 /** What one database of a fleet is replicated with: the fleet has the rest. */
 export type FleetDatabaseOptions = Omit<
   ReplicateOptions,
-  "platform" | "scheduler" | "requestsPerHour"
+  "platform" | "scheduler" | "recent" | "requestsPerHour"
 >;
 
 /** A database that is open, or how to open it once its replica has answered. */

@@ -88,9 +88,9 @@ export class Maintenance {
     this.#retention = new MaintenanceRetention(options);
   }
 
-  /** Whether nothing is due, now or later. */
+  /** Whether nothing is due, now or later, and nothing is being done. */
   get isIdle(): boolean {
-    return this.#due.size === 0;
+    return this.#due.size === 0 && this.#aborter === undefined;
   }
 
   /** Takes the files of the replica, level by level; what missed its boundary is done at once. Ends a pause. */

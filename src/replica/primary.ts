@@ -371,11 +371,8 @@ export class Primary implements Replication {
 
   async takeOver(options: WaitOptions = {}): Promise<void> {
     const { list } = this.#destinations;
-    this.#failure ??= new ClosedError({
-      operation: "replicate",
-      object: this.#source.name,
-      what: "the replica is being taken over",
-    });
+    const what = "the replica is being taken over";
+    this.#failure ??= new ClosedError({ operation: "replicate", object: this.#source.name, what });
     await this.#snapshots.end();
     await Promise.all(list.map((destination) => destination.stop()));
     await this.#collector.end();
@@ -422,13 +419,9 @@ export class Primary implements Replication {
 
   async #adopt(survey: Survey, found: Continuity): Promise<void> {
     const { key, lastTime } = found;
-    const { signal } = this.#options;
-    const [state, platform] = [this.#state, this.#platform];
-    const { last, proven, place, feed } = await planStart(survey, found, {
-      state,
-      platform,
-      signal,
-    });
+    const { state, platform, signal } = this.#options;
+    const where = { state, platform, signal };
+    const { last, proven, place, feed } = await planStart(survey, found, where);
     this.#key = key;
     this.#marker.begin(found.marker, key);
     place();
