@@ -3,9 +3,10 @@
  *
  * @module
  */
-import type { DrillTarget, Recovery, RestoreSink, SyncFiles } from "pagestream";
+import type { DrillTarget, FollowTarget, Recovery, RestoreSink, SyncFiles } from "pagestream";
 import {
   fileDrillOf,
+  fileFollowTargetOf,
   type FileDrillOptions,
   type FileSinkOptions,
   fileSinkOf,
@@ -79,4 +80,25 @@ export function recoverTarget(path: string): Recovery {
  */
 export function fileDrill(options: FileDrillOptions = {}): DrillTarget {
   return fileDrillOf(bunSqlite, options);
+}
+
+/**
+ * Makes the target of a copy on disk: a database in WAL mode, whose only writer is the follower. Any number of readers may
+ * have it open, in any process: each read transaction sees one state of the replica for as long as it lasts, and neither
+ * waits for the follower nor keeps it waiting. A reader that stays in one transaction keeps the WAL growing, as in any
+ * WAL database.
+ *
+ * The position is kept in `<path>-txid`, as Litestream does.
+ *
+ * @example
+ * ```ts ignore
+ * import { follow } from "pagestream";
+ * import { fileFollowTarget, fileStore } from "pagestream/bun";
+ *
+ * await using follower = await follow(fileStore("/backup/app"), fileFollowTarget("copy.db"));
+ * for await (const event of follower.events) console.log(event.type, follower.position);
+ * ```
+ */
+export function fileFollowTarget(path: string): FollowTarget {
+  return fileFollowTargetOf(bunSqlite, path);
 }

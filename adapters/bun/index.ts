@@ -18,4 +18,4 @@ export {
   storeFromUrl,
   type SyncFilesOptions,
 } from "../files/index.ts";
-export { fileDrill, fileSink, recoverTarget, syncFiles } from "./files.ts";
+export { fileDrill, fileFollowTarget, fileSink, recoverTarget, syncFiles } from "./files.ts";

@@ -96,8 +96,8 @@ function holdSideFile(full: string, sqlite: NativeSqlite): () => void {
   }
 }
 
-/** Node and Bun tell SQLite's result code, under two names; Deno leaves it out and tells the message alone. */
-function isBusy(error: unknown): boolean {
+/** Whether SQLite says that somebody else has a lock. Node and Bun tell SQLite's result code, under two names; Deno leaves it out and tells the message alone. */
+export function isBusy(error: unknown): boolean {
   const { errcode, errno, message } = error as {
     readonly errcode?: number;
     readonly errno?: number;

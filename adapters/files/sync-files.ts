@@ -49,7 +49,8 @@ export function syncFilesOf(sqlite: NativeSqlite, options: SyncFilesOptions = {}
   };
 }
 
-class OpenFile implements SyncFile {
+/** A file by its descriptor. */
+export class OpenFile implements SyncFile {
   readonly #fd: number;
 
   constructor(fd: number) {

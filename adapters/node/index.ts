@@ -17,7 +17,7 @@ export {
   type SyncFilesOptions,
 } from "pagestream/files-kit";
 export { awsCredentials, type AwsCredentialsOptions } from "./aws-credentials.ts";
-export { fileDrill, fileSink, recoverTarget, syncFiles } from "./files.ts";
+export { fileDrill, fileFollowTarget, fileSink, recoverTarget, syncFiles } from "./files.ts";
 export { googleCredentials, type GoogleCredentialsOptions } from "./google-credentials.ts";
 export { sftpStore, type SftpStoreOptions } from "./sftp.ts";
 export { storeFromConfig, storeFromUrl } from "./store-from-url.ts";

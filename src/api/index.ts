@@ -43,11 +43,13 @@ export {
   ConflictError,
   DamagedFileError,
   DatabaseBehindError,
+  FollowPositionError,
   GapError,
   IntegrityError,
   LeaseHeldError,
   NoBackupError,
   OutcomeUnknownError,
+  ReplicaBehindError,
   StagingFullError,
   TargetExistsError,
   TimestampNotAvailableError,
@@ -113,6 +115,11 @@ export type { LegacyFile, LegacyPosition } from "../replica/legacy-layout.ts";
 export type { PlannedLegacyFile } from "../replica/legacy-plan.ts";
 export type { RestorePoint } from "../replica/restore-points.ts";
 export type { IntegrityCheck, RestoreSink, RestoreStart } from "../replica/restore-sink.ts";
+export { type BytesFollowTarget, bytesFollowTarget } from "../replica/follow-bytes.ts";
+export type { Follower, FollowEvent, FollowRequest } from "../replica/follow-options.ts";
+export { type RedoFile, type RedoFiles, redoFollowTarget } from "../replica/follow-redo.ts";
+export type { CopyState, FollowStep, FollowTarget, NextState } from "../replica/follow-target.ts";
+export { type CopyGuard, walFollowTarget, type WalTargetOptions } from "../replica/follow-wal.ts";
 export { keepChoice, type SyncFileSinkOptions, syncFileSink } from "../replica/sync-file-sink.ts";
 export {
   type Recovery,
@@ -153,6 +160,7 @@ export {
   UnsupportedJournalModeError,
   VfsError,
 } from "../vfs/errors.ts";
+export { follow, type FollowOptions } from "./follow.ts";
 export { type BytesSink, bytesSink, type BytesSinkOptions } from "./bytes-sink.ts";
 export { createFleet } from "./create-fleet.ts";
 export { type DeletedReplica, deleteReplica, type DeleteReplicaOptions } from "./delete-replica.ts";

@@ -193,3 +193,32 @@ export class DatabaseBehindError extends PagestreamError {
     this.chosen = chosen;
   }
 }
+
+/** A copy that is to be followed into cannot be gone on with: its position is missing or says nothing. */
+export class FollowPositionError extends PagestreamError {
+  /** Makes the error from what its reader is told. */
+  constructor(details: ErrorDetails) {
+    super("FOLLOW_POSITION", details);
+  }
+}
+
+/** The replica ends before the state that a copy of it holds. */
+export class ReplicaBehindError extends PagestreamError {
+  /** TXID of the copy. */
+  readonly txid: bigint;
+  /** Largest TXID of the replica. */
+  readonly newestTxid: bigint;
+
+  /** Makes the error for the copy called `name`. */
+  constructor(name: string, context: { readonly txid: bigint; readonly newestTxid: bigint }) {
+    const { txid, newestTxid } = context;
+    super("REPLICA_BEHIND", {
+      operation: "follow into",
+      object: name,
+      what: `the copy may hold ${formatTxid(txid)}, and the replica ends with ${formatTxid(newestTxid)}`,
+      next: "Check that it is the right replica; if its writer began anew, remove the copy and follow into a new one",
+    });
+    this.txid = txid;
+    this.newestTxid = newestTxid;
+  }
+}

@@ -74,7 +74,7 @@ export function planRestore(
       .filter((f) => (txid === undefined || f.maxTxid <= txid) && f.time.getTime() <= limit)
       .sort(compareSpans),
   );
-  const files = chooseFiles(eligible);
+  const files = chooseFromBase(eligible);
   const reached = files.at(-1)?.maxTxid ?? 0n;
 
   if (!all.some((f) => f.minTxid === 1n)) throw noBase(all, object);
@@ -98,15 +98,28 @@ export function planRestore(
   };
 }
 
-/** The greedy choice over eligible files, each level in order of (min, max). Reads every file once. */
-function chooseFiles(levels: readonly (readonly LtxFileInfo[])[]): PlannedFile[] {
-  const files: PlannedFile[] = [];
-  let reached = 0n;
+/**
+ * The files that lead on from a state, oldest first, as far as they go without a break: the first joins `txid` or overlaps
+ * it. Snapshots are not among them. Empty where no file goes on from there.
+ */
+export function continueFrom(
+  levels: readonly (readonly LtxFileInfo[])[],
+  txid: bigint,
+): PlannedFile[] {
+  return chooseFiles(levels, txid);
+}
+
+function chooseFromBase(levels: readonly (readonly LtxFileInfo[])[]): PlannedFile[] {
   const base = levels[SNAPSHOT_LEVEL]?.findLast((f) => f.minTxid === 1n);
-  if (base !== undefined) {
-    files.push({ ...base, reason: "the newest snapshot not after what is wanted" });
-    reached = base.maxTxid;
-  }
+  if (base === undefined) return chooseFiles(levels, 0n);
+  const first = { ...base, reason: "the newest snapshot not after what is wanted" };
+  return [first, ...chooseFiles(levels, base.maxTxid)];
+}
+
+/** The greedy choice over eligible files, each level in order of (min, max). Reads every file once. */
+function chooseFiles(levels: readonly (readonly LtxFileInfo[])[], txid: bigint): PlannedFile[] {
+  const files: PlannedFile[] = [];
+  let reached = txid;
   // Per level: how far its files have been looked at, and the best of those looked at. Looking further never
   // makes a candidate worse, so none is looked at twice.
   const next = new Array<number>(SNAPSHOT_LEVEL).fill(0);
