@@ -30,7 +30,7 @@ import {
 import type { CopyState, FollowStep, FollowTarget, NextState } from "./follow-target.ts";
 import { FreshCopy } from "./fresh-copy.ts";
 import { recoverFiles, swapIn, temporaryPath } from "./target-files.ts";
-import { WalStep } from "./wal-step.ts";
+import { type CopyFiles, WalStep } from "./wal-step.ts";
 
 /** A connection of a native SQLite to the copy: it has the locks that JavaScript lacks. */
 export interface CopyGuard {
@@ -57,13 +57,6 @@ export interface WalTargetOptions {
 
 /** Frames after which the WAL is checkpointed, as SQLite's own default. */
 const CHECKPOINT_FRAMES = 1000;
-
-/** The files of an open copy. */
-export interface CopyFiles {
-  readonly main: SyncFile;
-  readonly wal: SyncFile;
-  readonly index: SyncFile;
-}
 
 /** Makes the target of a database file. `files` must not let go of SQLite's locks when it closes a file. */
 export function walFollowTarget(

@@ -6,6 +6,7 @@
 import { equalBytes } from "../core/bytes.ts";
 import { setJournalHeader } from "../core/database-header.ts";
 import { InvalidDatabaseError } from "../core/errors.ts";
+import type { SyncFile } from "../core/sync-files.ts";
 import {
   appendFramePages,
   readFramePages,
@@ -16,7 +17,13 @@ import {
 import { newWal, type WalTail, WalWriter } from "../core/wal-writer.ts";
 import { WAL_FRAME_HEADER_SIZE, WAL_HEADER_SIZE } from "../core/wal.ts";
 import type { NextState } from "./follow-target.ts";
-import type { CopyFiles } from "./follow-wal.ts";
+
+/** The files of an open copy. */
+export interface CopyFiles {
+  readonly main: SyncFile;
+  readonly wal: SyncFile;
+  readonly index: SyncFile;
+}
 
 /** Options of {@linkcode WalStep}. */
 export interface WalStepOptions {
