@@ -318,6 +318,11 @@ describe("verify", () => {
     await expect(verify(store)).rejects.toMatchObject({ code: "STORE" });
     const signal = AbortSignal.abort();
     await expect(verify(store, { signal })).rejects.toMatchObject({ code: "ABORTED" });
+    for (const concurrency of [0, Number.NaN, 1.5, Number.POSITIVE_INFINITY]) {
+      await expect(verify(store, { concurrency })).rejects.toMatchObject({
+        code: "INVALID_ARGUMENT",
+      });
+    }
     const probes = [{ sql: "SELECT 1", expected: 1 }];
     for (const restore of [undefined, true] as const) {
       await expect(verify(store, { restore, probes })).rejects.toMatchObject({

@@ -4,7 +4,7 @@
  * @module
  */
 import { ENCRYPTION_MARK, isEncrypted } from "../core/encryption-mark.ts";
-import { isPagestreamError } from "../core/errors.ts";
+import { InvalidArgumentError, isPagestreamError } from "../core/errors.ts";
 import type { Aborter } from "../core/platform.ts";
 import { NoBackupError } from "./errors.ts";
 import type { LtxFileInfo, Replica } from "./replica.ts";
@@ -17,6 +17,9 @@ import {
   type VerifyFault,
   type VerifyReport,
 } from "./verify-report.ts";
+
+/** Each file costs the memory of a page and of what the store hands out at once. */
+const MAX_CONCURRENCY = 64;
 
 /** How far a verification has come. */
 export interface VerifyProgress {
@@ -41,7 +44,7 @@ export interface VerifyRequest {
   readonly probes?: readonly Probe[] | undefined;
   /** Whether references to rows that are not there are faults of the restored database. @default true */
   readonly foreignKeys?: boolean | undefined;
-  /** Files read at once. @default 4 */
+  /** Files read at once, 1 to 64. @default 4 */
   readonly concurrency?: number | undefined;
   /** Called after each file. */
   readonly onProgress?: ((progress: VerifyProgress) => void) | undefined;
@@ -57,10 +60,18 @@ export async function verifyReplica(
   replica: Replica,
   request: VerifyRequest = {},
 ): Promise<VerifyReport> {
-  const { restore, probes } = request;
+  const { restore, probes, concurrency = 4 } = request;
   checkProbes(restore, probes);
+  if (!Number.isInteger(concurrency) || concurrency < 1 || concurrency > MAX_CONCURRENCY) {
+    throw new InvalidArgumentError({
+      operation: "verify",
+      object: replica.description,
+      what: `${concurrency} files cannot be read at once`,
+      next: `Give a whole number from 1 to ${MAX_CONCURRENCY}`,
+    });
+  }
   try {
-    return await new Verification(replica, request).run();
+    return await new Verification(replica, { ...request, concurrency }).run();
   } finally {
     if (restore !== undefined && restore !== true) await restore.dispose();
   }
@@ -68,7 +79,7 @@ export async function verifyReplica(
 
 class Verification {
   readonly #replica: Replica;
-  readonly #request: VerifyRequest;
+  readonly #request: VerifyRequest & { readonly concurrency: number };
   readonly #sound = new Map<string, VerifiedFile>();
   readonly #faults = new Map<string, VerifyFault>();
   /** Keys of listed files that were not there when they were to be read. */
@@ -78,7 +89,7 @@ class Verification {
   #read = 0;
   #bytes = 0;
 
-  constructor(replica: Replica, request: VerifyRequest) {
+  constructor(replica: Replica, request: VerifyRequest & { readonly concurrency: number }) {
     this.#replica = replica;
     this.#request = request;
   }
@@ -138,7 +149,7 @@ class Verification {
 
   /** Several at a time. The first failure ends all. */
   async #readAll(files: readonly LtxFileInfo[]): Promise<void> {
-    const { concurrency = 4, signal } = this.#request;
+    const { concurrency, signal } = this.#request;
     const aborter: Aborter = this.#replica.platform.newAborter();
     const onAbort = (): void => aborter.abort(signal?.reason);
     if (signal?.aborted) onAbort();
@@ -157,7 +168,7 @@ class Verification {
       }
     };
     try {
-      await Promise.all(Array.from({ length: Math.max(1, concurrency) }, work));
+      await Promise.all(Array.from({ length: concurrency }, work));
     } finally {
       signal?.removeEventListener("abort", onAbort);
     }
