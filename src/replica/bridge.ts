@@ -69,10 +69,12 @@ export interface BridgePlan {
 
 /** Decides what a bridge begins with. `resized`: the page size is not that of the replica's files. */
 export function planBridge(standing: Standing, resized: boolean): BridgePlan {
-  const { compacted, snapshot, reach } = standing;
-  // A level never mixes page sizes, and on files that cannot be restored nothing can be built.
+  const { maxTxid, compacted, snapshot, reach } = standing;
+  // A level never mixes page sizes.
+  if (maxTxid === 0n || resized) return { level: SNAPSHOT_LEVEL, minTxid: 1n };
   const isBroken = reach === 0n || reach < compacted;
-  if (resized || isBroken) return { level: SNAPSHOT_LEVEL, minTxid: 1n };
+  // On files that cannot be restored nothing can be built; what is left of level 0 must not be compacted all the same.
+  if (isBroken) return { level: compacted === 0n ? 1 : SNAPSHOT_LEVEL, minTxid: 1n };
   return { level: 1, minTxid: (compacted > 0n ? compacted : snapshot) + 1n };
 }
 

@@ -3,8 +3,10 @@
  *
  * @module
  */
+import { equalBytes } from "../core/bytes.ts";
 import { isPagestreamError } from "../core/errors.ts";
 import type { Platform } from "../core/platform.ts";
+import { LTX_TRAILER_SIZE } from "../ltx/trailer.ts";
 import type { LocalState } from "./local-state.ts";
 import { PageDigest } from "./page-digest.ts";
 import { readRange } from "./range-reader.ts";
@@ -55,6 +57,33 @@ export async function copyL0(
     }
   }
   return undefined;
+}
+
+/** Whether two replicas hold the very same L0 file of a TXID: then what comes before it is the same history too. */
+export async function shareL0(
+  one: Replica,
+  other: Replica,
+  wanted: { readonly txid: bigint; readonly signal: AbortSignal | undefined },
+): Promise<boolean> {
+  const { txid, signal } = wanted;
+  const ends = await Promise.all(
+    [one, other].map(async (replica) => {
+      const file = await replica.find({ level: 0, minTxid: txid, maxTxid: txid }, { signal });
+      return file && (await fileEnd(replica, file, signal));
+    }),
+  );
+  const [a, b] = ends;
+  return a !== undefined && b !== undefined && equalBytes(a, b);
+}
+
+/** The last bytes of a file, both of its checksums among them. */
+export function fileEnd(
+  replica: Replica,
+  file: LtxFileInfo,
+  signal: AbortSignal | undefined,
+): Promise<Uint8Array> {
+  const length = LTX_TRAILER_SIZE;
+  return replica.read(file, { offset: file.size - length, length, signal });
 }
 
 async function stageCopy(

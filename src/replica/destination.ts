@@ -15,7 +15,7 @@ import { standingOf } from "./gap.ts";
 import { Lease, type LeaseHolder } from "./lease.ts";
 import type { Maintenance } from "./maintenance.ts";
 import type { MaintenanceMaker } from "./maintenance-start.ts";
-import type { Replica } from "./replica.ts";
+import type { LtxFileInfo, Replica } from "./replica.ts";
 import type { DestinationState, SnapshotResult, WaitOptions } from "./replication.ts";
 import type { SnapshotTarget } from "./snapshot.ts";
 import type { StagedFile } from "./staged-file.ts";
@@ -117,7 +117,7 @@ export class Destination implements SnapshotTarget {
     const { state, platform } = options.tools;
     this.#options = options;
     this.replica = replica;
-    this.#fence = new Fence({ replica, l0RetentionMs });
+    this.#fence = new Fence({ replica, l0RetentionMs, listed: (levels) => this.#listed(levels) });
     this.lease =
       holder &&
       new Lease({
@@ -148,7 +148,10 @@ export class Destination implements SnapshotTarget {
           this.#recovered();
           if (!this.#paused) this.maintenance.resume();
           // What was lost while the store was away is seen now, not when somebody restores.
-          void this.inspect().catch(() => {});
+          void this.replica.levels().then(
+            (levels) => this.#listed(levels),
+            () => {},
+          );
         },
         conflict: (error) => this.#conflict(error),
       },
@@ -164,6 +167,11 @@ export class Destination implements SnapshotTarget {
   /** Last TXID confirmed by the store. */
   get replicated(): bigint {
     return this.#replicated;
+  }
+
+  /** Whether the store has a TXID of this database's own history. */
+  hasOurs(txid: bigint): boolean {
+    return this.#isOurs && this.#replicated >= txid;
   }
 
   /** How it is doing. */
@@ -324,13 +332,7 @@ export class Destination implements SnapshotTarget {
     if (dropped !== undefined) this.#options.events.released(dropped);
   }
 
-  /** Lists the replica. One with a gap is behind, and brought up before anything else is uploaded. */
-  async inspect(signal?: AbortSignal): Promise<void> {
-    const { gap } = standingOf(await this.replica.levels({ signal }));
-    if (gap !== undefined) this.gapFound();
-  }
-
-  /** A gap was seen in the replica. */
+  /** A gap was seen in the replica: it is brought up before anything else is uploaded. */
   gapFound(): void {
     this.leaveBehind("files are missing in the replica");
   }
@@ -390,6 +392,10 @@ export class Destination implements SnapshotTarget {
     const cancel = clock.schedule(() => aborter.abort("deadline"), RELEASE_MS);
     await this.lease?.release(aborter.signal).catch(() => undefined);
     cancel();
+  }
+
+  #listed(levels: readonly (readonly LtxFileInfo[])[]): void {
+    if (standingOf(levels).gap !== undefined) this.gapFound();
   }
 
   #start(): void {

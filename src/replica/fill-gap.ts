@@ -5,8 +5,8 @@
  * @module
  */
 import type { Platform } from "../core/platform.ts";
-import { copyL0, stagedL0 } from "./copy-file.ts";
-import { isSound, type Standing, standingOf } from "./gap.ts";
+import { copyL0, shareL0, stagedL0 } from "./copy-file.ts";
+import { type Gap, isSound, type Standing, standingOf } from "./gap.ts";
 import type { LocalState } from "./local-state.ts";
 import type { Replica } from "./replica.ts";
 import { stagedObject } from "./upload-staged.ts";
@@ -36,7 +36,7 @@ export async function fillGap(found: Standing, options: FillGapOptions): Promise
   for (let turn = 0; turn < MOST_GAPS; turn++) {
     const { gap } = standing;
     if (gap === undefined) return isSound(standing);
-    if (!(await fillOne(gap.after + 1n, gap.before - 1n, options))) return false;
+    if (!(await fillOne(gap, options))) return false;
     standing = standingOf(await writer.replica.levels({ signal }));
   }
   return false;
@@ -59,16 +59,30 @@ export async function finishBridge(txid: bigint, options: FillGapOptions): Promi
   return isSame;
 }
 
-async function fillOne(first: bigint, last: bigint, options: FillGapOptions): Promise<boolean> {
+async function fillOne({ after, before }: Gap, options: FillGapOptions): Promise<boolean> {
   const { writer, state, signal } = options;
-  if (last < first || last - first >= MOST_FILES) return false;
-  for (let txid = first; txid <= last; txid++) {
+  if (before - after > MOST_FILES) return false;
+  let sources: readonly Replica[] | undefined;
+  for (let txid = after + 1n; txid < before; txid++) {
     const where = { ...options, sequence: -1 };
     const staged = stagedL0(txid, where);
-    const file = staged ?? (await copyL0(options.others(txid), txid, where));
+    sources ??= await ofSameHistory(before, options);
+    const file = staged ?? (await copyL0(sources, txid, where));
     if (file === undefined) return false;
     await writer.create(stagedObject(state, file), { signal });
     if (staged === undefined) state.removeStaged(file.name);
   }
   return true;
+}
+
+/** The other replicas that have the file behind the gap, the very same. */
+async function ofSameHistory(txid: bigint, options: FillGapOptions): Promise<Replica[]> {
+  const { writer, others, signal } = options;
+  const same: Replica[] = [];
+  for (const other of others(txid)) {
+    const shares = shareL0(writer.replica, other, { txid, signal });
+    // One that does not answer has nothing to give.
+    if (await shares.catch(() => false)) same.push(other);
+  }
+  return same;
 }

@@ -56,12 +56,12 @@ describe("A replica that lost files", () => {
     await expectWhole(at, replication);
   });
 
-  test("is bridged by a snapshot where its first file is gone", async () => {
+  test("is bridged from TXID 1 where its first file is gone", async () => {
     const at = new DestinationsBench(1);
     await written(at);
     await at.at(0).inner.delete([l0(1)]);
     const replication = await restarted(at);
-    expect((await at.names(0)).some((name) => name.startsWith("9:1-"))).toBe(true);
+    expect((await at.names(0)).some((name) => name.startsWith("1:1-"))).toBe(true);
     await expectWhole(at, replication);
   });
 
@@ -101,6 +101,17 @@ describe("A replica that lost files", () => {
     await at.run(replication.flush());
     await at.run(replication.durable());
     expect(events).toContainEqual(expect.objectContaining({ type: "degraded", destination: "a" }));
+    await expectWhole(at, replication);
+  });
+
+  test("is found out by the listing that a writer makes anyway after a pause", async () => {
+    const at = new DestinationsBench(1);
+    const replication = await at.start({}, [0]);
+    for (let i = 1; i <= 5; i++) await at.commit(replication, [1, i + 1]);
+    await at.at(0).inner.delete([l0(4)]);
+    await at.platform.clock.advanceAsync(3_600_000);
+    await at.commit(replication, [1]);
+    await at.run(replication.flush());
     await expectWhole(at, replication);
   });
 

@@ -87,6 +87,10 @@ describe("planBridge()", () => {
     expect(planBridge(listed("0:4-4", "1:1-4"), true)).toEqual({ level: 9, minTxid: 1n });
   });
 
+  test("begins level 1 anew where nothing of the replica can be restored", () => {
+    expect(planBridge(listed("0:2-2", "0:3-3"), false)).toEqual({ level: 1, minTxid: 1n });
+  });
+
   test("writes a snapshot where what level 1 stands on is gone", () => {
     expect(planBridge(listed("0:9-9", "1:5-9"), false)).toEqual({ level: 9, minTxid: 1n });
   });

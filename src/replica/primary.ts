@@ -191,7 +191,7 @@ export class Primary implements Replication {
       cut: (signal: AbortSignal) => this.#confirmations.cut(signal),
       others: (replica: Replica, txid: bigint) =>
         this.#destinations.list
-          .filter((other) => other.replica !== replica && other.replicated >= txid)
+          .filter((other) => other.replica !== replica && other.hasOurs(txid))
           .map((other) => other.replica),
       leap: (txid: bigint) => this.#leap(txid),
     };

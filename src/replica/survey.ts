@@ -6,10 +6,9 @@
 import { AbortedError, isPagestreamError, type PagestreamError } from "../core/errors.ts";
 import { type Instant, instantOf } from "../core/instant.ts";
 import type { Platform } from "../core/platform.ts";
-import { LTX_TRAILER_SIZE } from "../ltx/trailer.ts";
 import { equalBytes } from "../core/bytes.ts";
 import type { Continuity } from "./continuity.ts";
-import { stagedL0 } from "./copy-file.ts";
+import { fileEnd, stagedL0 } from "./copy-file.ts";
 import type { Destination } from "./destination.ts";
 import { isSound, type Standing, standingOf } from "./gap.ts";
 import type { LocalState } from "./local-state.ts";
@@ -140,7 +139,7 @@ async function isSameHistory(
   const here = seen.levels[0]?.find(isNewest);
   const there = found.levels[0]?.find(isNewest);
   if (here === undefined || there === undefined || here.size !== there.size) return false;
-  const trailer = (from: Replica, file: LtxFileInfo): Promise<Uint8Array> =>
-    from.read(file, { offset: file.size - LTX_TRAILER_SIZE, length: LTX_TRAILER_SIZE, signal });
-  return equalBytes(await trailer(replica, here), await trailer(lead, there));
+  const ends = [fileEnd(replica, here, signal), fileEnd(lead, there, signal)];
+  const [a, b] = (await Promise.all(ends)) as [Uint8Array, Uint8Array];
+  return equalBytes(a, b);
 }
