@@ -165,7 +165,7 @@ describe("pagestream status", () => {
     writeFileSync(`${path}-wal`, new Uint8Array(32_000));
     const { stdout } = await pagestream(["status", path]);
     expect(stdout).toMatch(/^database +status +local txid +wal size\n/);
-    expect(stdout).toMatch(/ ok +0000000000000022 +32.0 kB\n$/);
+    expect(stdout).toMatch(/ ok +0000000000000022 +32 kB\n$/);
   });
 });
 

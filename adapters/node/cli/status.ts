@@ -126,11 +126,20 @@ function printDatabase(path: string, flags: StatusFlags): void {
     database: path,
     status: txid === undefined ? "not initialized" : "ok",
     local_txid: txid === undefined ? "-" : formatTxid(txid),
-    wal_size: formatBytes(statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0),
+    wal_size: roundBytes(statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0),
   };
   if (flags.json === true) return printJson([row]);
   const head = ["database", "status", "local txid", "wal size"];
   process.stdout.write(formatTable([head, Object.values(row)]));
+}
+
+/** A size as Litestream writes it: two digits below ten, no fraction from there on. */
+function roundBytes(bytes: number): string {
+  const units = ["B", "kB", "MB", "GB", "TB", "PB"];
+  let [value, unit] = [bytes, 0];
+  for (; value >= 1000 && unit < units.length - 1; unit++) value /= 1000;
+  const tenths = Math.floor(value * 10 + 0.5) / 10;
+  return `${bytes < 10 ? bytes : tenths.toFixed(tenths < 10 ? 1 : 0)} ${units[unit]}`;
 }
 
 /** The largest TXID of level 0 that Litestream, or a replication of ours that has uploads to do, keeps on this machine. */
