@@ -5,6 +5,7 @@
  */
 import { InvalidArgumentError } from "../core/errors.ts";
 import type { Destination } from "./destination.ts";
+import type { Replica } from "./replica.ts";
 import type { DestinationStatus, WaitOptions } from "./replication.ts";
 import type { StagedFile } from "./staged-file.ts";
 
@@ -111,6 +112,13 @@ export class Destinations {
   /** Whether a staged file is kept for any of them. */
   needs(name: string): boolean {
     return this.list.some((destination) => destination.needs(name));
+  }
+
+  /** The replicas beside one that have a TXID of the same history. */
+  others(replica: Replica, txid: bigint): Replica[] {
+    return this.list
+      .filter((other) => other.replica !== replica && other.hasOurs(txid))
+      .map((other) => other.replica);
   }
 
   /** What the user sees, as of the monotonic time `now`. */

@@ -23,7 +23,7 @@ import {
   establishContinuity,
   type RestedState,
 } from "./continuity.ts";
-import { Destination, type DestinationEvents, type DoubtsEnd } from "./destination.ts";
+import type { Destination, DoubtsEnd } from "./destination.ts";
 import { Destinations } from "./destinations.ts";
 import { blockingUpload, HOLD_DEADLINE_MS, holdCount, PREPARE_MODES } from "./durability.ts";
 import { notStarted } from "./errors.ts";
@@ -31,7 +31,7 @@ import { asPagestreamError, EventReporter } from "./event-reporter.ts";
 import { finalFlush } from "./final-flush.ts";
 import { HeldCommits } from "./held-commits.ts";
 import { L0Cutter } from "./l0-cutter.ts";
-import { maintenanceMaker } from "./maintenance-start.ts";
+import { makeDestinations } from "./make-destinations.ts";
 import { LocalCommits } from "./local-commits.ts";
 import { type LeaseHolder, leaseHolder } from "./lease.ts";
 import type { LocalState } from "./local-state.ts";
@@ -149,7 +149,28 @@ export class Primary implements Replication {
       destinations: () => this.#destinations,
     });
     this.#snapshots = new SnapshotWriter(common);
-    this.#destinations = new Destinations(this.#makeDestinations(replicas), {
+    const list = makeDestinations(replicas, {
+      options,
+      tools: {
+        source,
+        collector: this.#collector,
+        snapshots: this.#snapshots,
+        key: () => this.#key,
+        leap: (txid) => this.#leap(txid),
+      },
+      confirmations: this.#confirmations,
+      reporter: this.#reporter,
+      holder: this.#holder,
+      all: () => this.#destinations,
+      events: {
+        uploaded: (destination, file) => this.#uploaded(destination, file),
+        superseded: (destination, landed, file) => this.#superseded(destination, landed, file),
+        conflict: (destination, error) => this.#conflict(destination, error),
+        caughtUp: (destination, bridge) => this.#caughtUp(destination, bridge),
+        released: (files) => files.forEach((file) => this.#confirmedFiles.release(file.name)),
+      },
+    });
+    this.#destinations = new Destinations(list, {
       stagingBytes,
       inTurn: durability.startsWith("hold"),
       oneAtATime: options.budget !== undefined,
@@ -178,60 +199,6 @@ export class Primary implements Replication {
     }
     const listener = this.#local ?? this.#held ?? this.#collector;
     this.#unlisten = source.listen(listener, { prepare: PREPARE_MODES[durability] });
-  }
-
-  #makeDestinations(replicas: readonly Replica[]): Destination[] {
-    const tools = {
-      source: this.#source,
-      collector: this.#collector,
-      state: this.#state,
-      platform: this.#platform,
-      snapshots: this.#snapshots,
-      key: () => this.#key,
-      cut: (signal: AbortSignal) => this.#confirmations.cut(signal),
-      others: (replica: Replica, txid: bigint) =>
-        this.#destinations.list
-          .filter((other) => other.replica !== replica && other.hasOurs(txid))
-          .map((other) => other.replica),
-      leap: (txid: bigint) => this.#leap(txid),
-    };
-    const events: DestinationEvents = {
-      uploaded: (destination, file) => this.#uploaded(destination, file),
-      superseded: (destination, landed, file) => this.#superseded(destination, landed, file),
-      stalled: ({ name: destination }, error) => {
-        this.#reporter.emit({ type: "stalled", destination, error });
-        this.#confirmations.stall(error);
-      },
-      recovered: ({ name: destination }) => this.#reporter.emit({ type: "recovered", destination }),
-      conflict: (destination, error) => this.#conflict(destination, error),
-      leftBehind: ({ name: destination }, reason) =>
-        this.#reporter.announce({ type: "degraded", destination, reason }),
-      caughtUp: (destination, bridge) => this.#caughtUp(destination, bridge),
-      released: (files) => files.forEach(({ name }) => this.#confirmedFiles.release(name)),
-      leased: ({ name: destination }, generation) =>
-        this.#reporter.emit({ type: "lease", destination, generation }),
-    };
-    const maintain = maintenanceMaker({
-      options: this.#options,
-      platform: this.#platform,
-      state: this.#state,
-      reporter: this.#reporter,
-    });
-    const confirmations = this.#confirmations;
-    return replicas.map(
-      (replica) =>
-        new Destination({
-          replica,
-          tools,
-          holder: this.#holder,
-          l0RetentionMs: this.#options.l0RetentionMs,
-          maintain,
-          flush: (only, wait) => confirmations.flush({ ...wait, only }),
-          waitFor: ({ destination: only, txid }, wait) =>
-            confirmations.waitFor(txid, { ...wait, only }),
-          events,
-        }),
-    );
   }
 
   /** Settles continuity and begins to upload. */
