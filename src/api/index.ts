@@ -77,6 +77,7 @@ export type {
   RetentionOptions,
   SnapshotOptions,
 } from "../replica/levels.ts";
+export type { RecentFiles } from "../replica/maintenance-cache.ts";
 export type { ScheduledTask, Scheduler, SchedulerOptions } from "../replica/scheduler.ts";
 export type { LtxObject } from "../replica/upload-staged.ts";
 export {
@@ -163,6 +164,7 @@ export {
 export { follow, type FollowOptions } from "./follow.ts";
 export { type BytesSink, bytesSink, type BytesSinkOptions } from "./bytes-sink.ts";
 export { createFleet } from "./create-fleet.ts";
+export { compact, type CompactionOutcome, type CompactOptions, type LevelGap } from "./compact.ts";
 export { type DeletedReplica, deleteReplica, type DeleteReplicaOptions } from "./delete-replica.ts";
 export { listRestorePoints, type ListRestorePointsOptions } from "./list-restore-points.ts";
 export {
@@ -189,6 +191,12 @@ export {
   type RestoreRequest,
   type RestoreResult,
 } from "./restore.ts";
+export {
+  retain,
+  type RetainOptions,
+  type RetentionDecision,
+  type RetentionPlan,
+} from "./retain.ts";
 export { restoreIfMissing } from "./restore-if-missing.ts";
 export {
   type DrillDatabase,

@@ -5,12 +5,14 @@
  */
 import { Command, Option } from "commander";
 import { setEncryption } from "./encryption.ts";
+import type { CompactFlags } from "./compact.ts";
 import type { DemoFlags } from "./demo.ts";
 import type { ListFlags } from "./ltx-list.ts";
 import type { ShowFlags } from "./ltx-show.ts";
 import type { VerifyFlags } from "./ltx-verify.ts";
 import type { PointsFlags } from "./points.ts";
 import type { RestoreFlags } from "./restore.ts";
+import type { RetainFlags } from "./retain.ts";
 import type { SnapshotFlags } from "./snapshot.ts";
 import type { StatusFlags } from "./status.ts";
 import type { VerifyReplicaFlags } from "./verify.ts";
@@ -113,6 +115,7 @@ Example:
       },
     );
 
+  addKeepCommands(program, done);
   addLookCommands(program, done);
   addLtxCommands(program, done);
 
@@ -176,6 +179,34 @@ Example:
     .action(async (replica: string | undefined, flags: PointsFlags) => {
       const { runPoints } = await import("./points.ts");
       done(await runPoints(replica, flags));
+    });
+}
+
+/** What a running replication does by itself. */
+function addKeepCommands(program: Command, done: (exitCode: number) => void): void {
+  program
+    .command("compact")
+    .description("merge the files of each level into one of the next, as a writer does by itself")
+    .argument("[replica]", REPLICA_HELP)
+    .option("--level <level>", "compact only into this level: 1 to 8; default: 1, 2 and 3")
+    .option("--if-due", "leave a level alone that has a file of its current interval")
+    .option("--json", "print a JSON array")
+    .action(async (replica: string | undefined, flags: CompactFlags) => {
+      const { runCompact } = await import("./compact.ts");
+      done(await runCompact(replica, flags));
+    });
+
+  program
+    .command("retain")
+    .description("remove the files that need not be kept, as a writer does by itself")
+    .argument("[replica]", REPLICA_HELP)
+    .option("--dry-run", "only print which files would go, and why")
+    .option("--snapshot-retention <time>", "how long snapshots are kept; default: 24h")
+    .option("--l0-retention <time>", "how long level 0 is kept; default: 5m; 0s: for ever")
+    .option("--json", "print a JSON object")
+    .action(async (replica: string | undefined, flags: RetainFlags) => {
+      const { runRetain } = await import("./retain.ts");
+      done(await runRetain(replica, flags));
     });
 }
 
