@@ -20,9 +20,9 @@ export interface ReplicaStatusOptions {
 }
 
 /**
- * Says how far a replica has come, what its levels hold, how old its newest snapshot is, who holds its lease, and whether it
- * is encrypted. Reads no file: `verify` does. Costs one listing and two to four requests; an empty place is a
- * `NoBackupError`.
+ * Says how far a replica has come, what its levels hold, how old its newest snapshot is, who holds its lease, what its
+ * pointer says, and whether it is encrypted. Reads no file: `verify` does. Costs one listing and three to five requests; an
+ * empty place is a `NoBackupError`.
  */
 export function replicaStatus(
   replica: ObjectStore | Replica,

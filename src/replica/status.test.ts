@@ -7,6 +7,7 @@ import { memoryStore } from "../transports/memory.ts";
 import type { ObjectStore } from "../transports/object-store.ts";
 import { formatTimestamp } from "../transports/timestamp.ts";
 import { encodeLease } from "./lease-object.ts";
+import { encodePointer, POINTER_KEY } from "./pointer.ts";
 import { openReplica } from "./replica.ts";
 import { readStatus, type ReplicaStatus } from "./status.ts";
 
@@ -32,18 +33,20 @@ test("readStatus() tells position, levels, snapshot and lease by one listing", a
   const store = await replicaIn(memoryStore());
   const record = { generation: 3, expiresAt: 9000, owner: "host:1", nonce: "n" };
   await store.put("lock.json", encodeLease(record));
+  await store.put(POINTER_KEY, encodePointer([{ level: 0, minTxid: 4n, maxTxid: 4n }]));
   store.reset();
   const { levels, ...rest } = await status(store);
   expect(rest).toEqual({
     newest: { txid: 5n, time: new Date(5000) },
     snapshot: { txid: 4n, time: new Date(4000) },
     lease: { generation: 3, expiresAt: new Date(9000), owner: "host:1" },
+    pointer: 4n,
     encrypted: false,
   });
   const times = { firstTime: new Date(4000), lastTime: new Date(5000) };
   expect(levels[0]).toMatchObject({ level: 0, files: 2, minTxid: 4n, maxTxid: 5n, ...times });
   expect(levels[1]).toMatchObject({ level: 9, files: 1, minTxid: 1n, maxTxid: 4n });
-  expect({ all: store.count(), lists: store.count("list") }).toEqual({ all: 3, lists: 1 });
+  expect({ all: store.count(), lists: store.count("list") }).toEqual({ all: 4, lists: 1 });
 });
 
 test("readStatus() asks for exact times where a listing does not tell them", async () => {
@@ -56,8 +59,9 @@ test("readStatus() asks for exact times where a listing does not tell them", asy
       for await (const { metadata: _, ...info } of inner.list(options)) yield info;
     },
   };
-  const { newest, snapshot, lease } = await status(store);
-  expect([newest.time.getTime(), snapshot?.time.getTime(), lease]).toEqual([5000, 4000, undefined]);
+  const { newest, snapshot, lease, pointer } = await status(store);
+  expect([newest.time.getTime(), snapshot?.time.getTime()]).toEqual([5000, 4000]);
+  expect([lease, pointer]).toEqual([undefined, undefined]);
 });
 
 test("readStatus() says that a replica is encrypted, with the key and without, and that a lease is none", async () => {

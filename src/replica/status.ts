@@ -6,8 +6,9 @@
 import { ENCRYPTION_MARK, isEncrypted } from "../core/encryption-mark.ts";
 import { isPagestreamError } from "../core/errors.ts";
 import { NoBackupError } from "./errors.ts";
-import { SNAPSHOT_LEVEL } from "./layout.ts";
+import { type FileSpan, SNAPSHOT_LEVEL } from "./layout.ts";
 import { readLease } from "./lease-object.ts";
+import { PointerReader } from "./pointer.ts";
 import type { LtxFileInfo, Replica } from "./replica.ts";
 
 /** The files of one level, as a listing tells of them. */
@@ -48,11 +49,13 @@ export interface ReplicaStatus {
   readonly levels: readonly LevelStatus[];
   /** The lease; `"unreadable"` where its object holds something else, undefined where there is none. */
   readonly lease: LeaseStatus | "unreadable" | undefined;
+  /** What the pointer object says is the newest TXID, where one is kept; behind the newest by a few seconds of writing. */
+  readonly pointer: bigint | undefined;
   /** Whether the newest file is encrypted. */
   readonly encrypted: boolean;
 }
 
-/** Looks at a replica: one listing, the lease and a few bytes of the newest file. `NoBackupError` where there is no file. */
+/** Looks at a replica: one listing, lease, pointer and a few bytes of the newest file. `NoBackupError` where there is no file. */
 export async function readStatus(
   replica: Replica,
   options: { readonly signal?: AbortSignal | undefined } = {},
@@ -65,10 +68,11 @@ export async function readStatus(
     throw new NoBackupError({ operation: "look at", object, what: "it holds no LTX files" });
   }
   const snapshot = lastOf(levels[SNAPSHOT_LEVEL] ?? []);
-  const [newestTime, snapshotTime, lease, encrypted] = await Promise.all([
+  const [newestTime, snapshotTime, lease, pointer, encrypted] = await Promise.all([
     exactTime(replica, newest, signal),
     snapshot && exactTime(replica, snapshot, signal),
     leaseOf(replica, signal),
+    new PointerReader(replica).read(signal ?? replica.platform.newAborter().signal),
     isFileEncrypted(replica, newest, signal),
   ]);
   return {
@@ -76,13 +80,14 @@ export async function readStatus(
     snapshot: snapshot && { txid: snapshot.maxTxid, time: snapshotTime ?? snapshot.time },
     levels: levels.flatMap(levelOf),
     lease,
+    pointer: pointer && lastOf(pointer.heads)?.maxTxid,
     encrypted,
   };
 }
 
 /** The file that ends last; of several the one of the lowest level, whose time is not younger than the others'. */
-function lastOf(files: readonly LtxFileInfo[]): LtxFileInfo | undefined {
-  return files.reduce<LtxFileInfo | undefined>(
+function lastOf<File extends FileSpan>(files: readonly File[]): File | undefined {
+  return files.reduce<File | undefined>(
     (last, file) => (last === undefined || file.maxTxid > last.maxTxid ? file : last),
     undefined,
   );

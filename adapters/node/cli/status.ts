@@ -44,7 +44,7 @@ function toJson(
   status: ReplicaStatus,
   named: { readonly replica: string; readonly type: string },
 ): object {
-  const { newest, snapshot, levels, lease, encrypted } = status;
+  const { newest, snapshot, levels, lease, pointer, encrypted } = status;
   const stateOf = ({ txid, time }: ReplicaStatus["newest"]): object => ({
     txid: formatTxid(txid),
     time: formatTime(time),
@@ -54,6 +54,7 @@ function toJson(
     newest: stateOf(newest),
     snapshot: snapshot && stateOf(snapshot),
     encrypted,
+    pointer: pointer && formatTxid(pointer),
     lease:
       lease === undefined || lease === "unreadable"
         ? lease
@@ -76,7 +77,7 @@ function toJson(
 }
 
 function printReplica(status: ReplicaStatus, replica: string, type: string): void {
-  const { newest, snapshot, levels, lease, encrypted } = status;
+  const { newest, snapshot, levels, lease, pointer, encrypted } = status;
   const stateOf = ({ txid, time }: ReplicaStatus["newest"]): string =>
     `${formatTxid(txid)} of ${formatTime(time)}, ${ago(time)}`;
   const rows = [
@@ -84,6 +85,7 @@ function printReplica(status: ReplicaStatus, replica: string, type: string): voi
     ["newest", stateOf(newest)],
     ["snapshot", snapshot === undefined ? "none" : stateOf(snapshot)],
     ["lease", leaseText(lease)],
+    ["pointer", pointer === undefined ? "none" : formatTxid(pointer)],
   ];
   const files = [["level", "files", "bytes", "min_txid", "max_txid", "first_time", "last_time"]];
   for (const each of levels) {
