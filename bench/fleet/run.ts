@@ -94,10 +94,10 @@ async function weighIdle(
   return { bytes: (before - heap()) / members.length, requests, timers };
 
   async function turned<T>(promise: Promise<T>): Promise<T> {
-    let settled = false;
-    const settle = (): void => void (settled = true);
+    const state = { settled: false };
+    const settle = (): void => void (state.settled = true);
     promise.then(settle, settle);
-    while (!settled) await clock.advanceAsync(Math.min(clock.nextDelay ?? 0, 1_000));
+    while (!state.settled) await clock.advanceAsync(Math.min(clock.nextDelay ?? 0, 1_000));
     return await promise;
   }
 }
