@@ -8,6 +8,7 @@
  * @module
  */
 import { asciiText } from "../core/ascii.ts";
+import type { Standing } from "./fence.ts";
 import type { LtxObject } from "./upload-staged.ts";
 
 /** Nothing is known yet. */
@@ -38,6 +39,8 @@ export interface SharedFile {
 export interface UploadRequest {
   readonly kind: "pagestream-upload";
   readonly control: SharedArrayBuffer;
+  /** What the asking thread knows of the replica. */
+  readonly standing: Standing;
   /** To be uploaded in this order. */
   readonly files: readonly SharedFile[];
   /** After this many milliseconds nobody waits any more. */
@@ -58,7 +61,7 @@ export interface BlockingUploader {
    * Blocks until the store has confirmed the files, in order; returns why not where that failed, or took longer than the
    * deadline. Then any of them may be in the store all the same.
    */
-  upload(files: readonly LtxObject[], deadlineMs: number): string | undefined;
+  upload(files: readonly LtxObject[], deadlineMs: number, standing: Standing): string | undefined;
 }
 
 /**
@@ -84,11 +87,12 @@ export function blockingUploader(port: UploadPort): BlockingUploader {
         return false;
       }
     },
-    upload(files, deadlineMs) {
+    upload(files, deadlineMs, standing) {
       const control = new SharedArrayBuffer(CONTROL_BYTES);
       const request: UploadRequest = {
         kind: "pagestream-upload",
         control,
+        standing,
         files: files.map(shared),
         deadlineMs,
       };

@@ -11,6 +11,7 @@ import type { RequestBudget } from "./request-budget.ts";
 import type { BlockingUpload } from "./held-commits.ts";
 import type { Durability, ReplicateOptions } from "./replication.ts";
 import { stagedObject } from "./upload-staged.ts";
+import type { ReplicaWriter } from "./writer.ts";
 
 /** How the source keeps a transaction back. */
 export const PREPARE_MODES: Readonly<Record<Durability, PrepareMode | undefined>> = {
@@ -45,15 +46,17 @@ export function checkDurability(source: CommitSource, found: Foundations): void 
 
 /** Uploads with the thread blocked, for `hold-block`. */
 export function blockingUpload(
+  writer: ReplicaWriter,
   options: ReplicateOptions & { readonly state: LocalState },
 ): BlockingUpload | undefined {
   const { blockingUploader, durability, holdDeadlineMs = HOLD_DEADLINE_MS, state } = options;
   if (durability !== "hold-block") return undefined;
-  return (files) =>
-    blockingUploader?.upload(
-      files.map((file) => stagedObject(state, file)),
-      holdDeadlineMs,
+  return (files) => {
+    const objects = files.map((file) => stagedObject(state, file));
+    return writer.createBlocking(objects, (standing) =>
+      blockingUploader?.upload(objects, holdDeadlineMs, standing),
     );
+  };
 }
 
 /** How many replicas a held COMMIT waits for. */

@@ -5,7 +5,7 @@ import { fakePlatform, type FakePlatform } from "../testing/fake-platform.ts";
 import { type FaultyStore, faultyStore, storeFault } from "../testing/faulty-store.ts";
 import { memoryStore } from "../transports/memory.ts";
 import type { ObjectStore, StoreCapabilities } from "../transports/object-store.ts";
-import { Fence } from "./fence.ts";
+import { Fence, type Standing } from "./fence.ts";
 import { Replica } from "./replica.ts";
 import type { LtxObject } from "./upload-staged.ts";
 import { fencedWriter, type MergedFile, type ReplicaWriter } from "./writer.ts";
@@ -17,6 +17,8 @@ interface Writer {
   readonly store: FaultyStore;
   readonly fence: Fence;
   readonly writer: ReplicaWriter;
+  /** What a helper does. */
+  helped?: Promise<unknown>;
 }
 
 /** A writer with a clock of its own: what stops it stops nobody else. */
@@ -341,3 +343,51 @@ function arm(
     platform.clock.advance(10 * MINUTE);
   };
 }
+
+describe("createBlocking()", () => {
+  /** What the helper's thread does with what it is given. */
+  function helper(at: Writer, objects: readonly LtxObject[]): (standing: Standing) => undefined {
+    return (standing) => {
+      const { replica } = at.writer;
+      const fence = new Fence({ replica, l0RetentionMs: standing.l0RetentionMs });
+      fence.resume(standing);
+      const writer = fencedWriter({ replica, fence });
+      at.helped = Promise.all(objects.map((each) => writer.create(each)));
+      at.helped.catch(() => undefined);
+    };
+  }
+
+  test("createBlocking() makes what a helper creates ours, and costs no listing in steady writing", async () => {
+    const at = await newWriter(memoryStore());
+    for (let txid = 1; txid <= 10; txid++) {
+      const objects = [l0(txid)];
+      expect(at.writer.createBlocking(objects, helper(at, objects))).toBe(undefined);
+      await at.helped;
+      await at.platform.clock.advanceAsync(MINUTE);
+    }
+    expect(operations(at.store)).toEqual(Array(10).fill("put"));
+    at.fence.doubt();
+    await at.writer.create(l0(11));
+  });
+
+  test("createBlocking() has its helper prove before it writes, and knows its files when it failed", async () => {
+    const inner = memoryStore();
+    const at = await newWriter(inner);
+    await at.writer.create(l0(1));
+    await at.platform.clock.advanceAsync(10 * MINUTE);
+    at.store.reset();
+    const objects = [l0(2)];
+    const upload = helper(at, objects);
+    const failed = (standing: Standing): string => upload(standing) ?? "the deadline passed";
+    expect(at.writer.createBlocking(objects, failed)).toBe("the deadline passed");
+    await at.helped;
+    expect(operations(at.store)).toEqual(["list", "put"]);
+    // The asking thread finds the file in a listing of its own.
+    expect(await at.writer.create(objects[0] as LtxObject)).toBe(objects[0]);
+    await overtake(inner, { from: 3, to: 5, removed: 4 });
+    await at.platform.clock.advanceAsync(10 * MINUTE);
+    at.writer.createBlocking([l0(3)], helper(at, [l0(3)]));
+    await expect(at.helped).rejects.toMatchObject({ code: "CONFLICT" });
+    expect(await files(at.writer)).toEqual(["0:5-5", "1:1-5"]);
+  });
+});

@@ -17,7 +17,7 @@ import { LTX_TRAILER_SIZE } from "../ltx/trailer.ts";
 import { ConflictError } from "./errors.ts";
 import type { FileSpan } from "./layout.ts";
 import type { LtxFileInfo, Replica } from "./replica.ts";
-import { type CreatedObject, isSame, type LtxObject } from "./upload-staged.ts";
+import { type CreatedObject, isSame, keptObject, type LtxObject } from "./upload-staged.ts";
 
 /** How long a name of level 0 stays at the least, where that is not known. */
 const L0_RETENTION_MS = 5 * 60_000;
@@ -25,6 +25,16 @@ const L0_RETENTION_MS = 5 * 60_000;
 const UNCONDITIONAL_PROOF_MS = 15_000;
 /** No store sends a body of this size in parts, for which conditions may not hold. */
 const SINGLE_PUT_BYTES = 5 << 20;
+
+/** What is known of a replica, for a helper that writes to it in another thread. */
+export interface Standing {
+  /** Largest TXID of ours; what is there is accepted where that is not known. */
+  readonly maxTxid: bigint | undefined;
+  /** Age of the proof in milliseconds, at the wall-clock time `at`; `undefined` without one. */
+  readonly provenMs: number | undefined;
+  readonly at: number;
+  readonly l0RetentionMs: number | undefined;
+}
 
 /** What a {@linkcode Fence} works with. */
 export interface FenceOptions {
@@ -82,6 +92,39 @@ export class Fence {
     const newest = seen?.levels[0]?.at(-1);
     this.#newestL0 = newest && { file: newest, object: undefined };
     this.#proof = seen?.listedAt;
+  }
+
+  /** What a helper begins with, which sends `objects` now. */
+  hand(objects: readonly LtxObject[]): Standing {
+    for (const object of objects) this.sending(keptObject(object));
+    const provenMs = this.#proof && ageOf(this.#clock, this.#proof);
+    const { l0RetentionMs } = this.#options;
+    return { maxTxid: this.#maxTxid, provenMs, at: this.#clock.now(), l0RetentionMs };
+  }
+
+  /** Begins with what another thread knows. */
+  resume({ maxTxid, provenMs, at }: Standing): void {
+    const { monotonic } = this.now();
+    this.#maxTxid = maxTxid;
+    this.#proof =
+      provenMs === undefined ? undefined : { wall: at - provenMs, monotonic: monotonic - provenMs };
+  }
+
+  /** A helper has created files, the first of which it can have sent at `sentAt`. It proves before it writes. */
+  confirmed(objects: readonly LtxObject[], sentAt: Instant): void {
+    const { replica } = this.#options;
+    for (const object of objects) {
+      const { where, size } = object;
+      const time = new Date(Number(where.timestamp));
+      const file = { ...where, size, time, key: replica.key(where), etag: "" };
+      this.landed({ object: keptObject(object), file, created: false }, undefined);
+    }
+    if (replica.store.capabilities.conditionalPut) this.#proof = sentAt;
+  }
+
+  /** Why nothing may be written any more. */
+  get conflict(): ConflictError | undefined {
+    return this.#conflict;
   }
 
   /** Whether a file leads beyond all that is known to be ours, or is of level 0: such ones are created {@linkcode alone}. */

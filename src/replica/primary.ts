@@ -191,7 +191,7 @@ export class Primary implements Replication {
         clock: platform.clock,
         deadlineMs: options.holdDeadlineMs ?? HOLD_DEADLINE_MS,
         notReady: () => (this.#destinations.first.isBehind ? notStarted(name) : undefined),
-        block: blockingUpload(options),
+        block: blockingUpload(this.#destinations.first.writer, options),
         committed: () => this.#confirmedFiles.committed(),
         // What is committed is in the store only once the next file is.
         ahead: (sequence) => this.#destinations.list.forEach((each) => each.ahead(sequence)),

@@ -14,8 +14,10 @@ import {
   type SharedFile,
   type UploadRequest,
 } from "./blocking-uploader.ts";
+import { Fence } from "./fence.ts";
 import type { Replica } from "./replica.ts";
-import { createObject, type LtxObject } from "./upload-staged.ts";
+import type { LtxObject } from "./upload-staged.ts";
+import { fencedWriter } from "./writer.ts";
 
 /** Where requests come from: `self` of a web worker, or `parentPort` of `node:worker_threads`. */
 export type RequestPort =
@@ -43,17 +45,20 @@ function isRequest(data: unknown): data is UploadRequest {
 }
 
 async function serve(request: UploadRequest, replica: Replica, platform: Platform): Promise<void> {
-  const { control, files, deadlineMs } = request;
+  const { control, standing, files, deadlineMs } = request;
+  // Anew for each request: one that nobody waits for any more must not keep the next.
+  const fence = new Fence({ replica, l0RetentionMs: standing.l0RetentionMs });
+  fence.resume(standing);
+  const writer = fencedWriter({ replica, fence });
   const words = new Int32Array(control, 0, 2);
   const aborter = platform.newAborter();
   const cancel = platform.clock.schedule(() => aborter.abort("deadline"), deadlineMs);
   let status = CONFIRMED;
   try {
-    await replica.prepareToWrite({ signal: aborter.signal });
     for (const file of files) {
       // Nobody waits any more: what is not begun is left to the asking thread's own uploader.
       if (Atomics.load(words, 0) !== PENDING) return;
-      await createObject(replica, objectOf(file), { signal: aborter.signal });
+      await writer.create(objectOf(file), { signal: aborter.signal });
     }
   } catch (error) {
     status = FAILED;

@@ -10,7 +10,7 @@ import type { Instant } from "../core/instant.ts";
 import { decodeHeader, LTX_HEADER_SIZE } from "../ltx/header.ts";
 import { PreconditionFailedError } from "../transports/errors.ts";
 import { ConflictError } from "./errors.ts";
-import type { Fence } from "./fence.ts";
+import type { Fence, Standing } from "./fence.ts";
 import type { Lease } from "./lease.ts";
 import type { LtxFileInfo, NewLtxFile, Replica } from "./replica.ts";
 import {
@@ -20,6 +20,13 @@ import {
   keptObject,
   type LtxObject,
 } from "./upload-staged.ts";
+
+const UNKNOWN_STANDING: Standing = {
+  maxTxid: undefined,
+  provenMs: undefined,
+  at: 0,
+  l0RetentionMs: undefined,
+};
 
 /** Files removed between two looks at the proof. */
 const REMOVE_BATCH = 1_000;
@@ -55,6 +62,14 @@ export interface ReplicaWriter {
     file: MergedFile,
     options?: { readonly signal?: AbortSignal | undefined },
   ): Promise<MergedOutcome>;
+  /**
+   * Lets a helper in another thread create objects: `upload` gets what it must know, and returns why not all of them are
+   * in the store. What `upload` does it does at once, since the thread blocks.
+   */
+  createBlocking(
+    objects: readonly LtxObject[],
+    upload: (standing: Standing) => string | undefined,
+  ): string | undefined;
   /** Removes files; those already gone are no error. */
   remove(
     files: readonly LtxFileInfo[],
@@ -68,6 +83,7 @@ export function replicaWriter(replica: Replica): ReplicaWriter {
     replica,
     create: async (object, options) => (await createObject(replica, object, options)).object,
     createMerged: (file, options) => createMergedFile(replica, file, options),
+    createBlocking: (_, upload) => upload(UNKNOWN_STANDING),
     remove: (files, options) => replica.remove(files, options),
   };
 }
@@ -148,6 +164,18 @@ export function fencedWriter(options: {
         const late = isSent ? { key: replica.key(file.where), isOurs } : undefined;
         throw await lost(error, late);
       }
+    },
+    createBlocking(objects, upload) {
+      if (fence.conflict !== undefined) return fence.conflict.message;
+      const sentAt = fence.now();
+      const failure = upload(fence.hand(objects));
+      if (failure !== undefined) return failure;
+      fence.confirmed(objects, sentAt);
+      // It cannot be waited for here; what it says stops the next write.
+      void lease?.hold().catch((error: unknown) => {
+        if (error instanceof ConflictError) fence.lost(error);
+      });
+      return undefined;
     },
     async remove(files, { signal } = {}) {
       const before = (): Promise<void> => fence.check(signal);
