@@ -41,6 +41,10 @@ export default defineConfig({
           ...(withServers.includes(name) ? { globalSetup: ["test/servers/global-setup.ts"] } : {}),
         },
       })),
+      {
+        extends: true,
+        test: { name: "simulation", include: ["test/sim/**/*.test.ts"] },
+      },
     ],
     coverage: {
       provider: "v8",

@@ -66,4 +66,5 @@ export const SUITES = [
     wants: ["weed", "azurite-blob", "fake-gcs-server", "rclone", "nginx", "apache2"],
   },
   { name: "fuzz", parts: [{ vitest: "fuzz" }], built: true, wants: ["python"] },
+  { name: "simulation", parts: [{ vitest: "simulation" }] },
 ];

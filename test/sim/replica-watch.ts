@@ -1,0 +1,214 @@
+/**
+ * What must hold of a replica at every moment, whoever writes to it.
+ *
+ * Every file is decoded when it arrives and applied to the state that it says it continues, so the state of every TXID
+ * is known from the files alone. A TXID means one state for ever, and that is one that somebody committed.
+ *
+ * @module
+ */
+import { bytesSink } from "../../src/replica/bytes-sink.ts";
+import {
+  type FileSpan,
+  type Layout,
+  parseAnyFileKey,
+  SNAPSHOT_LEVEL,
+} from "../../src/replica/layout.ts";
+import { restoreReplica } from "../../src/replica/restore.ts";
+import type { Platform } from "../../src/core/platform.ts";
+import { equalBytes } from "../../src/core/bytes.ts";
+import { type DecodedLtx, decodeLtx } from "../../src/ltx/decode-ltx.ts";
+import { openReplica } from "../../src/replica/replica.ts";
+import type { ObjectStore } from "../../src/transports/object-store.ts";
+import { fingerprint, type PageState, pagesOf } from "./fingerprint.ts";
+import { type History, Violation } from "./history.ts";
+import type { ServerWatch } from "./network.ts";
+
+/** What a {@linkcode ReplicaWatch} works with. */
+export interface ReplicaWatchOptions {
+  readonly name: string;
+  readonly history: History;
+  readonly layout: Layout;
+  readonly now: () => number;
+  /** How long a TXID that was confirmed can be restored at least, in milliseconds. */
+  readonly keptMs: number;
+}
+
+const EMPTY: PageState = { pageSize: 0, pages: [] };
+
+/** Follows one replica. */
+export class ReplicaWatch implements ServerWatch {
+  readonly #options: ReplicaWatchOptions;
+  readonly #files = new Map<string, FileSpan>();
+  readonly #states = new Map<bigint, PageState>([[0n, EMPTY]]);
+  /** TXIDs whose state nobody is known to have committed yet. */
+  readonly #unexplained = new Set<bigint>();
+  readonly #confirmed: { readonly txid: bigint; readonly value: number; readonly at: number }[] =
+    [];
+  #max = 0n;
+
+  constructor(options: ReplicaWatchOptions) {
+    this.#options = options;
+  }
+
+  /** Largest TXID of any file there ever was. */
+  get maxTxid(): bigint {
+    return this.#max;
+  }
+
+  put(key: string, bytes: Uint8Array, replaced: Uint8Array | undefined): void {
+    const span = parseAnyFileKey(this.#options.layout, key);
+    if (span === undefined) return;
+    if (replaced !== undefined && !equalBytes(bytes, replaced)) this.#fail(`${key} was replaced`);
+    this.#files.set(key, span);
+    const { minTxid, maxTxid } = span;
+    let file: DecodedLtx;
+    try {
+      file = decodeLtx(bytes, { name: key });
+    } catch (error) {
+      return this.#fail(`${key} is damaged: ${String(error)}`);
+    }
+    if (file.header.minTxid !== minTxid || file.header.maxTxid !== maxTxid) {
+      this.#fail(`${key} holds other TXIDs`);
+    }
+    const state = this.#apply(key, span, file);
+    this.#arrived(key, maxTxid, state);
+    this.#checkLevel(span.level);
+    this.#checkReachable(key);
+  }
+
+  removed(key: string): void {
+    const span = this.#files.get(key);
+    if (span === undefined) return;
+    this.#files.delete(key);
+    this.#checkReachable(`the removal of ${key}`);
+  }
+
+  /** Somebody was told that `txid` is in the store, and that it holds `value` or what came after it. */
+  confirmed(txid: bigint, value: number): void {
+    if (txid === 0n && value === 0) return;
+    const state = this.#states.get(txid);
+    if (state === undefined || txid === 0n)
+      return this.#fail(`${txid} was confirmed, and never written`);
+    if (!this.#reachable().has(txid)) this.#fail(`${txid} was confirmed and cannot be restored`);
+    const found = this.#options.history.explain(state, `${this.#options.name} at ${txid}`);
+    if (found < value) this.#fail(`${txid} was confirmed with value ${value} and holds ${found}`);
+    this.#confirmed.push({ txid, value, at: this.#options.now() });
+  }
+
+  /** The state of a TXID. */
+  state(txid: bigint): PageState | undefined {
+    return this.#states.get(txid);
+  }
+
+  /** TXIDs that can be restored now. */
+  restorable(): bigint[] {
+    return [...this.#reachable()].filter((txid) => txid > 0n).sort((a, b) => (a < b ? -1 : 1));
+  }
+
+  /** Restores a TXID with the library, and compares. */
+  async checkRestore(
+    store: ObjectStore,
+    txid: bigint | undefined,
+    platform: Platform,
+  ): Promise<PageState> {
+    const sink = bytesSink();
+    const replica = openReplica(store, { platform });
+    const result = await restoreReplica(replica, sink, { platform, txid, position: false });
+    const state = pagesOf(sink.bytes);
+    const expected = this.#states.get(result.txid);
+    if (txid !== undefined && txid !== result.txid)
+      this.#fail(`${txid} restored to ${result.txid}`);
+    if (expected === undefined || fingerprint(expected) !== fingerprint(state)) {
+      this.#fail(`${result.txid} restored to something else`);
+    }
+    return state;
+  }
+
+  /** Nothing is under way any more: every state is one that somebody committed, and level 0 is in front. */
+  settled(): void {
+    const { history, name } = this.#options;
+    for (const txid of this.#unexplained) {
+      history.explain(this.#states.get(txid)!, `${name} at ${txid}`);
+    }
+    this.#unexplained.clear();
+    const spans = [...this.#files.values()];
+    const newest = spans.filter(({ level }) => level === 0).map(({ maxTxid }) => maxTxid);
+    const max = spans.reduce((max, { maxTxid }) => (maxTxid > max ? maxTxid : max), 0n);
+    if (max > 0n && !newest.includes(max)) this.#fail(`a level rests at ${max}, above level 0`);
+    if (max !== this.#max) this.#fail(`the newest TXID was ${this.#max} and is ${max}`);
+  }
+
+  #apply(key: string, { minTxid }: FileSpan, { header, pages }: DecodedLtx): PageState {
+    const { pageSize, commit } = header;
+    const holdsAll = pages.length === commit;
+    const base = minTxid === 1n || holdsAll ? EMPTY : this.#states.get(minTxid - 1n);
+    if (base === undefined) return this.#fail(`${key} continues a state that was never written`);
+    if (base !== EMPTY && base.pageSize !== pageSize) this.#fail(`${key} changes the page size`);
+    const next = Array.from({ length: commit }, (_, i) => base.pages[i]);
+    for (const { pgno, data } of pages) {
+      if (pgno > commit) this.#fail(`${key} holds page ${pgno} of ${commit}`);
+      next[pgno - 1] = data;
+    }
+    const hole = next.findIndex((page) => page === undefined);
+    if (hole >= 0) this.#fail(`${key} lacks page ${hole + 1}`);
+    return { pageSize, pages: next as Uint8Array[] };
+  }
+
+  /** A state has come to be, or a file leads to one that was there. */
+  #arrived(key: string, txid: bigint, state: PageState): void {
+    const known = this.#states.get(txid);
+    if (known !== undefined) {
+      if (fingerprint(known) !== fingerprint(state)) this.#fail(`${key}: ${txid} is two states`);
+      return;
+    }
+    if (txid !== this.#max + 1n) this.#fail(`${key} does not follow ${this.#max}`);
+    this.#states.set(txid, state);
+    this.#max = txid;
+    if (this.#options.history.find(fingerprint(state)) === undefined) this.#unexplained.add(txid);
+  }
+
+  /** The files of a level above 0 follow each other without a gap. */
+  #checkLevel(level: number): void {
+    if (level === 0 || level === SNAPSHOT_LEVEL) return;
+    const spans = [...this.#files.values()].filter((span) => span.level === level);
+    spans.sort((a, b) => Number(a.minTxid - b.minTxid));
+    for (let i = 1; i < spans.length; i++) {
+      const [before, after] = [spans[i - 1]!, spans[i]!];
+      if (after.minTxid !== before.maxTxid + 1n) {
+        this.#fail(`level ${level} has ${before.maxTxid} and then ${after.minTxid}`);
+      }
+    }
+  }
+
+  #checkReachable(what: string): void {
+    const reachable = this.#reachable();
+    if (!reachable.has(this.#max)) this.#fail(`${what} leaves ${this.#max} without its files`);
+    const { now, keptMs } = this.#options;
+    for (const { txid, at } of this.#confirmed) {
+      if (now() - at < keptMs && !reachable.has(txid)) {
+        this.#fail(`${what} leaves ${txid}, just confirmed, without its files`);
+      }
+    }
+  }
+
+  /** TXIDs that some chain of files, beginning with one from TXID 1 on, leads to. */
+  #reachable(): Set<bigint> {
+    const spans = [...this.#files.values()];
+    spans.sort((a, b) => (a.maxTxid < b.maxTxid ? -1 : a.maxTxid > b.maxTxid ? 1 : 0));
+    const reached = new Set<bigint>([0n]);
+    for (const { minTxid, maxTxid } of spans) {
+      if (reached.has(maxTxid)) continue;
+      for (const txid of reached) {
+        if (txid >= minTxid - 1n && txid < maxTxid) {
+          reached.add(maxTxid);
+          break;
+        }
+      }
+    }
+    return reached;
+  }
+
+  #fail(what: string): never {
+    throw new Violation(`${this.#options.name}: ${what}`);
+  }
+}

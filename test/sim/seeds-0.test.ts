@@ -1,0 +1,3 @@
+import { testSeeds } from "./seeds-suite.ts";
+
+testSeeds(0);
