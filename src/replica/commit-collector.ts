@@ -85,6 +85,7 @@ export class CommitCollector implements CommitListener {
   /** Counts readings: one that was abandoned finds another number here. */
   #reading = 0;
   #doubts = 0;
+  #landed = 0n;
   /** The last commit that is in a file. */
   #cutSequence = -1;
   #lastCut = NEVER;
@@ -113,6 +114,11 @@ export class CommitCollector implements CommitListener {
   get localTxid(): bigint {
     const staged = this.#cutter?.last.txid ?? 0n;
     return staged + (this.#imaging ? 1n : 0n) + (this.#pending ? 1n : 0n);
+  }
+
+  /** TXID of the last withdrawn file that landed after all: what was cut for it here is not its state. */
+  get landed(): bigint {
+    return this.#landed;
   }
 
   /** Where a transaction that commits now belongs; its group is not known to continue anything before {@linkcode begin}. */
@@ -274,6 +280,7 @@ export class CommitCollector implements CommitListener {
   superseded(landed: StagedFile, instead: StagedFile): void {
     const { maxTxid: txid, pageSize, commit, timestamp: time } = landed.header;
     (this.#cutter as L0Cutter).moveTo({ last: { txid, pageSize, commit, time }, fromEmpty: false });
+    this.#landed = txid;
     if (instead.full) this.#group.makeFull();
     this.bringBack(instead, landed);
   }

@@ -7,7 +7,7 @@
  * @module
  */
 import type { CommitSource, DatabaseImage } from "../core/commit-source.ts";
-import { type PagestreamError, UnsupportedError } from "../core/errors.ts";
+import { ImageOverrunError, type PagestreamError, UnsupportedError } from "../core/errors.ts";
 import type { Aborter, Platform } from "../core/platform.ts";
 import { replicaHeader } from "../ltx/header.ts";
 import type { CommitCollector } from "./commit-collector.ts";
@@ -153,6 +153,10 @@ export class SnapshotWriter {
       await read(image, (pgno, data) => writer.page(pgno, data));
       // A start after a crash uploads what is finished: not before its L0 file.
       await target.waitFor(maxTxid, { signal });
+      if (collector.landed === maxTxid) {
+        const what = "the TXID of its boundary went to a file that had been given up";
+        throw new ImageOverrunError({ operation: "read", object: source.name, what });
+      }
       return writer.finish();
     } catch (error) {
       writer.abort();

@@ -160,8 +160,16 @@ export class SimProcess {
     if (!this.alive) return;
     const { scheduler } = this.machine.options;
     const wait = this.frozenUntil - scheduler.now;
-    if (wait > 0) scheduler.after(wait, () => this.run(work));
-    else work();
+    if (wait > 0) {
+      scheduler.after(wait, () => this.run(work));
+      return;
+    }
+    try {
+      work();
+    } catch (error) {
+      // Nobody is left to be surprised.
+      if (this.alive) throw error;
+    }
   }
 
   /** What a promise brings, to a process that still runs; nobody else ever hears of it. */

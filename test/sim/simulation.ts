@@ -38,7 +38,13 @@ export async function simulate(seed: number): Promise<SeedResult> {
   const scheduler = new Scheduler();
   const trace = new Trace(() => scheduler.now);
   const history = new History(sqlite);
+  let failure: unknown;
+  let over = false;
   const world: World = {
+    fail: (error) => {
+      failure ??= error;
+      over = true;
+    },
     plan,
     random,
     scheduler,
@@ -50,8 +56,6 @@ export async function simulate(seed: number): Promise<SeedResult> {
     counts: {},
   };
   (world.destinations as Destination[]).push(newDestination(world, "server"));
-  let failure: unknown;
-  let over = false;
   const story = (async () => {
     const writers = Array.from({ length: plan.writers }, (_, i) => new Writer(world, `m${i}`));
     await Promise.all(writers.map((writer) => writer.run()));
@@ -63,7 +67,7 @@ export async function simulate(seed: number): Promise<SeedResult> {
   })();
   story
     .catch((error: unknown) => {
-      failure = error;
+      failure ??= error;
     })
     .finally(() => {
       over = true;

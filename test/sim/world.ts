@@ -29,6 +29,8 @@ export interface World {
   readonly destinations: readonly Destination[];
   /** Whether things go wrong; after a while they do no longer. */
   troubled: boolean;
+  /** Ends the run with an error, from wherever it is found out. */
+  fail(error: unknown): void;
   /** How often what happened. */
   readonly counts: Record<string, number>;
 }

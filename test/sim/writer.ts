@@ -24,6 +24,9 @@ const IDLE_MS = 3 * 86_400_000;
 /** What an open group takes without a commit. */
 const EMPTY_BYTES = 256;
 
+/** Within this a lease has ended, however late its last prolongation arrived, by clocks that differ by a day. */
+const LEASE_MS = 2 * 86_400_000;
+
 /** Errors that an application must live with while things go wrong. */
 const TROUBLES = [
   "STORE",
@@ -81,7 +84,12 @@ export class Writer {
     const { plan, scheduler } = this.#world;
     Object.assign(this.#machine, { full: false, callsLeft: Number.POSITIVE_INFINITY });
     const process = this.#machine.boot();
-    const app = await this.#open(process);
+    const app = await this.#open(process).catch(async (error: unknown) => {
+      // The lease of a writer that died ends by itself.
+      if (!isPagestreamError(error, "CONFLICT")) throw error;
+      await scheduler.sleep(LEASE_MS);
+      return await this.#open(process);
+    });
     if (plan.writers > 1) await this.#transact(app);
     for (let turn = 0; ; turn++) {
       try {
@@ -112,10 +120,13 @@ export class Writer {
       this.#fail(`durable, and yet ${JSON.stringify(stats)}`);
     }
     await scheduler.sleep(IDLE_MS);
-    if (process.timers > 0) this.#fail(`${process.timers} timers when idle`);
     const before = this.#requests();
     await scheduler.sleep(IDLE_MS);
-    if (this.#requests() !== before) this.#fail("requests when idle");
+    // Where deleting is refused there is always something left to delete.
+    if (!plan.keepsAll) {
+      if (process.timers > 0) this.#fail(`${process.timers} timers when idle`);
+      if (this.#requests() !== before) this.#fail("requests when idle");
+    }
     await app.close();
     await this.#end();
   }
@@ -193,7 +204,7 @@ export class Writer {
     });
     if (!process.alive) return app;
     count(this.#world, "opened");
-    void this.#listen(app, process);
+    this.#listen(app, process).catch((error: unknown) => this.#world.fail(error));
     const acknowledged = this.#value;
     this.#record(app);
     if (plan.writers === 1 && this.#value < acknowledged) {
