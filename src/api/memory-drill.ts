@@ -40,7 +40,8 @@ export function memoryDrill(sqlite3: Sqlite3): DrillTarget {
       memory.write(path, sink.bytes);
       const opened = new sqlite3.oo1.DB(path, "r", memory.name);
       db = opened;
-      return { query: (sql) => opened.selectObjects(sql) };
+      // sqlite-wasm's rows have no prototype, unlike those of the native drivers.
+      return { query: (sql) => opened.selectObjects(sql).map((row) => ({ ...row })) };
     },
     dispose() {
       db?.close();
