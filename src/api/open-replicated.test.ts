@@ -26,7 +26,8 @@ async function newSqlite3() {
 const PATH = "/data/app.db";
 
 async function open(
-  options: Partial<OpenReplicatedOptions<Sqlite3>> & { readonly replica: ObjectStore },
+  options: Partial<OpenReplicatedOptions<Sqlite3>> &
+    Pick<OpenReplicatedOptions<Sqlite3>, "replica">,
 ): Promise<ReplicatedDatabase<Sqlite3>> {
   return await openReplicated({ sqlite3: await newSqlite3(), path: PATH, ...options });
 }
@@ -81,6 +82,34 @@ describe("openReplicated()", () => {
     again.db.exec("INSERT INTO note VALUES ('after')");
     await again.close();
     expect(await restoredRows(replica)).toBe(21);
+  });
+
+  test("restores a missing database from the one of several replicas that goes furthest", async () => {
+    const [near, far] = ["near", "far"].map((description) => memoryStore({ description })) as [
+      ObjectStore,
+      ObjectStore,
+    ];
+    const app = await open({ replica: near });
+    app.db.exec("CREATE TABLE note(body); INSERT INTO note VALUES ('both')");
+    await app.close();
+    const both = await open({ replica: [near, far] });
+    expect(both.restored).toBeDefined();
+    await both.replication.durable();
+    await both.close();
+    const alone = await open({ replica: far });
+    alone.db.exec("INSERT INTO note VALUES ('far')");
+    await alone.close();
+    const again = await open({ replica: [near, far] });
+    expect(again.db.selectValue("SELECT count(*) FROM note")).toBe(2);
+    again.db.exec("INSERT INTO note VALUES ('again')");
+    await again.replication.durable({ at: "all" });
+    expect(again.replication.destinations).toMatchObject([
+      { name: "near", state: "following" },
+      { name: "far", state: "following" },
+    ]);
+    await again.close();
+    expect(await bytesOf(near)).toEqual(await bytesOf(far));
+    expect(await restoredRows(near)).toBe(3);
   });
 
   test("restores a missing database and continues it without a full file", async () => {

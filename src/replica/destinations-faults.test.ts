@@ -30,7 +30,7 @@ async function kill(at: DestinationsBench, replication: Replication): Promise<vo
 }
 
 describe("Several destinations under faults", () => {
-  test.each(Array.from({ length: 60 }, (_, seed) => seed))(
+  test.each(Array.from({ length: 30 }, (_, seed) => seed))(
     "hold the database's history and come to its newest state, seed %d",
     async (seed) => {
       const random = seededRandom(seed);
