@@ -15,6 +15,7 @@ import { standingOf } from "./gap.ts";
 import { Lease, type LeaseHolder } from "./lease.ts";
 import type { Maintenance } from "./maintenance.ts";
 import type { MaintenanceMaker } from "./maintenance-start.ts";
+import { pointedWriter, PointerWriter } from "./pointer.ts";
 import type { LtxFileInfo, Replica } from "./replica.ts";
 import type { DestinationState, SnapshotResult, WaitOptions } from "./replication.ts";
 import type { SnapshotTarget } from "./snapshot.ts";
@@ -55,6 +56,8 @@ export interface DestinationOptions {
   readonly holder: LeaseHolder | undefined;
   /** How long L0 files are kept, in milliseconds; 0: always. @default 5 minutes */
   readonly l0RetentionMs: number | undefined;
+  /** Whether its pointer object is kept. @default false */
+  readonly pointer?: boolean | undefined;
   readonly maintain: MaintenanceMaker;
   /** Resolves when this destination has what is committed. */
   readonly flush: (destination: Destination, options: WaitOptions) => Promise<void>;
@@ -94,6 +97,7 @@ export class Destination implements SnapshotTarget {
   /** Tells other writers of this one; `undefined` where the caller does not want it. */
   readonly lease: Lease | undefined;
   readonly #fence: Fence;
+  readonly #pointer: PointerWriter | undefined;
   /** Its levels, snapshots and retention. */
   readonly maintenance: Maintenance;
   readonly #options: DestinationOptions;
@@ -126,7 +130,9 @@ export class Destination implements SnapshotTarget {
         taken: (generation) => events.leased(this, generation),
         passed: () => this.#fence.doubt(),
       });
-    this.writer = fencedWriter({ replica, fence: this.#fence, lease: this.lease });
+    this.#pointer = options.pointer === true ? new PointerWriter(replica) : undefined;
+    const writer = fencedWriter({ replica, fence: this.#fence, lease: this.lease });
+    this.writer = this.#pointer === undefined ? writer : pointedWriter(writer, this.#pointer);
     this.uploader = new Uploader({
       writer: this.writer,
       state,
@@ -383,6 +389,7 @@ export class Destination implements SnapshotTarget {
   async stop(): Promise<void> {
     this.#stopped = true;
     await Promise.all([this.uploader.stop(), this.#catchUp?.stop(), this.maintenance.close()]);
+    await this.#pointer?.close();
   }
 
   /** Ends the lease, so that the next writer need not wait; where the store does not answer it ends by itself. */

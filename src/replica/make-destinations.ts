@@ -36,7 +36,7 @@ export function makeDestinations(
   shared: SharedByDestinations,
 ): Destination[] {
   const { options, confirmations, reporter, holder, all } = shared;
-  const { state, platform, l0RetentionMs } = options;
+  const { state, platform, l0RetentionMs, pointer } = options;
   const tools: CatchUpTools = {
     ...shared.tools,
     state,
@@ -64,6 +64,7 @@ export function makeDestinations(
         tools,
         holder,
         l0RetentionMs,
+        pointer,
         maintain,
         flush: (only, wait) => confirmations.flush({ ...wait, only }),
         waitFor: ({ destination: only, txid }, wait) =>

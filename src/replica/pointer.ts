@@ -14,6 +14,7 @@ import { formatFileName, formatTxid, parseFileName } from "../ltx/file-name.ts";
 import { askObject } from "./ask-file.ts";
 import { type FileSpan, SNAPSHOT_LEVEL } from "./layout.ts";
 import type { Replica } from "./replica.ts";
+import type { ReplicaWriter } from "./writer.ts";
 
 /** Key of the pointer object. */
 export const POINTER_KEY = "pagestream/pointer.json";
@@ -139,4 +140,21 @@ export class PointerWriter {
     this.#writing = put();
     this.#writing.catch(() => undefined);
   }
+}
+
+/** A writer whose files the pointer follows. */
+export function pointedWriter(writer: ReplicaWriter, pointer: PointerWriter): ReplicaWriter {
+  return {
+    ...writer,
+    async create(object, options) {
+      const there = await writer.create(object, options);
+      pointer.uploaded(there.where);
+      return there;
+    },
+    async createMerged(file, options) {
+      const outcome = await writer.createMerged(file, options);
+      pointer.uploaded(file.where);
+      return outcome;
+    },
+  };
 }

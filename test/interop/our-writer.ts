@@ -28,6 +28,7 @@ export interface OurWriterOptions {
   readonly replica: string;
   readonly pageSize?: number | undefined;
   readonly journalMode?: "truncate" | "wal" | undefined;
+  readonly pointer?: boolean | undefined;
 }
 
 /** A database that is open here, and what its replica must give back. */
@@ -77,7 +78,7 @@ export class OurWriter {
 
 /** Opens a database for writing; restores it first where it is missing and the replica has it. */
 export async function openOurs(options: OurWriterOptions): Promise<OurWriter> {
-  const { path, replica, pageSize, journalMode } = options;
+  const { path, replica, pageSize, journalMode, pointer } = options;
   const opened = await openReplicated({
     sqlite3,
     files,
@@ -85,6 +86,7 @@ export async function openOurs(options: OurWriterOptions): Promise<OurWriter> {
     replica: fileStore(replica),
     pageSize,
     journalMode,
+    pointer,
     groupMs: 0,
   });
   return new OurWriter(opened, options);

@@ -36,6 +36,7 @@ const EXIT_OF: Readonly<Partial<Record<ErrorCode, number>>> = {
   CONFLICT: EXIT.conflict,
   DAMAGED_FILE: EXIT.integrity,
   DECRYPT: EXIT.integrity,
+  FOLLOW_POSITION: EXIT.targetExists,
   GAP: EXIT.integrity,
   INTEGRITY: EXIT.integrity,
   INVALID_ARGUMENT: EXIT.usage,

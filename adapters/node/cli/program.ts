@@ -11,6 +11,7 @@ import type { ListFlags } from "./ltx-list.ts";
 import type { ShowFlags } from "./ltx-show.ts";
 import type { VerifyFlags } from "./ltx-verify.ts";
 import type { PointsFlags } from "./points.ts";
+import type { FollowFlags } from "./follow.ts";
 import type { RestoreFlags } from "./restore.ts";
 import type { RetainFlags } from "./retain.ts";
 import type { SnapshotFlags } from "./snapshot.ts";
@@ -69,6 +70,11 @@ export function createProgram(done: (exitCode: number) => void): Command {
     .option("--if-db-not-exists", "exit with 0 if the database exists already")
     .option("--if-replica-exists", "exit with 0 if there is no backup")
     .option("--force", "replace an existing database once the new one is complete")
+    .option(
+      "-f, --follow",
+      "keep the database up to date until a signal, as the command follow does",
+    )
+    .option("--follow-interval <duration>", "with -f: pause between two questions; default: 1s")
     .option("--dry-run", "only print which files would be read")
     .option("--explain", "as --dry-run, with the reason for each file")
     .option("--json", "print a JSON summary or plan")
@@ -90,6 +96,29 @@ Examples:
     .action(async (replica: string | undefined, flags: RestoreFlags) => {
       const { runRestore } = await import("./restore.ts");
       done(await runRestore(replica, flags));
+    });
+
+  program
+    .command("follow")
+    .description("restore a database from a replica and keep it up to date, for readers")
+    .argument("[replica]", REPLICA_HELP)
+    .option("-o, --output <path>", "the copy (required)")
+    .option("--follow-interval <duration>", "pause between two questions; default: 1s")
+    .option("--pointer", "read the writer's pointer object to skip ahead")
+    .option("--json", "print one JSON object a line for each event")
+    .addHelpText(
+      "after",
+      `
+Its position is kept in <path>-txid, as Litestream does. SIGINT or SIGTERM ends it with exit code 0.
+
+Examples:
+  pagestream follow -o copy.db /backup/app
+  pagestream follow -o copy.db -follow-interval 200ms s3://backups/app?region=eu-central-1
+`,
+    )
+    .action(async (replica: string | undefined, flags: FollowFlags) => {
+      const { runFollow } = await import("./follow.ts");
+      done(await runFollow(replica, flags));
     });
 
   program

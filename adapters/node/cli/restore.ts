@@ -35,6 +35,8 @@ export interface RestoreFlags {
   readonly ifDbNotExists?: boolean;
   readonly ifReplicaExists?: boolean;
   readonly force?: boolean;
+  readonly follow?: boolean;
+  readonly followInterval?: string;
   readonly dryRun?: boolean;
   readonly explain?: boolean;
   readonly json?: boolean;
@@ -43,6 +45,7 @@ export interface RestoreFlags {
 
 /** Restores, or with `--dry-run` prints the plan. */
 export async function runRestore(text: string | undefined, flags: RestoreFlags): Promise<number> {
+  if (flags.follow === true) return await followInstead(text, flags);
   if (text === undefined) {
     throw usageError(
       "replica path or URL required",
@@ -83,6 +86,19 @@ export async function runRestore(text: string | undefined, flags: RestoreFlags):
   } finally {
     await replica.store.close?.();
   }
+}
+
+/** `-f`, with Litestream's rules: the newest state is what is followed, and the rules of outputs do not apply. */
+async function followInstead(text: string | undefined, flags: RestoreFlags): Promise<number> {
+  const refused = (["txid", "timestamp", "dryRun"] as const).find(
+    (flag) => flags[flag] !== undefined,
+  );
+  if (refused !== undefined) {
+    const flag = refused === "dryRun" ? "dry-run" : refused;
+    throw usageError(`-f cannot be used with -${flag}`, "pagestream restore -f -o copy.db REPLICA");
+  }
+  const { runFollow } = await import("./follow.ts");
+  return await runFollow(text, flags);
 }
 
 function toOptions(flags: RestoreFlags): RestoreOptions {
