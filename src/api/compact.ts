@@ -24,7 +24,8 @@ export interface CompactOptions extends CompactReplicaOptions {
 
 /**
  * Merges the files of each level into one file of the next, as a running replication does by itself at every boundary.
- * Safe beside it: a file is created only where none is, and nothing is removed.
+ * Safe beside it: a file is created only where none is, and nothing is removed; but since neither knows of the other, a
+ * level may then hold some TXIDs twice, which whoever reads it skips.
  *
  * @example
  * ```ts

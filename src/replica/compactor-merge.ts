@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { concatBytes } from "../core/bytes.ts";
 import { LtxEncoder } from "../ltx/encoder.ts";
 import { LtxFormatError } from "../ltx/errors.ts";
 import type { LtxHeader } from "../ltx/header.ts";
@@ -20,6 +21,8 @@ export interface MergedBodyOptions {
   readonly minTxid: bigint;
   /** The bytes of a file that need not be fetched: what was written a moment ago may not be readable everywhere yet. */
   readonly local?: ((file: LtxFileInfo) => Uint8Array | undefined) | undefined;
+  /** Whether the merged file is wanted as a whole too, given the most bytes it can have. */
+  readonly keeps?: ((sizeBound: number) => boolean) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -39,6 +42,7 @@ export class MergedBody {
   /** Opened to learn the header, and not yet read. */
   #open: OpenMerge | undefined;
   #size = 0;
+  #chunks: readonly Uint8Array[] | undefined;
 
   private constructor(
     replica: Replica,
@@ -78,6 +82,11 @@ export class MergedBody {
     return this.#size;
   }
 
+  /** All of its bytes, where they were kept. */
+  get bytes(): Uint8Array<ArrayBuffer> | undefined {
+    return this.#chunks && concatBytes(this.#chunks);
+  }
+
   /** More than the merged file can have. */
   get sizeBound(): number {
     const total = this.files.reduce((sum, { size }) => sum + size, 0);
@@ -89,10 +98,16 @@ export class MergedBody {
   async *body(): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined> {
     const open = this.#open ?? openMerge(this.#replica, this.files, this.#options);
     this.#open = undefined;
+    this.#chunks = undefined;
     const { merge } = open;
+    const kept: Uint8Array[] | undefined =
+      this.#options.keeps?.(this.sizeBound) === true ? [] : undefined;
     try {
       const chunks: Uint8Array<ArrayBuffer>[] = [];
-      const encoder = new LtxEncoder(await merge.open(), (chunk) => void chunks.push(chunk));
+      const encoder = new LtxEncoder(await merge.open(), (chunk) => {
+        chunks.push(chunk);
+        kept?.push(chunk);
+      });
       for (;;) {
         const more = merge.next();
         if (!(typeof more === "boolean" ? more : await more)) break;
@@ -102,6 +117,7 @@ export class MergedBody {
         if (chunks.length > 0) yield* chunks.splice(0);
       }
       this.#size = encoder.finish().size;
+      this.#chunks = kept;
       yield* chunks;
     } finally {
       // Also where the upload failed: nothing goes on reading for nobody.

@@ -18,6 +18,8 @@ export type CompactionOutcome =
       readonly level: number;
       /** The file, which is in the store now. */
       readonly file: LtxFileInfo;
+      /** Its bytes, where they were kept. */
+      readonly bytes: Uint8Array<ArrayBuffer> | undefined;
       /** How many files it was made of. */
       readonly sources: number;
       /** Whether there is more to compact at once. */
@@ -32,7 +34,7 @@ export type CompactionOutcome =
   | { readonly type: "gap"; readonly level: number; readonly gap: LevelGap };
 
 /** What a merge reads from and writes with. */
-export interface MergeOptions extends Pick<MergedBodyOptions, "local" | "signal"> {
+export interface MergeOptions extends Pick<MergedBodyOptions, "local" | "keeps" | "signal"> {
   readonly writer: ReplicaWriter;
 }
 
@@ -52,18 +54,20 @@ export async function compactLevel(
   level: number,
   options: CompactLevelOptions,
 ): Promise<CompactionOutcome> {
-  const { writer, files, local, maxInputs, signal } = options;
+  const { writer, files, local, keeps, maxInputs, signal } = options;
   const plan = planCompaction(level, files, { maxInputs });
   const { gap } = plan;
   if (plan.files.length === 0) {
     return gap === undefined ? { type: "nothing-new", level } : { type: "gap", level, gap };
   }
   const { minTxid } = plan;
-  const merged = await MergedBody.open(writer.replica, plan.files, { minTxid, local, signal });
+  const how = { minTxid, local, keeps, signal };
+  const merged = await MergedBody.open(writer.replica, plan.files, how);
   try {
     const file = await upload(level, merged, options);
+    const { bytes } = merged;
     const more = plan.more || merged.files.length < plan.files.length;
-    return { type: "compacted", level, file, sources: merged.files.length, more, gap };
+    return { type: "compacted", level, file, bytes, sources: merged.files.length, more, gap };
   } finally {
     await merged.close();
   }

@@ -323,9 +323,11 @@ export class Maintenance {
     const { writer, recent, events, platform, settings } = this.#options;
     const { replica } = writer;
     const local = ({ key }: LtxFileInfo): Uint8Array | undefined => recent.get(replica, key);
+    const next = settings.intervals[level];
+    const keeps = (size: number): boolean => next !== undefined && recent.takes(size);
     const attempt = async (): Promise<CompactionOutcome> => {
       const files = (await this.#files(signal)).sourcesOf(level);
-      return await compactLevel(level, { writer, files, local, signal });
+      return await compactLevel(level, { writer, files, local, keeps, signal });
     };
     let outcome: CompactionOutcome;
     try {
@@ -346,7 +348,7 @@ export class Maintenance {
     events.compacted(outcome);
     if (outcome.gap !== undefined) this.#tellGap(outcome.gap);
     if (previous !== undefined) findLevelFaults([previous, outcome.file]).forEach(events.fault);
-    const next = settings.intervals[level];
+    if (outcome.bytes !== undefined) recent.add(replica, outcome.file.key, outcome.bytes);
     if (next !== undefined) this.#mark(level + 1, boundaryAfter(platform.clock.now() - 1, next));
     if (level === 1) this.#mark(REMOVE_L0, this.#retention.l0DueMs(known));
     this.#told = "";
@@ -385,7 +387,7 @@ export class Maintenance {
 
 /** When something is due that has waited since a time: at once where that was before a boundary. */
 function missed(sinceMs: number, intervalMs: number, nowMs: number): number {
-  return sinceMs <= boundaryBefore(nowMs, intervalMs) ? nowMs : boundaryAfter(nowMs, intervalMs);
+  return sinceMs < boundaryBefore(nowMs, intervalMs) ? nowMs : boundaryAfter(nowMs, intervalMs);
 }
 
 function asPagestreamError(error: unknown, object: string): PagestreamError {
