@@ -20,7 +20,13 @@ import { type EncryptionKeys, KeyRing, type OpenedObjectKey } from "./encrypted-
 import { DecryptError } from "./errors.ts";
 import { emptyBody } from "./http-range.ts";
 import { isLtxKey } from "./ltx-time.ts";
-import type { GetOptions, GetResult, ObjectInfo, ObjectStore } from "./object-store.ts";
+import type {
+  GetOptions,
+  GetResult,
+  ObjectInfo,
+  ObjectStore,
+  WatchOptions,
+} from "./object-store.ts";
 import { formatTimestamp, parseTimestamp, TIMESTAMP_METADATA } from "./timestamp.ts";
 
 export type { EncryptionKeys } from "./encrypted-keys.ts";
@@ -190,12 +196,15 @@ export function encryptedStore(store: ObjectStore, options: EncryptionKeys): Obj
     ...(watch === undefined
       ? {}
       : {
-          async *watch(watchOptions): AsyncGenerator<ObjectInfo, void, undefined> {
+          async *watch(watchOptions?: WatchOptions): AsyncGenerator<ObjectInfo, void, undefined> {
             for await (const info of watch.call(store, watchOptions)) yield shown(info);
           },
         }),
-  };
+  } satisfies Passing;
 }
+
+/** Every member, so that none that is added to the contract is forgotten here. */
+type Passing = Required<Omit<ObjectStore, "probe" | "watch" | "close">>;
 
 /** What is known of an object once its header was opened. */
 interface OpenedObject extends OpenedObjectKey {
