@@ -276,6 +276,18 @@ describe("fencedWriter()", () => {
     await expect(writer.create(l0(3))).rejects.toMatchObject({ code: "CONFLICT" });
   });
 
+  test("create() notices at the next listing that an earlier file was written over", async () => {
+    const inner = memoryStore();
+    const { platform, fence, writer } = await newWriter(inner);
+    for (let txid = 1; txid <= 300; txid++) await writer.create(l0(txid));
+    const { key } = (await writer.replica.files(0)).at(-256) as { key: string };
+    await inner.put(key, l0(45, 2).body as Uint8Array);
+    await platform.clock.advanceAsync(MINUTE);
+    await writer.create(l0(301));
+    fence.doubt();
+    await expect(writer.create(l0(302))).rejects.toMatchObject({ code: "CONFLICT" });
+  });
+
   test("create() does not mind a store that tags an object anew", async () => {
     const inner = memoryStore();
     const { platform, store, writer } = await newWriter(inner);

@@ -23,6 +23,8 @@ import { type CreatedObject, isSame, keptObject, type LtxObject } from "./upload
 const L0_RETENTION_MS = 5 * 60_000;
 /** How long a proof counts where creation overwrites. */
 const UNCONDITIONAL_PROOF_MS = 15_000;
+/** How many of our L0 files before the newest one are looked at in a listing. */
+const RECENT_FILES = 256;
 /** No store sends a body of this size in parts, for which conditions may not hold. */
 const SINGLE_PUT_BYTES = 5 << 20;
 
@@ -69,6 +71,8 @@ export class Fence {
   /** Largest TXID of ours; `undefined` until the first listing, which is accepted as it is. */
   #maxTxid: bigint | undefined;
   #newestL0: NewestL0 | undefined;
+  /** Tags of the L0 files before it that were created since the last listing, by key. */
+  readonly #recent = new Map<string, string>();
   /** What was sent beyond that, and may have arrived. */
   #sent: LtxObject[] = [];
   #conflict: ConflictError | undefined;
@@ -91,6 +95,7 @@ export class Fence {
     this.#maxTxid = seen?.standing.maxTxid;
     const newest = seen?.levels[0]?.at(-1);
     this.#newestL0 = newest && { file: newest, object: undefined };
+    this.#recent.clear();
     this.#proof = seen?.listedAt;
   }
 
@@ -196,6 +201,7 @@ export class Fence {
     this.#maxTxid = maxTxid;
     this.#sent = this.#sent.filter(({ where }) => where.maxTxid > maxTxid);
     if (file.level !== 0) return;
+    if (this.#newestL0 !== undefined) this.#remember(this.#newestL0.file);
     this.#newestL0 = { file, object };
     const { conditionalPut, conditionalLarge } = this.#options.replica.store.capabilities;
     const isConditional = conditionalPut && (conditionalLarge || file.size < SINGLE_PUT_BYTES);
@@ -241,7 +247,15 @@ export class Fence {
     return undefined;
   }
 
-  /** Our newest L0 file, if somebody who does not look first has written over it. */
+  #remember({ key, etag }: LtxFileInfo): void {
+    if (etag === "") return;
+    this.#recent.set(key, etag);
+    if (this.#recent.size <= RECENT_FILES) return;
+    const [oldest] = this.#recent.keys();
+    if (oldest !== undefined) this.#recent.delete(oldest);
+  }
+
+  /** An L0 file of ours that somebody who does not look first, as Litestream, has written over. */
   async #findReplaced(
     files: readonly LtxFileInfo[],
     signal: AbortSignal | undefined,
@@ -250,12 +264,19 @@ export class Fence {
     const there = newest && files.find(({ key }) => key === newest.file.key);
     if (newest === undefined || there === undefined) return undefined;
     const { file, object } = newest;
-    const isKnown = there.etag === "" || file.etag === "" || there.etag === file.etag;
-    if (isKnown && there.size === file.size) return undefined;
-    // Not every store tags an object alike when it is put and when it is listed.
-    if (object === undefined) return there;
-    if (!(await isSame(this.#options.replica, there, { object, signal }))) return there;
-    this.#newestL0 = { file: there, object };
+    if (there.etag === file.etag && there.size === file.size) {
+      // Tags are the same here whether an object was put or listed.
+      const isOther = ({ key, etag }: LtxFileInfo): boolean =>
+        (this.#recent.get(key) ?? etag) !== etag;
+      const replaced = files.find(isOther);
+      if (replaced !== undefined) return replaced;
+    } else if (object !== undefined) {
+      if (!(await isSame(this.#options.replica, there, { object, signal }))) return there;
+      this.#newestL0 = { file: there, object };
+    } else if (there.size !== file.size || (there.etag !== "" && file.etag !== "")) {
+      return there;
+    }
+    this.#recent.clear();
     return undefined;
   }
 }
