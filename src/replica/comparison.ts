@@ -101,7 +101,10 @@ export class Comparison {
       promoted: repair === undefined ? [] : [repair],
     };
     const isNewest = marker?.state.txid === maxTxid;
-    const survived = survivors(waiting, isNewest ? comparable(marker) : undefined, local);
+    // What a restore told may be anybody's.
+    const own = known.local === undefined;
+    const proven = isNewest ? { ...comparable(marker), own } : undefined;
+    const survived = survivors(waiting, proven, local);
     if (survived !== undefined) return this.#goOn(start, survived);
     if (maxTxid === 0n) {
       return { ...start, needsFull: known.contradiction ?? "the replica is empty" };
@@ -111,7 +114,7 @@ export class Comparison {
       return { ...NOTHING_FOUND, needsFull: "the replica cannot be read to its end" };
     }
     const state = comparable(newest.marker as Marker);
-    const late = survivors(waiting, state, local);
+    const late = survivors(waiting, { ...state, own: false }, local);
     if (late !== undefined || local.isSame(state)) return this.#goOn(newest, late ?? []);
     return await this.#differ(newest, state);
   }

@@ -394,6 +394,22 @@ describe("files staged before a crash", () => {
     expect((await again(at)).files).toEqual([{ txid: 2n, pages: 3, full: false }]);
   });
 
+  test("are one file with all that differs where another writer took the TXID before them", async () => {
+    const at = bench();
+    await history(at, [PAGES]);
+    const other = { ...at, database: copyOf(at.database), state: durableState() };
+    const store: ObjectStore = { ...at.store, put: () => new Promise(() => {}) };
+    await start({ ...at, store });
+    for (const pgnos of [[2], [3], [2, 4]]) {
+      at.database.write(pgnos);
+      await at.platform.clock.advanceAsync(2_000);
+    }
+    expect(at.state.staged()).toHaveLength(3);
+    await history(other, [[2]]);
+    // The files of TXID 3 and 4 together lead to what is here, but TXID 3 would be half of each.
+    expect((await again(at)).files).toEqual([{ txid: 3n, pages: 3, full: false }]);
+  });
+
   test("are uploaded behind files that the marker does not know yet", async () => {
     const at = bench();
     await history(at, [PAGES]);

@@ -83,14 +83,16 @@ export async function settleStaged(options: SettleOptions): Promise<SettledFiles
 
 /**
  * The part of the waiting files that leads from the replica's newest state to what the database holds: their transactions
- * survived. `undefined` where none leads there. A full file needs no state before it.
+ * survived. `undefined` where none leads there. A full file needs no state before it. Where that state is not known to be
+ * `own`, another writer may have made it: no file may then lead to anything but what the database holds.
  */
 export function survivors(
   waiting: readonly StagedFile[],
-  newest: ComparedState | undefined,
+  newest: (ComparedState & { readonly own: boolean }) | undefined,
   local: LocalPages,
 ): readonly StagedFile[] | undefined {
   let state = newest && { pageSize: newest.pageSize, table: newest.table.copy() };
+  let own = newest?.own === true;
   let found: readonly StagedFile[] | undefined;
   for (const [i, file] of waiting.entries()) {
     if (file.level !== 0) continue;
@@ -99,7 +101,10 @@ export function survivors(
     if (state === undefined || state.pageSize !== pageSize) break;
     state.table.resize(commit);
     state.table.apply(file.digests);
-    if (local.isSame(state)) found = waiting.slice(0, i + 1);
+    const isLocal = local.isSame(state);
+    own ||= file.full || isLocal;
+    if (!own) break;
+    if (isLocal) found = waiting.slice(0, i + 1);
   }
   return found;
 }

@@ -7,7 +7,7 @@
  */
 import { equalBytes } from "../core/bytes.ts";
 import { isPagestreamError } from "../core/errors.ts";
-import { LTX_HEADER_SIZE } from "../ltx/header.ts";
+import { decodeHeader, LTX_HEADER_SIZE } from "../ltx/header.ts";
 import { LTX_TRAILER_SIZE } from "../ltx/trailer.ts";
 import { ConflictError } from "./errors.ts";
 import type { LocalState } from "./local-state.ts";
@@ -66,9 +66,8 @@ export async function createObject(
     if (rival !== undefined && (await isSame(replica, there, { object: rival, signal }))) {
       return is(rival);
     }
-    // Above level 0 the same state may have been compressed in another way.
-    if (where.level > 0 && (await sameHeader(replica, there, { object, signal })))
-      return is(object);
+    // Above level 0 the same state may have been made from other files, or compressed in another way.
+    if (where.level > 0 && (await sameState(replica, there, { object, signal }))) return is(object);
     throw new ConflictError({
       operation: "upload",
       object: there.key,
@@ -127,15 +126,26 @@ export function sameObject(
   return isSame(replica, there, { object: stagedObject(state, file), signal });
 }
 
-/** Whether an object says the same of its pages: TXIDs, sizes and time. */
-async function sameHeader(
+/** Whether an object leads to the same state: range, sizes and time. How it was made, and compressed, may differ. */
+async function sameState(
   replica: Replica,
   there: LtxFileInfo,
   expected: { readonly object: LtxObject; readonly signal: AbortSignal | undefined },
 ): Promise<boolean> {
   const { object, signal } = expected;
-  const header = await replica.read(there, { offset: 0, length: LTX_HEADER_SIZE, signal });
-  return equalBytes(header, object.read(0, LTX_HEADER_SIZE));
+  const length = LTX_HEADER_SIZE;
+  const found = decodeHeader(await replica.read(there, { offset: 0, length, signal }), there.key);
+  const { minTxid, maxTxid, timestamp, commit, pageSize } = decodeHeader(
+    object.read(0, length),
+    there.key,
+  );
+  return (
+    found.minTxid === minTxid &&
+    found.maxTxid === maxTxid &&
+    found.timestamp === timestamp &&
+    found.commit === commit &&
+    found.pageSize === pageSize
+  );
 }
 
 /** Whether an object has the size, the header and the last 16 bytes of another: both checksums among them. */

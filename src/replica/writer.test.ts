@@ -4,7 +4,9 @@ import { buildLtx } from "../testing/build-ltx.ts";
 import { type FakePlatform, fakePlatform } from "../testing/fake-platform.ts";
 import { type FaultyStore, faultyStore, storeFault } from "../testing/faulty-store.ts";
 import { memoryStore } from "../transports/memory.ts";
+import { decodeHeader } from "../ltx/header.ts";
 import { Replica } from "./replica.ts";
+import type { LtxObject } from "./upload-staged.ts";
 import { type MergedFile, replicaWriter, type ReplicaWriter } from "./writer.ts";
 
 function newReplica(): { platform: FakePlatform; store: FaultyStore; writer: ReplicaWriter } {
@@ -45,6 +47,27 @@ describe("replicaWriter()", () => {
     const { platform, store, writer } = newReplica();
     store.failNext("put", { after: storeFault() });
     expect(await run(platform, writer.createMerged(merged()))).toBe("existing");
+  });
+
+  test("create() takes a snapshot for its own that was made of other files of the same state", async () => {
+    const { writer } = newReplica();
+    const snapshot = (compacted: boolean): LtxObject => {
+      const { bytes } = buildLtx({
+        pageSize: 512,
+        maxTxid: 4n,
+        pages: { 1: { seed: 1 } },
+        compacted,
+      });
+      const { timestamp } = decodeHeader(bytes);
+      return {
+        where: { level: 9, minTxid: 1n, maxTxid: 4n, timestamp },
+        size: bytes.length,
+        body: bytes,
+        read: (offset, length) => bytes.subarray(offset, offset + length),
+      };
+    };
+    await writer.create(snapshot(true));
+    await expect(writer.create(snapshot(false))).resolves.toBeDefined();
   });
 
   test.each([
