@@ -81,7 +81,11 @@ export function planRestore(
   if (txid !== undefined) {
     if (reached !== txid) throw noSuchTxid(all, txid, object);
   } else {
-    if (files.length === 0) throw tooEarly(all, target.timestamp as Date, object);
+    const { timestamp } = target;
+    if (files.length === 0) {
+      // Without a wanted time every file is eligible: then what begins at TXID 1 is no range at all.
+      throw timestamp === undefined ? noBase(all, object) : tooEarly(all, timestamp, object);
+    }
     refuseGap(eligible, reached, { object, timestamp: target.timestamp });
   }
   for (const file of files) refuseShort(file, object);

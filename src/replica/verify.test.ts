@@ -8,7 +8,9 @@ import { encryptedStore } from "../transports/encrypted.ts";
 import { memoryStore } from "../transports/memory.ts";
 import type { ObjectStore } from "../transports/object-store.ts";
 import { formatTimestamp } from "../transports/timestamp.ts";
+import { bytesSink } from "./bytes-sink.ts";
 import { openReplica } from "./replica.ts";
+import { restoreReplica } from "./restore.ts";
 import type { VerifyFault, VerifyReport } from "./verify-report.ts";
 import { verifyReplica, type VerifyRequest } from "./verify.ts";
 
@@ -68,6 +70,33 @@ const brief = (faults: readonly VerifyFault[]): string[] =>
 
 const ltx = (level: number, min: number, max = min): string =>
   `ltx/${level}/${[min, max].map((n) => n.toString(16).padStart(16, "0")).join("-")}.ltx`;
+
+/** Files of small or absurd ranges on any level, some damaged, some no files at all. */
+async function anything(seed: number): Promise<ObjectStore> {
+  const random = seededRandom(seed);
+  const store = memoryStore();
+  const isAbsurd = random.chance(0.1);
+  const txid = (): bigint => (isAbsurd ? BigInt(random.next()) << 32n : BigInt(random.int(5)));
+  for (let left = 1 + random.int(6); left > 0; left--) {
+    const minTxid = random.chance(0.4) ? 1n : txid();
+    const maxTxid = random.chance(0.6) ? minTxid : txid();
+    let bytes = random.bytes(1 + random.int(300));
+    if (minTxid > 0n && minTxid <= maxTxid) {
+      const commit = 1 + random.int(4);
+      const pages: Record<number, number> = {};
+      for (let pgno = 1; pgno <= commit; pgno++) {
+        if (minTxid === 1n || random.chance(0.6)) pages[pgno] = random.int(256);
+      }
+      const timestamp = random.chance(0.1) ? -8.64e15 : 1e12 + random.int(3);
+      const pageSize = random.chance(0.1) ? 1024 : 512;
+      bytes = buildLtx({ minTxid, maxTxid, pages, commit, pageSize, timestamp }).bytes;
+    }
+    if (random.chance(0.2)) bytes[random.int(bytes.length)]! ^= 1 << random.int(8);
+    const name = [minTxid, maxTxid].map((n) => n.toString(16).padStart(16, "0")).join("-");
+    await store.put(`ltx/${random.pick([0, 0, 0, 1, 8, 9])}/${name}.ltx`, bytes);
+  }
+  return store;
+}
 
 describe("verify", () => {
   test("verify() finds nothing wrong with a sound replica, and says what it holds", async () => {
@@ -229,6 +258,14 @@ describe("verify", () => {
     expect(brief(faults)).toEqual([`DAMAGED_FILE ${wide}`, `DAMAGED_FILE ${part}`]);
   });
 
+  test("verify() names files whose names are no range", async () => {
+    const store = memoryStore();
+    await store.put(ltx(0, 1, 0), new Uint8Array(200));
+    const { faults } = await verify(store, { restore: true });
+    const codes = ["INVALID_LTX", "DAMAGED_FILE", "GAP"].map((code) => `${code} ${ltx(0, 1, 0)}`);
+    expect(brief(faults)).toEqual([...codes, "RESTORE undefined"]);
+  });
+
   test("verify() names a level above the newest file of level 0", async () => {
     const store = await replicaIn(memoryStore());
     const above = await put(
@@ -356,6 +393,24 @@ describe("verify", () => {
     expect(store.requests.filter(({ offset }) => (offset ?? 0) > 0)).toMatchObject([
       { offset: 150 },
     ]);
+  });
+
+  test("verify() reports, whatever lies in the store, and what it finds sound restores", async () => {
+    let sound = 0;
+    for (let seed = 1; seed <= 400; seed++) {
+      const store = await anything(seed);
+      const { faults, newest } = await verify(store, { restore: true });
+      if (faults.length > 0) continue;
+      sound++;
+      const sink = bytesSink();
+      const restored = await restoreReplica(store, sink, {
+        platform: fakePlatform(1),
+        position: false,
+      });
+      expect({ seed, txid: restored.txid }).toEqual({ seed, txid: newest?.txid });
+    }
+    expect(sound).toBeGreaterThan(20);
+    expect(sound).toBeLessThan(380);
   });
 
   test("verify() states whether a replica is encrypted, with the key and without", async () => {
