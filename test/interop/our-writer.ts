@@ -7,7 +7,13 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileStore, syncFiles } from "@pagestream/node";
 import sqlite3InitModule, { type Sqlite3Static } from "@sqlite.org/sqlite-wasm";
-import { openReplicated, type ReplicatedDatabase, type SyncFiles } from "pagestream";
+import {
+  type LevelsOptions,
+  type ObjectStore,
+  openReplicated,
+  type ReplicatedDatabase,
+  type SyncFiles,
+} from "pagestream";
 import { decodeLtx, type DecodedLtx } from "pagestream/ltx";
 import { expect } from "vitest";
 import { checkpointed } from "../../src/testing/checkpointed.ts";
@@ -29,6 +35,10 @@ export interface OurWriterOptions {
   readonly pageSize?: number | undefined;
   readonly journalMode?: "truncate" | "wal" | undefined;
   readonly pointer?: boolean | undefined;
+  /** The store, where it is more than the directory. */
+  readonly store?: ObjectStore | undefined;
+  /** Compaction, snapshots and retention. @default those of `replicate` */
+  readonly keep?: LevelsOptions | undefined;
 }
 
 /** A database that is open here, and what its replica must give back. */
@@ -83,7 +93,8 @@ export async function openOurs(options: OurWriterOptions): Promise<OurWriter> {
     sqlite3,
     files,
     path,
-    replica: fileStore(replica),
+    ...options.keep,
+    replica: options.store ?? fileStore(replica),
     pageSize,
     journalMode,
     pointer,
