@@ -6,9 +6,12 @@ import { collect, readBody } from "../testing/test-kit.ts";
 import { encryptedStore } from "../transports/encrypted.ts";
 import { memoryStore } from "../transports/memory.ts";
 import type { ObjectStore } from "../transports/object-store.ts";
+import { webPlatform } from "../transports/web-platform.ts";
+import { compact } from "./compact.ts";
 import { memoryDrill } from "./memory-drill.ts";
 import { openReplicated, type ReplicatedDatabase } from "./open-replicated.ts";
-import { verify } from "./verify.ts";
+import { retain } from "./retain.ts";
+import { verify, type VerifyReport } from "./verify.ts";
 
 type Sqlite3 = Awaited<ReturnType<typeof sqlite3InitModule>>;
 
@@ -17,7 +20,7 @@ async function open(replica: ObjectStore): Promise<ReplicatedDatabase<Sqlite3>> 
   return await openReplicated({ sqlite3: await sqlite3InitModule(), path: "app.db", replica });
 }
 
-test("an encrypted replica is written, continued and restored, answers lost on the way included", async () => {
+test("an encrypted replica is written, continued, compacted and pruned, and restores after each, answers lost included", async () => {
   const inner = faultyStore(memoryStore());
   const store = encryptedStore(inner, { keys: { one: new Uint8Array(32) }, keyId: "one" });
   const first = await open(store);
@@ -37,12 +40,25 @@ test("an encrypted replica is written, continued and restored, answers lost on t
   await second.replication.durable();
   await second.close();
 
-  const report = await verify(store, {
-    restore: memoryDrill(await sqlite3InitModule()),
-    probes: [{ sql: "SELECT count(*) FROM note", expected: 6 }],
-  });
+  const drill = async (): Promise<VerifyReport> =>
+    await verify(store, {
+      restore: memoryDrill(await sqlite3InitModule()),
+      probes: [{ sql: "SELECT count(*) FROM note", expected: 6 }],
+    });
+  const levelsOf = (report: VerifyReport): number[] => report.levels.map(({ level }) => level);
+  const report = await drill();
   expect(report).toMatchObject({ sound: true, encrypted: "all" });
-  expect(report.levels.map(({ level }) => level)).toContain(9);
+  expect(levelsOf(report)).toEqual([0, 9]);
+  await compact(store);
+  const compacted = await drill();
+  expect(compacted.faults).toEqual([]);
+  expect(levelsOf(compacted)).toEqual([0, 1, 2, 3, 9]);
+  const { clock } = webPlatform;
+  const later = { ...webPlatform, clock: { ...clock, now: () => clock.now() + 48 * 3_600_000 } };
+  await retain(store, { platform: later });
+  const retained = await drill();
+  expect(retained.faults).toEqual([]);
+  expect(retained.levels[0]).toMatchObject({ level: 0, files: 1 });
   for (const { key } of await collect(inner.list())) {
     const { body } = await inner.get(key, { length: 7 });
     expect({ key, encrypted: isEncrypted(await readBody(body)) }).toEqual({ key, encrypted: true });
