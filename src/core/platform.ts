@@ -10,8 +10,11 @@ export interface Clock {
   now(): number;
   /** Milliseconds that never go back, from an arbitrary start. */
   monotonic(): number;
-  /** Calls `callback` once after `delayMs`; returns the function that cancels it. */
-  schedule(callback: () => void, delayMs: number): () => void;
+  /**
+   * Calls `callback` once after `delayMs`; returns the function that cancels it. One in the `background` keeps no process
+   * alive where the runtime can help it.
+   */
+  schedule(callback: () => void, delayMs: number, background?: boolean): () => void;
 }
 
 /** A signal and the means to abort it, as the web's AbortController. */

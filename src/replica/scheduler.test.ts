@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import type { Clock } from "../core/platform.ts";
 import { fakeClock, FAKE_START } from "../testing/index.ts";
 import { Scheduler } from "./scheduler.ts";
 
@@ -131,5 +132,16 @@ describe("Scheduler", () => {
     expect(clock.nextDelay).toBe(2 ** 31 - 1);
     await clock.advanceAsync(year);
     expect(ran.length).toBe(2);
+  });
+
+  test("Scheduler keeps no process alive", () => {
+    const clock = fakeClock();
+    const background: (boolean | undefined)[] = [];
+    const schedule = (...args: Parameters<Clock["schedule"]>): (() => void) => {
+      background.push(args[2]);
+      return clock.schedule(...args);
+    };
+    new Scheduler({ ...clock, schedule }).schedule({}, FAKE_START + 1000, async () => {});
+    expect(background).toEqual([true]);
   });
 });

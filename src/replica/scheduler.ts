@@ -88,10 +88,12 @@ export class Scheduler {
     if (this.#timer?.atMs === first.atMs) return;
     this.#timer?.cancel();
     const delay = Math.max(0, Math.min(first.atMs - this.#clock.now(), LONGEST_DELAY_MS));
-    const cancel = this.#clock.schedule(() => {
+    const ring = (): void => {
       this.#timer = undefined;
       this.#run();
-    }, delay);
+    };
+    // What is due later is no reason for a process to stay: its next life does it.
+    const cancel = this.#clock.schedule(ring, delay, true);
     this.#timer = { atMs: first.atMs, cancel };
   }
 

@@ -10,11 +10,19 @@ export const webPlatform: Platform = {
   clock: {
     now: () => Date.now(),
     monotonic: () => performance.now(),
-    schedule(callback, delayMs) {
+    schedule(callback, delayMs, background) {
       const timer = setTimeout(callback, delayMs);
+      if (background === true) letGo(timer);
       return () => clearTimeout(timer);
     },
   },
   randomBytes: (length) => crypto.getRandomValues(new Uint8Array(length)),
   newAborter: () => new AbortController(),
 };
+
+/** Node and Bun give timers a method for it, Deno has a function, and elsewhere no process waits for timers. */
+function letGo(timer: unknown): void {
+  const { Deno } = globalThis as { readonly Deno?: { unrefTimer(id: unknown): void } };
+  if (Deno !== undefined && typeof timer === "number") Deno.unrefTimer(timer);
+  else (timer as { unref?: () => void }).unref?.();
+}

@@ -18,6 +18,7 @@ import { decodeLtx, type DecodedLtx } from "pagestream/ltx";
 import { expect } from "vitest";
 import { checkpointed } from "../../src/testing/checkpointed.ts";
 import { litestreamList, litestreamRestore } from "../helpers/litestream.ts";
+import { QUIET_LEVELS } from "../helpers/quiet-levels.ts";
 
 export const sqlite3: Sqlite3Static = await sqlite3InitModule();
 // Its reports of refused statements are noise here: whoever runs one sees the error.
@@ -37,7 +38,7 @@ export interface OurWriterOptions {
   readonly pointer?: boolean | undefined;
   /** The store, where it is more than the directory. */
   readonly store?: ObjectStore | undefined;
-  /** Compaction, snapshots and retention. @default those of `replicate` */
+  /** Compaction, snapshots and retention. @default none, so that only what a test does is there */
   readonly keep?: LevelsOptions | undefined;
 }
 
@@ -93,7 +94,7 @@ export async function openOurs(options: OurWriterOptions): Promise<OurWriter> {
     sqlite3,
     files,
     path,
-    ...options.keep,
+    ...(options.keep ?? QUIET_LEVELS),
     replica: options.store ?? fileStore(replica),
     pageSize,
     journalMode,

@@ -88,7 +88,9 @@ async function upload(
   const { path, replica, source } = what;
   const start = performance.now();
   const state = fileState(syncFiles(), stateDirectory(path));
-  const replication = await replicate(source, replica.store, { state });
+  // One snapshot is all that was asked for.
+  const keep = { levels: [], retention: { enabled: false } };
+  const replication = await replicate(source, replica.store, { state, ...keep });
   const result = await snapshotOf(replication);
   const { files, bytes } = replication.stats;
   await replication.close();
