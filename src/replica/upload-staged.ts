@@ -9,6 +9,7 @@ import { equalBytes } from "../core/bytes.ts";
 import { isPagestreamError } from "../core/errors.ts";
 import { decodeHeader, LTX_HEADER_SIZE } from "../ltx/header.ts";
 import { LTX_TRAILER_SIZE } from "../ltx/trailer.ts";
+import { alreadyExists } from "../transports/errors.ts";
 import { ConflictError } from "./errors.ts";
 import type { LocalState } from "./local-state.ts";
 import type { LtxFileInfo, NewLtxFile, Replica, UploadBody } from "./replica.ts";
@@ -75,12 +76,22 @@ export async function createObject(
       next: "Stop one of the two writers, then call takeOver() to continue after the other's last file",
     });
   };
-  if (!replica.store.capabilities.conditionalPut) {
+  const { conditionalPut } = replica.store.capabilities;
+  if (!conditionalPut) {
     const there = await replica.find(where, { signal });
     if (there !== undefined) return await resolve(there);
   }
+  let tries = 0;
+  const beforeTry = async (): Promise<void> => {
+    await before?.();
+    // The answer to the try before may have been lost: writing again would look like another writer's doing.
+    const again = !conditionalPut && tries++ > 0;
+    if (again && (await replica.find(where, { signal })) !== undefined) {
+      throw alreadyExists(replica.key(where));
+    }
+  };
   try {
-    const how = { signal, sizeBound: size, attempts, before };
+    const how = { signal, sizeBound: size, attempts, before: beforeTry };
     const file = await replica.write(where, object.body, how);
     return { object, file, created: true };
   } catch (error) {

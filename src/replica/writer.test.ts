@@ -49,6 +49,24 @@ describe("replicaWriter()", () => {
     expect(await run(platform, writer.createMerged(merged()))).toBe("existing");
   });
 
+  test("create() whose answer is lost writes once where creation is not conditional", async () => {
+    const platform = fakePlatform(1);
+    const inner = memoryStore();
+    const capabilities = { ...inner.capabilities, conditionalPut: false };
+    const store = faultyStore({ ...inner, capabilities });
+    store.failNext("put", { after: storeFault() });
+    const { bytes } = buildLtx({ pageSize: 512, pages: { 1: { seed: 1 } } });
+    const object: LtxObject = {
+      where: { level: 0, minTxid: 1n, maxTxid: 1n, timestamp: decodeHeader(bytes).timestamp },
+      size: bytes.length,
+      body: bytes,
+      read: (offset, length) => bytes.subarray(offset, offset + length),
+    };
+    const writer = replicaWriter(new Replica(store, { platform }));
+    expect(await run(platform, writer.create(object))).toBe(object);
+    expect(store.count("put")).toBe(1);
+  });
+
   test("create() takes a snapshot for its own that was made of other files of the same state", async () => {
     const { writer } = newReplica();
     const snapshot = (compacted: boolean): LtxObject => {

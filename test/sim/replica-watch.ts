@@ -70,8 +70,13 @@ export class ReplicaWatch implements ServerWatch {
     if (file.header.minTxid !== minTxid || file.header.maxTxid !== maxTxid) {
       this.#fail(`${key} holds other TXIDs`);
     }
-    const state = this.#apply(key, span, file);
-    this.#arrived(key, maxTxid, state);
+    const base = this.#states.get(minTxid - 1n);
+    const isWhole = minTxid === 1n || file.pages.length === file.header.commit;
+    const isAhead = base === undefined && !isWhole && this.#states.has(maxTxid);
+    // The level 0 file of a bridge: nobody restores through it.
+    if (isAhead && span.level === 0) return this.#checkReachable(key);
+    const state = this.#apply(key, isWhole ? EMPTY : base, file);
+    this.#arrived(key, span, state);
     this.#checkLevel(span.level);
     this.#checkReachable(key);
   }
@@ -138,10 +143,8 @@ export class ReplicaWatch implements ServerWatch {
     if (max !== this.#max) this.#fail(`the newest TXID was ${this.#max} and is ${max}`);
   }
 
-  #apply(key: string, { minTxid }: FileSpan, { header, pages }: DecodedLtx): PageState {
+  #apply(key: string, base: PageState | undefined, { header, pages }: DecodedLtx): PageState {
     const { pageSize, commit } = header;
-    const holdsAll = pages.length === commit;
-    const base = minTxid === 1n || holdsAll ? EMPTY : this.#states.get(minTxid - 1n);
     if (base === undefined) return this.#fail(`${key} continues a state that was never written`);
     if (base !== EMPTY && base.pageSize !== pageSize) this.#fail(`${key} changes the page size`);
     const next = Array.from({ length: commit }, (_, i) => base.pages[i]);
@@ -155,13 +158,15 @@ export class ReplicaWatch implements ServerWatch {
   }
 
   /** A state has come to be, or a file leads to one that was there. */
-  #arrived(key: string, txid: bigint, state: PageState): void {
+  #arrived(key: string, { level, minTxid, maxTxid: txid }: FileSpan, state: PageState): void {
     const known = this.#states.get(txid);
     if (known !== undefined) {
       if (fingerprint(known) !== fingerprint(state)) this.#fail(`${key}: ${txid} is two states`);
       return;
     }
-    if (txid !== this.#max + 1n) this.#fail(`${key} does not follow ${this.#max}`);
+    // A bridge leaps over what was lost.
+    const follows = txid === this.#max + 1n || (level > 0 && minTxid === this.#max + 1n);
+    if (!follows) this.#fail(`${key} does not follow ${this.#max}`);
     this.#states.set(txid, state);
     this.#max = txid;
     if (this.#options.history.find(fingerprint(state)) === undefined) this.#unexplained.add(txid);

@@ -394,6 +394,9 @@ export class Writer {
     const { durability, writers } = this.#world.plan;
     // SQLite tells of staging that is full as of a disk that failed.
     if (durability === "local" && message.includes("SQLITE_IOERR")) return;
+    const { conditionalPut } = this.#world.plan.capabilities;
+    // A request that arrives late, or again, replaces what is there where creation is not conditional.
+    if (!conditionalPut && isPagestreamError(error, "DAMAGED_FILE")) return;
     if (writers > 1 && isPagestreamError(error, "DATABASE_BEHIND")) return;
     if (isPagestreamError(error, "UNSUPPORTED") && message.includes("the database is empty"))
       return;
