@@ -11,6 +11,7 @@
  */
 import type { CommitSource } from "../core/commit-source.ts";
 import type { Platform } from "../core/platform.ts";
+import { formatFileName } from "../ltx/file-name.ts";
 import { decodeHeader, LTX_HEADER_SIZE, replicaHeader } from "../ltx/header.ts";
 import { boundaryImage } from "./snapshot.ts";
 import type { CommitCollector } from "./commit-collector.ts";
@@ -41,6 +42,8 @@ export interface BridgeOptions {
   readonly key: Uint8Array;
   /** Page size of the replica's newest file, where it is known. */
   readonly pageSize: number | undefined;
+  /** Brings every configured level up to the replica's newest L0 file. */
+  readonly bringUp: (signal: AbortSignal) => Promise<void>;
   /** Resolves when all that is committed is in files, whether they can be uploaded or not. */
   readonly cut: (signal: AbortSignal) => Promise<void>;
   /** The files cut since the bridge was begun, in order. */
@@ -65,17 +68,24 @@ export interface HalfBridge {
 export interface BridgePlan {
   readonly level: number;
   readonly minTxid: bigint;
+  /**
+   * First TXID of a file of level 1 with every page too, where files of level 0 that nothing leads on from would end every
+   * later compaction.
+   */
+  readonly also: bigint | undefined;
 }
 
 /** Decides what a bridge begins with. `resized`: the page size is not that of the replica's files. */
 export function planBridge(standing: Standing, resized: boolean): BridgePlan {
-  const { maxTxid, compacted, snapshot, reach } = standing;
-  // A level never mixes page sizes.
-  if (maxTxid === 0n || resized) return { level: SNAPSHOT_LEVEL, minTxid: 1n };
+  const { maxTxid, newestL0, compacted, snapshot, reach } = standing;
   const isBroken = reach === 0n || reach < compacted;
-  // On files that cannot be restored nothing can be built; what is left of level 0 must not be compacted all the same.
-  if (isBroken) return { level: compacted === 0n ? 1 : SNAPSHOT_LEVEL, minTxid: 1n };
-  return { level: 1, minTxid: (compacted > 0n ? compacted : snapshot) + 1n };
+  // No file leads from one page size to another, and on files that cannot be restored nothing can be built.
+  if (maxTxid === 0n || resized || (isBroken && compacted > 0n)) {
+    const also = newestL0 > compacted ? compacted + 1n : undefined;
+    return { level: SNAPSHOT_LEVEL, minTxid: 1n, also };
+  }
+  if (isBroken) return { level: 1, minTxid: 1n, also: undefined };
+  return { level: 1, minTxid: (compacted > 0n ? compacted : snapshot) + 1n, also: undefined };
 }
 
 /** Uploads the file with all pages, and stages the L0 file that has to follow it. */
@@ -88,15 +98,33 @@ export async function beginBridge(
   const pageSize = options.pageSize ?? (await pageSizeOf(writer.replica, levels, signal));
   const resized = pageSize !== undefined && pageSize !== source.pageSize;
   const found = standingOf(levels);
+  // Litestream merges whatever a level has not taken yet, and fails on files of two sizes.
+  if (resized) await options.bringUp(signal);
   const standing = found.reach > found.compacted ? await compactFirst(writer, signal) : found;
   const plan = planBridge(standing, resized);
   const { base, cut, sequence, doubts } = await encodeBase(options, plan, signal);
   try {
     const l0 = await stageL0(options, base, cut, signal);
     await writer.create(stagedObject(state, base), { signal });
+    if (plan.also !== undefined) await createAlso(options, base, plan.also, signal);
     return { base, l0, sequence, doubts };
   } finally {
     state.removeStaged(base.name);
+  }
+}
+
+/** Uploads the same pages as a file of level 1. */
+async function createAlso(
+  { writer, state }: BridgeOptions,
+  base: StagedFile,
+  minTxid: bigint,
+  signal: AbortSignal,
+): Promise<void> {
+  const file = deriveFile(state, base, { level: 1, minTxid });
+  try {
+    await writer.create(stagedObject(state, file), { signal });
+  } finally {
+    state.removeStaged(file.name);
   }
 }
 
@@ -154,6 +182,8 @@ async function encodeBase(
       state,
       {
         level,
+        // Another destination may still wait for the snapshot of the same name that a change of the page size brought.
+        name: `bridge/${formatFileName(minTxid, maxTxid)}`,
         header: replicaHeader({ pageSize, commit, minTxid, maxTxid, timestamp }),
         full: true,
         sequence,

@@ -49,6 +49,8 @@ export interface CatchUpOptions {
   readonly isOurs: boolean;
   /** Page size of the replica's newest file; 0 where that is not known. */
   readonly pageSize: number;
+  /** Brings every configured level up to the replica's newest L0 file. */
+  readonly bringUp: (signal: AbortSignal) => Promise<void>;
   /** Why the destination cannot be reached, where that is so. */
   readonly error: PagestreamError | undefined;
   /** Files that are kept for it. */
@@ -196,7 +198,7 @@ export class CatchUp {
   }
 
   #bridge(levels: readonly (readonly LtxFileInfo[])[], signal: AbortSignal): Promise<HalfBridge> {
-    const { writer, pageSize, tools } = this.#options;
+    const { writer, pageSize, bringUp, tools } = this.#options;
     this.#wantsCut = true;
     this.#collects = true;
     return beginBridge(
@@ -205,6 +207,7 @@ export class CatchUp {
         writer,
         key: tools.key(),
         pageSize: pageSize === 0 ? undefined : pageSize,
+        bringUp,
         arrived: () => this.#arrived,
         others: (txid) => tools.others(writer.replica, txid),
       },

@@ -29,8 +29,15 @@ export function stagedL0(
   txid: bigint,
   options: Omit<CopyOptions, "signal">,
 ): StagedFile | undefined {
+  return stagedFile(stagedName(0, txid, txid), options);
+}
+
+/** The file of a name that is staged here, whole; `undefined` where there is none. */
+export function stagedFile(
+  name: string,
+  options: Omit<CopyOptions, "signal">,
+): StagedFile | undefined {
   const { state, platform, key, sequence } = options;
-  const name = stagedName(0, txid, txid);
   if (!state.staged().includes(name)) return undefined;
   try {
     const now = platform.clock.monotonic();

@@ -318,6 +318,7 @@ export class Destination implements SnapshotTarget {
       replicated: this.#isKnown ? this.#replicated : undefined,
       isOurs: this.#isOurs,
       pageSize: this.#pageSize,
+      bringUp: (signal) => this.maintenance.bringUp(signal),
       error: dead,
       arrived: this.uploader.drop(),
       stalled: (failure) => events.stalled(this, failure),

@@ -8,6 +8,14 @@ import { openReplica } from "./replica.ts";
 import type { Replication } from "./replication.ts";
 
 const OPTIONS = { stagingBytes: 4096, groupBytes: 4096 };
+/** Compaction, snapshots and retention that come about while a test runs. */
+const BUSY = {
+  levels: [{ intervalMs: 5_000 }, { intervalMs: 20_000 }],
+  snapshot: { intervalMs: 40_000, retentionMs: 40_000 },
+  l0RetentionMs: 10_000,
+  l0RetentionCheckMs: 1_000,
+  retention: { enabled: true },
+};
 const STEPS = 40;
 
 /** Every TXID that a place can restore gives the bytes that the database had at a commit, in the order of the commits. */
@@ -35,6 +43,7 @@ describe("Several destinations under faults", () => {
     async (seed) => {
       const random = seededRandom(seed);
       const pick = (count: number): number => random.int(count);
+      const options = seed % 2 === 0 ? OPTIONS : { ...OPTIONS, ...BUSY };
       const at = new DestinationsBench(2 + pick(2));
       const states: Uint8Array[] = [];
       const write = (): void => {
@@ -44,12 +53,18 @@ describe("Several destinations under faults", () => {
       };
       write();
       let which = at.places.map((_, i) => i);
-      let replication = await at.start(OPTIONS, which);
+      let replication = await at.start(options, which);
       for (let step = 0; step < STEPS; step++) {
         const place = at.at(pick(at.places.length));
         const dice = pick(20);
-        if (dice < 9) write();
-        else if (dice < 11) place.dead = true;
+        if (dice < 8) write();
+        else if (dice < 9) {
+          if (pick(4) > 0) at.database.needsFull("a test says so");
+          else {
+            at.database.resize(at.database.pageSize === 512 ? 1024 : 512, 2 + pick(4));
+            states.push(at.database.bytes);
+          }
+        } else if (dice < 11) place.dead = true;
         else if (dice < 14) place.dead = false;
         else if (dice < 15) {
           let left = 1 + pick(3);
@@ -65,9 +80,9 @@ describe("Several destinations under faults", () => {
           which = at.places.map((_, i) => i).filter(() => pick(5) > 0);
           if (!which.some((i) => !at.at(i).dead)) which = [0, ...which.filter((i) => i > 0)];
           at.at(which[0] as number).dead = false;
-          replication = await at.start(OPTIONS, which);
+          replication = await at.start(options, which);
         }
-        await at.platform.clock.advanceAsync([0, 10, 1_000, 5_000][pick(4)] as number);
+        await at.platform.clock.advanceAsync([0, 10, 1_000, 5_000, 20_000][pick(5)] as number);
       }
       for (const place of at.places) {
         place.dead = false;
@@ -75,7 +90,7 @@ describe("Several destinations under faults", () => {
       }
       await kill(at, replication);
       for (const place of at.places) place.dead = false;
-      const last = await at.start(OPTIONS);
+      const last = await at.start(options);
       write();
       await at.run(last.flush());
       expect(last.destinations.map(({ state }) => state)).toEqual(at.places.map(() => "following"));

@@ -70,28 +70,45 @@ describe("standingOf()", () => {
 
 describe("planBridge()", () => {
   test("begins an empty replica with a snapshot", () => {
-    expect(planBridge(listed(), false)).toEqual({ level: 9, minTxid: 1n });
+    expect(planBridge(listed(), false)).toEqual({ level: 9, minTxid: 1n, also: undefined });
   });
 
   test("goes on where level 1 ends", () => {
     const standing = listed("0:4-4", "1:1-4");
-    expect(planBridge(standing, false)).toEqual({ level: 1, minTxid: 5n });
+    expect(planBridge(standing, false)).toEqual({ level: 1, minTxid: 5n, also: undefined });
   });
 
   test("goes on after the snapshot where no level is compacted", () => {
     const standing = listed("0:4-4", "9:1-4");
-    expect(planBridge(standing, false)).toEqual({ level: 1, minTxid: 5n });
+    expect(planBridge(standing, false)).toEqual({ level: 1, minTxid: 5n, also: undefined });
   });
 
   test("writes a snapshot where the page size has changed, since no level mixes sizes", () => {
-    expect(planBridge(listed("0:4-4", "1:1-4"), true)).toEqual({ level: 9, minTxid: 1n });
+    expect(planBridge(listed("0:4-4", "1:1-4"), true)).toEqual({
+      level: 9,
+      minTxid: 1n,
+      also: undefined,
+    });
   });
 
   test("begins level 1 anew where nothing of the replica can be restored", () => {
-    expect(planBridge(listed("0:2-2", "0:3-3"), false)).toEqual({ level: 1, minTxid: 1n });
+    expect(planBridge(listed("0:2-2", "0:3-3"), false)).toEqual({
+      level: 1,
+      minTxid: 1n,
+      also: undefined,
+    });
+  });
+
+  test("leads level 1 on too where files of level 0 are left that nothing follows", () => {
+    const standing = listed("0:6-6", "0:8-8", "1:1-4", "9:1-5");
+    expect(planBridge(standing, true)).toEqual({ level: 9, minTxid: 1n, also: 5n });
   });
 
   test("writes a snapshot where what level 1 stands on is gone", () => {
-    expect(planBridge(listed("0:9-9", "1:5-9"), false)).toEqual({ level: 9, minTxid: 1n });
+    expect(planBridge(listed("0:9-9", "1:5-9"), false)).toEqual({
+      level: 9,
+      minTxid: 1n,
+      also: undefined,
+    });
   });
 });

@@ -40,6 +40,8 @@ export interface StagedFile {
 export interface NewFile {
   readonly level: number;
   readonly header: LtxHeader;
+  /** Its name in local state. @default that of its level and range */
+  readonly name?: string | undefined;
   /** Size in pages of the state before, for the proof that all new pages are there. */
   readonly previousCommit?: number | undefined;
   readonly full: boolean;
@@ -62,7 +64,7 @@ export class StagedFileWriter {
     const { header, level, previousCommit } = file;
     this.#file = file;
     this.#digest = digest;
-    this.#name = stagedName(level, header.minTxid, header.maxTxid);
+    this.#name = file.name ?? stagedName(level, header.minTxid, header.maxTxid);
     this.#lockPage = lockPage(header.pageSize);
     this.#writer = state.stage(this.#name);
     this.#encoder = new LtxEncoder(

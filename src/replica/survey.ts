@@ -8,13 +8,14 @@ import { type Instant, instantOf } from "../core/instant.ts";
 import type { Platform } from "../core/platform.ts";
 import { equalBytes } from "../core/bytes.ts";
 import type { Continuity } from "./continuity.ts";
-import { fileEnd, stagedL0 } from "./copy-file.ts";
+import { fileEnd, stagedFile, stagedL0 } from "./copy-file.ts";
 import type { Destination } from "./destination.ts";
 import { isSound, type Standing, standingOf } from "./gap.ts";
+import { SNAPSHOT_LEVEL } from "./layout.ts";
 import type { LocalState } from "./local-state.ts";
 import { readMarker } from "./marker.ts";
 import type { LtxFileInfo, Replica } from "./replica.ts";
-import { parseStagedName, type StagedFile } from "./staged-file.ts";
+import { parseStagedName, stagedName, type StagedFile } from "./staged-file.ts";
 
 /** A destination that answered. */
 export interface Seen {
@@ -119,9 +120,14 @@ export async function findJoining(
   if (!isSound(seen.standing) || !isEqual) return { isOurs, files: undefined };
   const files: StagedFile[] = [];
   for (let txid = maxTxid + 1n; txid <= found.maxTxid; txid++) {
-    const file = stagedL0(txid, { state, platform, key: found.key, sequence: -1 });
+    const where = { state, platform, key: found.key, sequence: -1 };
+    const file = stagedL0(txid, where);
     if (file === undefined) return { isOurs, files: undefined };
-    files.push(file);
+    // Before a file of another page size goes its snapshot.
+    const snapshot = file.full
+      ? stagedFile(stagedName(SNAPSHOT_LEVEL, 1n, txid), where)
+      : undefined;
+    files.push(...(snapshot === undefined ? [file] : [snapshot, file]));
   }
   return { isOurs, files };
 }
