@@ -10,7 +10,7 @@ const MAGIC = 0x377f0682;
 const VERSION = 3_007_000;
 
 /** Bytes that are collected before they are written. */
-const RUN_BYTES = 1024 * 1024;
+const RUN_BYTES = 256 * 1024;
 
 /** Where a WAL goes on. */
 export interface WalTail {

@@ -19,8 +19,7 @@
  * @module
  */
 import { viewOf } from "../core/bytes.ts";
-import { setJournalHeader } from "../core/database-header.ts";
-import { isValidPageSize } from "../core/database-header.ts";
+import { isValidPageSize, setJournalHeader } from "../core/database-header.ts";
 import type { SyncFile } from "../core/sync-files.ts";
 import { Crc64 } from "../ltx/crc64.ts";
 import { FollowPositionError } from "./errors.ts";
@@ -33,7 +32,7 @@ const CHECKED = 32;
 const ENTRY_HEADER = 4;
 
 /** Bytes that are read or written at once. */
-const RUN_BYTES = 1024 * 1024;
+const RUN_BYTES = 256 * 1024;
 
 /** What a redo target needs of a file. */
 export type RedoFile = Pick<SyncFile, "read" | "write" | "truncate" | "sync" | "size" | "close">;
@@ -60,6 +59,8 @@ class RedoTarget implements FollowTarget {
   readonly #openFiles: () => RedoFiles | Promise<RedoFiles>;
   #files: RedoFiles | undefined;
   #state: CopyState | undefined;
+  /** A step that is certain, and whose copying failed. */
+  #unfinished: RedoLog | undefined;
 
   constructor(name: string, open: () => RedoFiles | Promise<RedoFiles>) {
     this.name = name;
@@ -80,6 +81,7 @@ class RedoTarget implements FollowTarget {
 
   begin(next: NextState): FollowStep {
     const files = this.#files as RedoFiles;
+    if (this.#unfinished !== undefined) this.#redo(this.#unfinished);
     const log = new LogWriter(files.log, next);
     return {
       write: (pgno, page) => log.write(pgno, page),
@@ -87,7 +89,9 @@ class RedoTarget implements FollowTarget {
         log.finish();
         this.#redo({ ...next, count: log.count });
       },
-      abort: () => files.log.truncate(0),
+      abort: () => {
+        if (this.#unfinished === undefined) files.log.truncate(0);
+      },
     };
   }
 
@@ -102,12 +106,15 @@ class RedoTarget implements FollowTarget {
   #redo(log: RedoLog): void {
     const { database, log: file, position } = this.#files as RedoFiles;
     const { txid, pageSize, commit } = log;
+    this.#unfinished = log;
+    if (this.#state !== undefined) this.#state = { ...this.#state, atMost: txid };
     for (const { pgno, page } of entries(file, log)) database.write(page, (pgno - 1) * pageSize);
     database.truncate(commit * pageSize);
     database.sync();
     position.write(encodePosition(txid), 0);
     position.sync();
     this.#state = { txid, atMost: txid, pageSize, commit };
+    this.#unfinished = undefined;
     file.truncate(0);
   }
 

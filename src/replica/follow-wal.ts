@@ -104,6 +104,8 @@ class WalTarget implements FollowTarget {
   begin(next: NextState): FollowStep {
     const state = this.#state;
     if (state === undefined || state.pageSize !== next.pageSize) return this.#fresh(next);
+    // Where an earlier step failed on its way to a new copy.
+    if (this.#open === undefined) this.#connect();
     const { guard, randomBytes } = this.#options;
     guard.lock();
     try {
@@ -117,7 +119,7 @@ class WalTarget implements FollowTarget {
         commit: () => {
           if (isLong) writePosition(this.#files, this.#path + INTENT_SUFFIX, next.txid);
           // Should anything from here on fail, readers may or may not see the step.
-          this.#state = { ...state, atMost: next.txid > state.atMost ? next.txid : state.atMost };
+          this.#state = { ...state, atMost: next.txid };
           step.commit();
           guard.unlock();
           this.#reached(next);
@@ -143,24 +145,11 @@ class WalTarget implements FollowTarget {
     const path = this.#path;
     const temporary = temporaryPath(path, this.#options.randomBytes(8));
     const copy = new FreshCopy(files.open(temporary, { mode: "exclusive" }), next.pageSize);
-    const hadCopy = this.#state !== undefined;
     return {
       write: (pgno, page) => copy.write(pgno, page),
       commit: () => {
         copy.finish(next.commit);
-        if (hadCopy) {
-          this.#options.guard.leaveWal();
-          this.#disconnect();
-          writePosition(files, path + INTENT_SUFFIX, next.txid);
-        } else {
-          // Before there is a copy: one without its position could not be gone on with.
-          writePosition(files, path + POSITION_SUFFIX, next.txid);
-        }
-        try {
-          swapIn(files, path, { temporary, force: true });
-        } finally {
-          this.#connect();
-        }
+        this.#replace(temporary, next);
         this.#reached(next);
       },
       abort: () => {
@@ -168,6 +157,25 @@ class WalTarget implements FollowTarget {
         files.remove(temporary);
       },
     };
+  }
+
+  /** Puts a complete copy in the place of the one before, which nobody else may have open. */
+  #replace(temporary: string, next: NextState): void {
+    const files = this.#files;
+    const path = this.#path;
+    const { guard } = this.#options;
+    if (this.#open !== undefined) guard.leaveWal();
+    this.#disconnect();
+    try {
+      // Without a copy, its position comes first: a copy without one could not be gone on with.
+      const suffix = this.#state === undefined ? POSITION_SUFFIX : INTENT_SUFFIX;
+      writePosition(files, path + suffix, next.txid);
+      if (this.#state !== undefined) this.#state = { ...this.#state, atMost: next.txid };
+      swapIn(files, path, { temporary, force: true });
+    } finally {
+      recoverFiles(files, path);
+      if ((files.identity(path)?.size ?? 0) > 0) this.#connect();
+    }
   }
 
   /** Keeps the position of the step that has become visible. */

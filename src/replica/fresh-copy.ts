@@ -7,7 +7,7 @@ import { setJournalHeader } from "../core/database-header.ts";
 import type { SyncFile } from "../core/sync-files.ts";
 
 /** Bytes that are collected before they are written. */
-const RUN_BYTES = 1024 * 1024;
+const RUN_BYTES = 256 * 1024;
 
 /** Writes pages in ascending order; those left out, as the lock page is, read as zeros. */
 export class FreshCopy {
