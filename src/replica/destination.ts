@@ -412,6 +412,8 @@ export class Destination implements SnapshotTarget {
 
   #uploaded(file: StagedFile): void {
     this.maintenance.uploaded(file);
+    // Whoever blocked the thread for it may have found the store alive again.
+    if (!this.#paused && this.#catchUp === undefined) this.maintenance.resume();
     this.#options.events.uploaded(this, file);
   }
 

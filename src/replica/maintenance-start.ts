@@ -55,7 +55,7 @@ export function maintenanceMaker(shared: MaintenanceMakerOptions): MaintenanceMa
     const { name: destination, writer } = target;
     const tellGap = (gap: LevelGap): void => {
       const { level, reached: after, next } = gap;
-      reporter.emit({
+      reporter.announce({
         type: "level-fault",
         destination,
         level,
@@ -86,7 +86,7 @@ export function maintenanceMaker(shared: MaintenanceMakerOptions): MaintenanceMa
         denied: (error) => reporter.emit({ type: "retention-denied", destination, error }),
         gap: tellGap,
         fault: ({ level, type: fault, previous, next }) =>
-          reporter.emit({
+          reporter.announce({
             type: "level-fault",
             destination,
             level,
