@@ -8,6 +8,7 @@
  *
  * @module
  */
+import { monitorEventLoopDelay } from "node:perf_hooks";
 import { parseArgs } from "node:util";
 import sqlite3InitModule from "@sqlite.org/sqlite-wasm";
 import { createFleet, type Fleet } from "../../src/api/index.ts";
@@ -122,6 +123,8 @@ async function runBusy(count: number, lengthMs: number): Promise<number> {
   const startMs = performance.now() - started;
 
   const lags: number[] = [];
+  const turns = monitorEventLoopDelay({ resolution: 1 });
+  turns.enable();
   const begin = performance.now();
   const cpu = process.cpuUsage();
   const filesBefore = fleet.status().files;
@@ -137,6 +140,7 @@ async function runBusy(count: number, lengthMs: number): Promise<number> {
   }
   const { user, system } = process.cpuUsage(cpu);
   const seconds = (performance.now() - begin) / 1_000;
+  turns.disable();
   const files = fleet.status().files - filesBefore;
   lags.sort((a, b) => a - b);
   const lagMs = lags.at(-1) ?? 0;
@@ -144,7 +148,8 @@ async function runBusy(count: number, lengthMs: number): Promise<number> {
   console.log(
     `busy: ${count} databases, ${(commits / seconds).toFixed(0)} commits/s for ${seconds.toFixed(0)} s: ` +
       `largest lag of any database ${lagMs.toFixed(0)} ms (at most ${LAG_TARGET_MS}), ` +
-      `median ${at(0.5)} ms, 99 % ${at(0.99)} ms; ${files} files; ` +
+      `median ${at(0.5)} ms, 99 % ${at(0.99)} ms; longest turn of the event loop ` +
+      `${(turns.max / 1e6).toFixed(0)} ms; ${files} files; ` +
       `${((user + system) / 1e6 / seconds).toFixed(2)} cores; started in ${(startMs / 1_000).toFixed(1)} s`,
   );
   await fleet.close();
