@@ -55,6 +55,15 @@ export {
   TimestampNotAvailableError,
   TxidNotAvailableError,
 } from "../replica/errors.ts";
+export { COST_PRICES } from "../replica/cost-prices.ts";
+export {
+  type CostAllowance,
+  type CostEstimate,
+  type CostPrices,
+  type CostProfile,
+  estimateCost,
+  type RequestCounts,
+} from "../replica/cost.ts";
 export type {
   Fleet,
   FleetDatabase,
