@@ -168,6 +168,20 @@ describe("durability local", () => {
     await at.run(again.close());
   });
 
+  test("brings a change of the page size out of the log with its snapshot", async () => {
+    const at = new ReplicationBench();
+    await started(at);
+    at.faults.mode = "refuse";
+    at.database.write([2]);
+    // Known to be dead: nothing more is cut.
+    await at.platform.clock.advanceAsync(600_000);
+    at.database.resize(1_024, 5);
+    at.files.crash("process");
+    const again = await at.start(LOCAL);
+    expect(await at.restored(3n)).toEqual(at.database.bytes);
+    await at.run(again.close());
+  });
+
   test("uploads nothing that was logged on top of another writer's file", async () => {
     const at = new ReplicationBench();
     await started(at);

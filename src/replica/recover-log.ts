@@ -14,7 +14,7 @@ import { equalBytes } from "../core/bytes.ts";
 import type { CommitSource } from "../core/commit-source.ts";
 import { isPagestreamError } from "../core/errors.ts";
 import type { Platform } from "../core/platform.ts";
-import { replicaHeader } from "../ltx/header.ts";
+import { decodeHeader, LTX_HEADER_SIZE, replicaHeader } from "../ltx/header.ts";
 import { type LoggedCommit, loggedPages, readCommitLog } from "./commit-log.ts";
 import { l0Checksum } from "./known-marker.ts";
 import { SNAPSHOT_LEVEL } from "./layout.ts";
@@ -23,7 +23,7 @@ import { type Marker, readMarker } from "./marker.ts";
 import { DIGEST_KEY_LENGTH, PageDigest } from "./page-digest.ts";
 import { PageTable } from "./page-table.ts";
 import type { LtxFileInfo } from "./replica.ts";
-import { readStaged, type StagedFile, StagedFileWriter } from "./staged-file.ts";
+import { deriveSnapshot, readStaged, type StagedFile, StagedFileWriter } from "./staged-file.ts";
 import { sameObject, stagedObject } from "./upload-staged.ts";
 import type { ReplicaWriter } from "./writer.ts";
 
@@ -222,16 +222,31 @@ async function uploadAll(files: readonly StagedFile[], options: RecoverLogOption
   if (first === undefined) return;
   const follows = newestL0?.maxTxid === maxTxid && (await isOwn(newestL0, files, options));
   if (!first.full && !follows) return;
+  let pageSize = newestL0 === undefined ? 0 : await pageSizeOf(newestL0, options);
   for (const file of files) {
     if (file.header.maxTxid !== next) continue;
     try {
+      // A log knows of no snapshot, and without one nobody can restore across a change of the page size.
+      const resized = pageSize !== 0 && file.header.pageSize !== pageSize;
+      if (resized && file.level === 0) {
+        await writer.create(stagedObject(state, deriveSnapshot(state, file)), { signal });
+      }
       await writer.create(stagedObject(state, file), { signal });
+      ({ pageSize } = file.header);
     } catch (error) {
       if (isPagestreamError(error, "CONFLICT")) return;
       throw error;
     }
     if (file.level === 0) next++;
   }
+}
+
+async function pageSizeOf(
+  there: LtxFileInfo,
+  { writer, signal }: RecoverLogOptions,
+): Promise<number> {
+  const head = await writer.replica.read(there, { offset: 0, length: LTX_HEADER_SIZE, signal });
+  return decodeHeader(head, there.key).pageSize;
 }
 
 /** Whether an L0 file of the replica is known to be of here: it is still staged, or the marker names it. */

@@ -72,6 +72,12 @@ export class ReplicaWatch implements ServerWatch {
     }
     const base = this.#states.get(minTxid - 1n);
     const isWhole = minTxid === 1n || file.pages.length === file.header.commit;
+    if (base !== undefined && base.pageSize > 0 && base.pageSize !== file.header.pageSize) {
+      const snapshots = [...this.#files.values()].filter((each) => each.minTxid === 1n);
+      if (!snapshots.some((each) => each.maxTxid >= maxTxid)) {
+        this.#fail(`${key} changes the page size, and no snapshot came before it`);
+      }
+    }
     const isAhead = base === undefined && !isWhole && this.#states.has(maxTxid);
     // The level 0 file of a bridge: nobody restores through it.
     if (isAhead && span.level === 0) return this.#checkReachable(key);
@@ -180,11 +186,12 @@ export class ReplicaWatch implements ServerWatch {
     const covered = snapshots.reduce((max, { maxTxid }) => (maxTxid > max ? maxTxid : max), 0n);
     const spans = files.filter((span) => span.level === level);
     spans.sort((a, b) => Number(a.minTxid - b.minTxid));
-    for (let i = 1; i < spans.length; i++) {
-      const [before, after] = [spans[i - 1]!, spans[i]!];
-      if (after.minTxid > before.maxTxid + 1n && after.minTxid > covered + 1n) {
-        this.#fail(`level ${level} has ${before.maxTxid} and then ${after.minTxid}`);
+    let max = spans[0]?.maxTxid ?? 0n;
+    for (const { minTxid, maxTxid } of spans) {
+      if (minTxid > max + 1n && minTxid > covered + 1n) {
+        this.#fail(`level ${level} has ${max} and then ${minTxid}`);
       }
+      if (maxTxid > max) max = maxTxid;
     }
   }
 
