@@ -50,7 +50,7 @@ const built = FILES.map(build);
 
 /** Files of which every bit can be flipped: a snapshot, and one page. */
 const SMALL = [
-  build([0, { minTxid: 1n, pages: { 1: 1, 2: new Uint8Array(512).map((_, i) => i >> 3) } }]),
+  build([0, { minTxid: 1n, pages: { 1: 1, 2: new Uint8Array(512).map((_, i) => i >> 6) } }]),
   build([0, { minTxid: 2n, pages: { 2: 3 } }]),
 ];
 
@@ -325,6 +325,25 @@ describe("verify", () => {
     expect(listings).toBe(2);
   });
 
+  test("verify() believes damage only when it reads it twice", async () => {
+    const inner = await replicaIn(memoryStore());
+    const { key, file } = built[3]!;
+    await inner.put(key, file.bytes.subarray(0, 150));
+    let reads = 0;
+    // Seen while it is written, as by writers that give a file its name first.
+    const store: ObjectStore = {
+      ...inner,
+      async get(name, options) {
+        if (name === key) reads++;
+        const got = await inner.get(name, options);
+        if (name === key && reads === 1) await inner.put(key, file.bytes);
+        return got;
+      },
+    };
+    expect(await verify(store)).toMatchObject({ sound: true, files: 9 });
+    expect(reads).toBe(2);
+  });
+
   test("verify() passes over files that are removed while it reads, and names what is listed and not there", async () => {
     const inner = await replicaIn(memoryStore());
     const gone = ltx(1, 1, 2);
@@ -397,7 +416,7 @@ describe("verify", () => {
 
   test("verify() reports, whatever lies in the store, and what it finds sound restores", async () => {
     let sound = 0;
-    for (let seed = 1; seed <= 400; seed++) {
+    for (let seed = 1; seed <= 200; seed++) {
       const store = await anything(seed);
       const { faults, newest } = await verify(store, { restore: true });
       if (faults.length > 0) continue;
@@ -409,8 +428,8 @@ describe("verify", () => {
       });
       expect({ seed, txid: restored.txid }).toEqual({ seed, txid: newest?.txid });
     }
-    expect(sound).toBeGreaterThan(20);
-    expect(sound).toBeLessThan(380);
+    expect(sound).toBeGreaterThan(10);
+    expect(sound).toBeLessThan(190);
   });
 
   test("verify() states whether a replica is encrypted, with the key and without", async () => {

@@ -84,10 +84,10 @@ class Verification {
   readonly #faults = new Map<string, VerifyFault>();
   /** Keys of listed files that were not there when they were to be read. */
   readonly #gone = new Set<string>();
-  #total = { totalFiles: 0, totalBytes: 0 };
-  #encrypted = 0;
-  #read = 0;
+  /** Whether each file that was read is encrypted, by its key. */
+  readonly #read = new Map<string, boolean>();
   #bytes = 0;
+  #total = { totalFiles: 0, totalBytes: 0 };
 
   constructor(replica: Replica, request: VerifyRequest & { readonly concurrency: number }) {
     this.#replica = replica;
@@ -99,9 +99,11 @@ class Verification {
     const replica = this.#replica;
     let levels = await this.#look();
     let together = verifyLevels({ replica, levels, sound: this.#sound });
-    if (this.#gone.size > 0 || together.faults.length > 0) {
-      // Levels are not listed at one moment, and files move up meanwhile. What a second listing shows too is believed.
+    if (this.#gone.size + this.#faults.size + together.faults.length > 0) {
+      // Levels are not listed at one moment, files move up meanwhile, and some writers let a file be seen while they write
+      // it. What a second look shows too is believed.
       this.#gone.clear();
+      this.#faults.clear();
       levels = await this.#look();
       together = verifyLevels({ replica, levels, sound: this.#sound });
     }
@@ -117,11 +119,13 @@ class Verification {
       ...(drilled?.faults ?? []),
     ];
     const sound = [...this.#sound.values()];
+    const read = [...this.#read.values()];
+    const encrypted = read.filter(Boolean).length;
     return {
       sound: faults.length === 0,
       faults,
-      encrypted: this.#encrypted === 0 ? "none" : this.#encrypted < this.#read ? "some" : "all",
-      files: this.#read,
+      encrypted: encrypted === 0 ? "none" : encrypted < read.length ? "some" : "all",
+      files: read.length,
       bytes: this.#bytes,
       pages: sound.reduce((sum, { pages }) => sum + pages, 0),
       pageSizes: [...new Set(sound.map(({ header }) => header.pageSize))].toSorted((a, b) => a - b),
@@ -131,7 +135,7 @@ class Verification {
     };
   }
 
-  /** Lists the files and reads those that have not been read. */
+  /** Lists the files and reads those that are not known to be sound. */
   async #look(): Promise<readonly (readonly LtxFileInfo[])[]> {
     const replica = this.#replica;
     const levels = await replica.levels({ signal: this.#request.signal });
@@ -140,10 +144,8 @@ class Verification {
       const object = replica.description;
       throw new NoBackupError({ operation: "verify", object, what: "it holds no LTX files" });
     }
-    const isNew = ({ key }: LtxFileInfo): boolean =>
-      !this.#sound.has(key) && !this.#faults.has(key);
     this.#total = { totalFiles: all.length, totalBytes: bytesOf(all) };
-    await this.#readAll(all.filter(isNew));
+    await this.#readAll(all.filter(({ key }) => !this.#sound.has(key)));
     return levels;
   }
 
@@ -177,20 +179,19 @@ class Verification {
 
   async #readOne(file: LtxFileInfo, signal: AbortSignal): Promise<void> {
     const { key, size } = file;
-    let fault: VerifyFault | undefined;
+    let isEncrypted = this.#replica.store.encrypted === true;
     try {
       this.#sound.set(key, await verifyFile(this.#replica, file, signal));
-      if (this.#replica.store.encrypted === true) this.#encrypted++;
     } catch (error) {
       if (isPagestreamError(error, "NOT_FOUND")) return void this.#gone.add(key);
-      fault = isPagestreamError(error) ? faultOf(error, key) : undefined;
+      const fault = isPagestreamError(error) ? faultOf(error, key) : undefined;
       if (fault === undefined) throw error;
       this.#faults.set(key, fault);
-      if (await this.#isEncrypted(file, error, signal)) this.#encrypted++;
+      isEncrypted = await this.#isEncrypted(file, error, signal);
     }
-    this.#read++;
-    this.#bytes += size;
-    this.#request.onProgress?.({ files: this.#read, bytes: this.#bytes, ...this.#total });
+    if (!this.#read.has(key)) this.#bytes += size;
+    this.#read.set(key, isEncrypted);
+    this.#request.onProgress?.({ files: this.#read.size, bytes: this.#bytes, ...this.#total });
   }
 
   /** Whether a file that cannot be used is one of an encrypted replica: by a store with the key, or without. */
