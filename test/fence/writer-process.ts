@@ -6,6 +6,7 @@
 import { registerHooks } from "node:module";
 import type { Sqlite3Static } from "@sqlite.org/sqlite-wasm";
 import type { ReplicatedDatabase } from "../../src/api/open-replicated.ts";
+import type { Platform } from "../../src/core/platform.ts";
 import type { Fence } from "../../src/replica/fence.ts";
 import type { LtxFileInfo } from "../../src/replica/replica.ts";
 import type { ReplicaWriter } from "../../src/replica/writer.ts";
@@ -25,6 +26,8 @@ export interface WriterCommands {
     readonly lease?: boolean;
     readonly takeOver?: boolean;
     readonly l0RetentionMs?: number;
+    /** Compacts and removes by itself, at short intervals. */
+    readonly maintains?: boolean;
   }): Promise<WrittenState>;
   /** Commits a row and uploads it. */
   write(): Promise<WrittenState>;
@@ -40,8 +43,10 @@ export interface WriterCommands {
   stopAt(step: Step): Promise<void>;
   /** Loses the answers of the next `count` calls of `operation`. */
   loseAnswers(what: { readonly operation: StepOperation; readonly count: number }): Promise<void>;
-  /** Errors of the events since the last call. */
-  events(): Promise<readonly string[]>;
+  /** Lets both clocks of the engine jump forward. */
+  age(ms: number): Promise<void>;
+  /** Resolves with the type of the first event that is one of these; those before the call count, once. */
+  event(types: readonly string[]): Promise<string>;
   close(): Promise<void>;
 }
 
@@ -154,6 +159,18 @@ function newCommands(tools: {
   let step: Step | undefined;
   let lost: { operation: StepOperation; count: number } | undefined;
   let go = (): void => {};
+  let heard = (): void => {};
+
+  let aheadMs = 0;
+  const { clock } = modules.webPlatform;
+  const platform: Platform = {
+    ...modules.webPlatform,
+    clock: {
+      ...clock,
+      now: () => clock.now() + aheadMs,
+      monotonic: () => clock.monotonic() + aheadMs,
+    },
+  };
 
   const stand = async (now: Step): Promise<void> => {
     if (step === undefined || step.operation !== now.operation || step.when !== now.when) return;
@@ -221,9 +238,8 @@ function newCommands(tools: {
   return {
     go: () => go(),
     async open(options) {
-      const { place, lease, takeOver, l0RetentionMs } = options;
+      const { place, lease, takeOver, l0RetentionMs, maintains = false } = options;
       who = options.who;
-      events = [];
       const store = storeAt(place);
       opened = await modules.openReplicated({
         sqlite3,
@@ -233,13 +249,19 @@ function newCommands(tools: {
         takeOver,
         l0RetentionMs,
         owner: who,
-        levels: [],
+        platform,
+        levels: maintains ? [{ intervalMs: 1_000 }] : [],
+        l0RetentionCheckMs: 50,
         groupMs: 0,
       });
       const { replication } = opened;
+      const seen: string[] = [];
+      events = seen;
       void (async () => {
-        for await (const event of replication.events)
-          if (event.type === "conflict") events.push(event.error.message);
+        for await (const { type } of replication.events) {
+          seen.push(type);
+          heard();
+        }
       })();
       const replica = modules.openReplica(store, { platform: modules.webPlatform });
       fence = new modules.Fence({ replica, l0RetentionMs });
@@ -284,8 +306,15 @@ function newCommands(tools: {
     async loseAnswers(next) {
       lost = { ...next };
     },
-    async events() {
-      return events.splice(0);
+    async age(ms) {
+      aheadMs += ms;
+    },
+    async event(types) {
+      for (;;) {
+        const at = events.findIndex((type) => types.includes(type));
+        if (at >= 0) return events.splice(0, at + 1).at(-1) as string;
+        await new Promise<void>((resolve) => (heard = resolve));
+      }
     },
     async close() {
       const closing = opened;

@@ -65,16 +65,24 @@ export class Writer implements AsyncDisposable {
     work: () => Promise<T>,
     meanwhile: () => Promise<void>,
   ): Promise<PromiseSettledResult<T>> {
+    let working: Promise<PromiseSettledResult<T>> | undefined;
+    const begin = async (): Promise<void> => {
+      working = Promise.allSettled([work()]).then(([settled]) => settled);
+    };
+    await this.freeze(step, begin, meanwhile);
+    return await (working as unknown as Promise<PromiseSettledResult<T>>);
+  }
+
+  /** Freezes it at a step that it comes to by itself after `begin`, and lets `meanwhile` happen. */
+  async freeze(
+    step: Step,
+    begin: () => Promise<unknown>,
+    meanwhile: () => Promise<void>,
+  ): Promise<void> {
     await this.call("stopAt", step);
     const at = new Promise<void>((resolve) => (this.#at = resolve));
-    const working = Promise.allSettled([work()]).then(([settled]) => settled);
-    const early = await Promise.race([at.then(() => undefined), working]);
-    if (early !== undefined) {
-      const { status } = early;
-      throw new Error(`the work ended before the step: ${status}`, {
-        cause: status === "rejected" ? early.reason : undefined,
-      });
-    }
+    await begin();
+    await at;
     this.#child.kill("SIGSTOP");
     try {
       await meanwhile();
@@ -82,7 +90,6 @@ export class Writer implements AsyncDisposable {
       this.#child.kill("SIGCONT");
     }
     this.#send({ type: "go" });
-    return await working;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

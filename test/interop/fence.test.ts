@@ -17,6 +17,7 @@ describeWithLitestream("the fence", () => {
   testFence({
     name: "the file store",
     canLease: false,
+    short: true,
     make: (name) => {
       const path = mkdtempSync(join(temporaryDirectory(), name));
       return { place: { kind: "file", path }, store: fileStore(path) };

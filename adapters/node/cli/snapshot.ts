@@ -4,6 +4,7 @@
  * @module
  */
 import { statSync } from "node:fs";
+import { hostname } from "node:os";
 import {
   fileState,
   isPagestreamError,
@@ -90,7 +91,8 @@ async function upload(
   const state = fileState(syncFiles(), stateDirectory(path));
   // One snapshot is all that was asked for.
   const keep = { levels: [], retention: { enabled: false } };
-  const replication = await replicate(source, replica.store, { state, ...keep });
+  const owner = `${hostname()}:${process.pid}`;
+  const replication = await replicate(source, replica.store, { state, owner, ...keep });
   const result = await snapshotOf(replication);
   const { files, bytes } = replication.stats;
   await replication.close();
