@@ -171,6 +171,7 @@ export {
   VfsError,
 } from "../vfs/errors.ts";
 export { follow, type FollowOptions } from "./follow.ts";
+export { type OpfsFollowTarget, opfsFollowTarget } from "./opfs-follow-target.ts";
 export { type BytesSink, bytesSink, type BytesSinkOptions } from "./bytes-sink.ts";
 export { createFleet } from "./create-fleet.ts";
 export { compact, type CompactionOutcome, type CompactOptions, type LevelGap } from "./compact.ts";

@@ -20,6 +20,7 @@
  */
 import { viewOf } from "../core/bytes.ts";
 import { isValidPageSize, setJournalHeader } from "../core/database-header.ts";
+import { InvalidDatabaseError } from "../core/errors.ts";
 import type { SyncFile } from "../core/sync-files.ts";
 import { Crc64 } from "../ltx/crc64.ts";
 import { FollowPositionError } from "./errors.ts";
@@ -128,7 +129,14 @@ class RedoTarget implements FollowTarget {
     database.read(header, 0);
     const stored = viewOf(header).getUint16(16);
     const pageSize = stored === 1 ? 65_536 : stored;
-    if (txid !== undefined && isValidPageSize(pageSize)) {
+    if (!isValidPageSize(pageSize)) {
+      throw new InvalidDatabaseError({
+        operation: "follow into",
+        object: this.name,
+        what: `its page size at offset 16 is ${pageSize}`,
+      });
+    }
+    if (txid !== undefined) {
       return { txid, atMost: txid, pageSize, commit: Math.floor(size / pageSize) };
     }
     throw new FollowPositionError({

@@ -48,13 +48,25 @@ function call<Name extends keyof OpfsApi>(
   ...argument: Parameters<OpfsApi[Name]>
 ): ReturnType<OpfsApi[Name]> {
   return page.evaluate(
-    ([name, argument]) =>
-      (globalThis as unknown as { api: Record<string, (a: unknown) => unknown> }).api[name]!(
-        argument,
-      ),
-    [name, argument[0]] as const,
+    ([name, ...parameters]) =>
+      (globalThis as unknown as { api: Record<string, (...a: unknown[]) => unknown> }).api[
+        name as string
+      ]!(...parameters),
+    [name as string, ...(argument as unknown[])],
   ) as ReturnType<OpfsApi[Name]>;
 }
+
+describe("opfsFollowTarget in Chromium", () => {
+  test("opfsFollowTarget() keeps a copy, refuses a second follower, and survives the end of its worker", async () => {
+    const page = await open();
+    const expected = { same: true, second: "DATABASE_LOCKED" };
+    expect(await call(page, "follow", 3, false)).toEqual({ ...expected, position: "4" });
+    expect(await call(page, "follow", 2, false)).toEqual({ ...expected, position: "6" });
+    // Ended in the middle of the step to 8: the next worker finds the copy at 7 and goes on.
+    expect(await call(page, "follow", 1, true)).toBe("hangs");
+    expect(await call(page, "follow", 0, false)).toEqual({ ...expected, position: "8" });
+  });
+});
 
 describe("opfsStore in Chromium", () => {
   test.for([
