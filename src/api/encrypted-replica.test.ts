@@ -2,14 +2,18 @@ import sqlite3InitModule from "@sqlite.org/sqlite-wasm";
 import { expect, test } from "vitest";
 import { isEncrypted } from "../core/encryption-mark.ts";
 import { faultyStore, storeFault } from "../testing/faulty-store.ts";
-import { collect, readBody } from "../testing/test-kit.ts";
+import { collect, difference, readBody } from "../testing/test-kit.ts";
 import { encryptedStore } from "../transports/encrypted.ts";
 import { memoryStore } from "../transports/memory.ts";
 import type { ObjectStore } from "../transports/object-store.ts";
 import { webPlatform } from "../transports/web-platform.ts";
+import { bytesFollowTarget } from "../replica/follow-bytes.ts";
+import { bytesSink } from "./bytes-sink.ts";
 import { compact } from "./compact.ts";
+import { follow } from "./follow.ts";
 import { memoryDrill } from "./memory-drill.ts";
 import { openReplicated, type ReplicatedDatabase } from "./open-replicated.ts";
+import { restore } from "./restore.ts";
 import { retain } from "./retain.ts";
 import { verify, type VerifyReport } from "./verify.ts";
 
@@ -20,7 +24,7 @@ async function open(replica: ObjectStore): Promise<ReplicatedDatabase<Sqlite3>> 
   return await openReplicated({ sqlite3: await sqlite3InitModule(), path: "app.db", replica });
 }
 
-test("an encrypted replica is written, continued, compacted and pruned, and restores after each, answers lost included", async () => {
+test("an encrypted replica is written, continued, followed, compacted and pruned, and restores after each, answers lost included", async () => {
   const inner = faultyStore(memoryStore());
   const store = encryptedStore(inner, { keys: { one: new Uint8Array(32) }, keyId: "one" });
   const first = await open(store);
@@ -34,10 +38,17 @@ test("an encrypted replica is written, continued, compacted and pruned, and rest
   await first.replication.snapshot();
   await first.close();
 
+  const copy = bytesFollowTarget();
+  const follower = await follow(store, copy);
   const second = await open(store);
   expect(second.restored?.newestTxid).toBeGreaterThanOrEqual(6n);
   second.db.exec("INSERT INTO note VALUES ('continued')");
   await second.replication.durable();
+  expect(await follower.poll()).toBe(second.replication.position.replicated);
+  await follower.close();
+  const sink = bytesSink();
+  await restore(store, sink);
+  expect(difference(copy.bytes, sink.bytes)).toBe("");
   await second.close();
 
   const drill = async (): Promise<VerifyReport> =>
