@@ -101,8 +101,10 @@ export async function beginBridge(
   // Litestream merges whatever a level has not taken yet, and fails on files of two sizes.
   if (resized) await options.bringUp(signal);
   const standing = found.reach > found.compacted ? await compactFirst(writer, signal) : found;
-  const plan = planBridge(standing, resized);
-  const { base, cut, sequence, doubts } = await encodeBase(options, plan, signal);
+  // The page size may change until the database is read.
+  const planFor = (size: number): BridgePlan =>
+    planBridge(standing, pageSize !== undefined && pageSize !== size);
+  const { base, plan, cut, sequence, doubts } = await encodeBase(options, planFor, signal);
   try {
     const l0 = await stageL0(options, base, cut, signal);
     await writer.create(stagedObject(state, base), { signal });
@@ -159,6 +161,7 @@ async function pageSizeOf(
 
 interface EncodedBase {
   readonly base: StagedFile;
+  readonly plan: BridgePlan;
   readonly cut: CutState;
   readonly sequence: number;
   readonly doubts: number;
@@ -166,7 +169,7 @@ interface EncodedBase {
 
 async function encodeBase(
   options: BridgeOptions,
-  plan: BridgePlan,
+  planFor: (pageSize: number) => BridgePlan,
   signal: AbortSignal,
 ): Promise<EncodedBase> {
   const { source, collector, state, platform, key } = options;
@@ -176,6 +179,7 @@ async function encodeBase(
     const { image, cut } = await boundaryImage(source, collector, { between, signal });
     const { doubts } = collector;
     const { pageSize, commit, sequence } = image;
+    const plan = planFor(pageSize);
     const { level, minTxid } = plan;
     const { txid: maxTxid, time: timestamp } = cut;
     const writer = new StagedFileWriter(
@@ -193,7 +197,7 @@ async function encodeBase(
     );
     try {
       await read(image, (pgno, data) => writer.page(pgno, data));
-      return { base: writer.finish(), cut, sequence, doubts };
+      return { base: writer.finish(), plan, cut, sequence, doubts };
     } catch (error) {
       writer.abort();
       throw error;

@@ -24,7 +24,7 @@ import type { PageDigest } from "./page-digest.ts";
 import type { LtxFileInfo, Replica } from "./replica.ts";
 import { replayStates, stepsBetween } from "./replica-states.ts";
 import { type SettledFiles, survivors } from "./settle-staged.ts";
-import { deriveSnapshot, type StagedFile } from "./staged-file.ts";
+import { type StagedFile, withSnapshots } from "./staged-file.ts";
 
 /** What a start has to tell; see `ReplicationEvent`. */
 export type StartEvent =
@@ -170,26 +170,13 @@ export class Comparison {
 
   /** Replication goes on from what the database holds, once these files are uploaded. */
   #goOn(start: Findings, survived: readonly StagedFile[]): Findings {
-    const { sequence } = this.#options.local;
-    const promoted = [...start.promoted, ...this.#withSnapshots(survived)];
+    const { state, pageSize, local } = this.#options;
+    const { sequence } = local;
+    const promoted = [...start.promoted, ...withSnapshots(state, survived, pageSize)];
     // Together they lead to the state compared: before the last of them it is not in the store.
     const last = promoted.length - 1;
     const sequenced = promoted.map((file, i) => (i === last ? { ...file, sequence } : file));
     return { ...start, sequence, promoted: sequenced };
-  }
-
-  /** Before an L0 file of another page size than the file before goes its snapshot, which a crash may have prevented. */
-  #withSnapshots(files: readonly StagedFile[]): StagedFile[] {
-    const { state, pageSize: newest } = this.#options;
-    const complete: StagedFile[] = [];
-    let pageSize = newest;
-    for (const file of files) {
-      const resized = pageSize !== 0 && file.header.pageSize !== pageSize;
-      if (resized && file.level === 0) complete.push(deriveSnapshot(state, file));
-      complete.push(file);
-      ({ pageSize } = file.header);
-    }
-    return complete;
   }
 
   /** Decides what a database is that neither the newest state nor a staged file explains. */

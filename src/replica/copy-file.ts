@@ -29,14 +29,7 @@ export function stagedL0(
   txid: bigint,
   options: Omit<CopyOptions, "signal">,
 ): StagedFile | undefined {
-  return stagedFile(stagedName(0, txid, txid), options);
-}
-
-/** The file of a name that is staged here, whole; `undefined` where there is none. */
-export function stagedFile(
-  name: string,
-  options: Omit<CopyOptions, "signal">,
-): StagedFile | undefined {
+  const name = stagedName(0, txid, txid);
   const { state, platform, key, sequence } = options;
   if (!state.staged().includes(name)) return undefined;
   try {

@@ -34,11 +34,11 @@ async function expectHistory(at: DestinationsBench, index: number, states: Uint8
 /** Kills a process: nothing that it still does reaches a store. */
 async function kill(at: DestinationsBench, replication: Replication): Promise<void> {
   for (const place of at.places) place.dead = true;
-  await replication.close({ deadlineMs: 0 }).catch(() => {});
+  await at.run(replication.close({ deadlineMs: 0 }).catch(() => {}));
 }
 
 describe("Several destinations under faults", () => {
-  test.each(Array.from({ length: 30 }, (_, seed) => seed))(
+  test.each([255, 463, ...Array.from({ length: 22 }, (_, seed) => seed)])(
     "hold the database's history and come to its newest state, seed %d",
     async (seed) => {
       const random = seededRandom(seed);

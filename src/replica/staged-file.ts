@@ -132,6 +132,26 @@ export function deriveSnapshot(state: LocalState, full: StagedFile): StagedFile 
   return deriveFile(state, full, { level: SNAPSHOT_LEVEL, minTxid: 1n });
 }
 
+/**
+ * Files in order, with the snapshot that goes before an L0 file of another page size than the file before; `pageSize` is
+ * that before the first of them, 0 where there is none. A crash may have prevented it, or another destination have it.
+ */
+export function withSnapshots(
+  state: LocalState,
+  files: readonly StagedFile[],
+  pageSize: number,
+): StagedFile[] {
+  const complete: StagedFile[] = [];
+  let before = pageSize;
+  for (const file of files) {
+    const resized = before !== 0 && file.header.pageSize !== before;
+    if (resized && file.level === 0) complete.push(deriveSnapshot(state, file));
+    complete.push(file);
+    before = file.header.pageSize;
+  }
+  return complete;
+}
+
 /** The file of another level or range that holds what a full file holds, and ends with the same TXID. */
 export function deriveFile(
   state: LocalState,

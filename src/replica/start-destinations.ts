@@ -67,10 +67,12 @@ export async function planStart(
     feed() {
       lead.take(promoted);
       if (!isWhole) lead.gapFound();
+      // What repairs the lead under its newest TXID is nothing that another lacks.
+      const later = promoted.filter(({ header }) => header.maxTxid > txid);
       for (const [other, { files }] of joining) {
         if (files === undefined) other.leaveBehind("it lacks files that are not kept any more");
         else other.take(isCurrent ? withSequence(files, sequence) : files);
-        other.take(promoted);
+        other.take(later);
       }
       for (const [other, error] of silent) other.beginUnseen(error);
     },

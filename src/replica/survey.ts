@@ -7,15 +7,15 @@ import { AbortedError, isPagestreamError, type PagestreamError } from "../core/e
 import { type Instant, instantOf } from "../core/instant.ts";
 import type { Platform } from "../core/platform.ts";
 import { equalBytes } from "../core/bytes.ts";
+import { decodeHeader, LTX_HEADER_SIZE } from "../ltx/header.ts";
 import type { Continuity } from "./continuity.ts";
-import { fileEnd, stagedFile, stagedL0 } from "./copy-file.ts";
+import { fileEnd, stagedL0 } from "./copy-file.ts";
 import type { Destination } from "./destination.ts";
 import { isSound, type Standing, standingOf } from "./gap.ts";
-import { SNAPSHOT_LEVEL } from "./layout.ts";
 import type { LocalState } from "./local-state.ts";
 import { readMarker } from "./marker.ts";
 import type { LtxFileInfo, Replica } from "./replica.ts";
-import { parseStagedName, stagedName, type StagedFile } from "./staged-file.ts";
+import { parseStagedName, type StagedFile, withSnapshots } from "./staged-file.ts";
 
 /** A destination that answered. */
 export interface Seen {
@@ -111,7 +111,7 @@ export async function findJoining(
   seen: Seen,
   options: JoiningOptions,
 ): Promise<Joining> {
-  const { found, state, platform } = options;
+  const { found, state, platform, signal } = options;
   const { maxTxid } = seen.standing;
   if (maxTxid === 0n) return { isOurs: true, files: found.maxTxid === 0n ? [] : undefined };
   const isOurs = await isSameHistory(replica, seen, options);
@@ -120,14 +120,14 @@ export async function findJoining(
   if (!isSound(seen.standing) || !isEqual) return { isOurs, files: undefined };
   const files: StagedFile[] = [];
   for (let txid = maxTxid + 1n; txid <= found.maxTxid; txid++) {
-    const where = { state, platform, key: found.key, sequence: -1 };
-    const file = stagedL0(txid, where);
+    const file = stagedL0(txid, { state, platform, key: found.key, sequence: -1 });
     if (file === undefined) return { isOurs, files: undefined };
-    // Before a file of another page size goes its snapshot.
-    const snapshot = file.full
-      ? stagedFile(stagedName(SNAPSHOT_LEVEL, 1n, txid), where)
-      : undefined;
-    files.push(...(snapshot === undefined ? [file] : [snapshot, file]));
+    files.push(file);
+  }
+  if (files.some(({ full }) => full)) {
+    const newest = seen.levels[0]?.at(-1) as LtxFileInfo;
+    const head = await replica.read(newest, { length: LTX_HEADER_SIZE, signal });
+    return { isOurs, files: withSnapshots(state, files, decodeHeader(head).pageSize) };
   }
   return { isOurs, files };
 }
