@@ -74,7 +74,7 @@ export class ReplicaWatch implements ServerWatch {
     const isWhole = minTxid === 1n || file.pages.length === file.header.commit;
     if (base !== undefined && base.pageSize > 0 && base.pageSize !== file.header.pageSize) {
       const snapshots = [...this.#files.values()].filter((each) => each.minTxid === 1n);
-      if (!snapshots.some((each) => each.maxTxid >= maxTxid)) {
+      if (!snapshots.some((each) => each.maxTxid >= minTxid)) {
         this.#fail(`${key} changes the page size, and no snapshot came before it`);
       }
     }

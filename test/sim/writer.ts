@@ -19,7 +19,7 @@ type App = ReplicatedDatabase<Sqlite3Module>;
 /** How long a wait may take before the application gives it up, in milliseconds. */
 const PATIENCE_MS = 3_600_000;
 /** After the last commit everything due for it is done within this, in milliseconds: three days. */
-const IDLE_MS = 3 * 86_400_000;
+const IDLE_MS = 7 * 86_400_000;
 
 /** What an open group takes without a commit. */
 const EMPTY_BYTES = 256;
