@@ -207,6 +207,25 @@ describe("levels of a replication", () => {
     await run(at.platform, replication.close());
   });
 
+  test("are brought up even while a snapshot waits for the uploads behind them", async () => {
+    const platform = fakePlatform(7);
+    const inner = memoryStore({ platform });
+    const store = faultyStore(inner, { clock: platform.clock, fault: () => ({ delayMs: 500 }) });
+    const at = levelsBench({ platform, store });
+    const replication = await begin(at);
+    at.database.write([1, 2, 3]);
+    await platform.clock.advanceAsync(5_000);
+    at.database.write([2]);
+    await platform.clock.advanceAsync(24_900);
+    at.database.write([2]);
+    at.database.resize(1024, 2);
+    await platform.clock.advanceAsync(10 * SECOND);
+    expect(replication.position.replicated).toBe(replication.position.local);
+    await platform.clock.advanceAsync(MINUTE);
+    expect(await restored(at)).toEqual(at.database.bytes);
+    await run(platform, replication.close());
+  });
+
   test("are none the worse for another that compacts beside them", async () => {
     const at = levelsBench();
     const replication = await begin(at);

@@ -147,6 +147,8 @@ export class Maintenance {
 
   /** Brings every level up to the newest L0 file, whatever its boundary: before the page size changes. */
   async bringUp(signal: AbortSignal | undefined): Promise<void> {
+    // What runs may be a snapshot that waits for the very upload that waits here; it is done again afterwards.
+    this.#aborter?.abort("bring up");
     await this.#alone(async () => {
       for (let level = 1; level <= this.#options.settings.intervals.length; level++) {
         while ((await this.#compact(level, signal)) === "more");
