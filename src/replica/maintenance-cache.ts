@@ -11,13 +11,21 @@ import type { Replica } from "./replica.ts";
 /** Most bytes kept. */
 const MAX_BYTES = 32 << 20;
 
+/** One file that is kept. */
+interface Kept {
+  readonly bytes: Uint8Array;
+  /** The kept files of its replica, by their keys. */
+  readonly siblings: Map<string, Kept>;
+  readonly key: string;
+}
+
 /** The newest files of some replicas, as far as they fit. */
 export class RecentFiles {
   readonly #maxBytes: number;
   /** The oldest first. */
-  readonly #files = new Map<string, Uint8Array>();
-  readonly #ids = new WeakMap<Replica, number>();
-  #nextId = 0;
+  readonly #files = new Set<Kept>();
+  /** By replica and not by name: thousands share the bound, and each ends by itself. */
+  readonly #byReplica = new WeakMap<Replica, Map<string, Kept>>();
   #bytes = 0;
 
   /** Keeps no more than `maxBytes`. @default 32 MiB */
@@ -39,41 +47,38 @@ export class RecentFiles {
   add(replica: Replica, key: string, bytes: Uint8Array): void {
     if (!this.takes(bytes.length)) return;
     this.delete(replica, key);
-    this.#files.set(this.#name(replica, key), bytes);
+    let siblings = this.#byReplica.get(replica);
+    if (siblings === undefined) this.#byReplica.set(replica, (siblings = new Map()));
+    const kept = { bytes, siblings, key };
+    siblings.set(key, kept);
+    this.#files.add(kept);
     this.#bytes += bytes.length;
-    for (const [name, { length }] of this.#files) {
+    for (const oldest of this.#files) {
       if (this.#bytes <= this.#maxBytes) return;
-      this.#files.delete(name);
-      this.#bytes -= length;
+      this.#drop(oldest);
     }
   }
 
   /** The bytes of a file, which stay the cache's; `undefined` where they are not kept. */
   get(replica: Replica, key: string): Uint8Array | undefined {
-    return this.#files.get(this.#name(replica, key));
+    return this.#byReplica.get(replica)?.get(key)?.bytes;
   }
 
   /** Forgets a file. */
   delete(replica: Replica, key: string): void {
-    const name = this.#name(replica, key);
-    this.#bytes -= this.#files.get(name)?.length ?? 0;
-    this.#files.delete(name);
+    const kept = this.#byReplica.get(replica)?.get(key);
+    if (kept !== undefined) this.#drop(kept);
   }
 
   /** Forgets all files of a replica. */
   clear(replica: Replica): void {
-    const prefix = this.#name(replica, "");
-    for (const [name, { length }] of this.#files) {
-      if (!name.startsWith(prefix)) continue;
-      this.#files.delete(name);
-      this.#bytes -= length;
-    }
+    for (const kept of this.#byReplica.get(replica)?.values() ?? []) this.#drop(kept);
+    this.#byReplica.delete(replica);
   }
 
-  /** A description may be that of two replicas. */
-  #name(replica: Replica, key: string): string {
-    let id = this.#ids.get(replica);
-    if (id === undefined) this.#ids.set(replica, (id = this.#nextId++));
-    return `${id} ${key}`;
+  #drop(kept: Kept): void {
+    kept.siblings.delete(kept.key);
+    this.#files.delete(kept);
+    this.#bytes -= kept.bytes.length;
   }
 }
