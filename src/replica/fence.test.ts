@@ -31,7 +31,7 @@ async function newWriter(
   const store = faultyStore({ ...inner, capabilities: { ...inner.capabilities, ...can } });
   const replica = new Replica(store, { platform });
   const fence = new Fence({ replica, l0RetentionMs });
-  await fence.check(undefined);
+  await fence.prove(undefined);
   store.reset();
   return { platform, store, fence, writer: fencedWriter({ replica, fence }) };
 }
@@ -280,8 +280,11 @@ describe("fencedWriter()", () => {
     const inner = memoryStore();
     const { platform, fence, writer } = await newWriter(inner);
     for (let txid = 1; txid <= 300; txid++) await writer.create(l0(txid));
-    const { key } = (await writer.replica.files(0)).at(-256) as { key: string };
-    await inner.put(key, l0(45, 2).body as Uint8Array);
+    // Whether or not it was listed since it was created.
+    fence.doubt();
+    await fence.prove(undefined);
+    const { key } = (await writer.replica.files(0)).at(-64) as { key: string };
+    await inner.put(key, l0(237, 2).body as Uint8Array);
     await platform.clock.advanceAsync(MINUTE);
     await writer.create(l0(301));
     fence.doubt();
@@ -313,6 +316,37 @@ describe("fencedWriter()", () => {
     expect(await writer.createMerged(merged(1, [1, 1]))).toBe("created");
     release();
     await slow;
+  });
+
+  test.each([true, false])(
+    "createMerged() knows an L0 file on its way in a listing (not there yet: %s)",
+    async (before) => {
+      const inner = memoryStore();
+      const { fence, writer } = await newWriter(frozenAt("put", { inner, before }));
+      await writer.create(l0(1));
+      let release = (): void => {};
+      armed = () => new Promise((resolve) => (release = resolve));
+      const slow = writer.create(l0(2));
+      await new Promise(setImmediate);
+      fence.doubt();
+      expect(await writer.createMerged(merged(1, [1, 1]))).toBe("created");
+      release();
+      await slow;
+      await writer.create(l0(3));
+      expect(await files(writer)).toEqual(["0:1-1", "0:2-2", "0:3-3", "1:1-1"]);
+    },
+  );
+
+  test("create() of a file that fills a gap proves nothing", async () => {
+    const { platform, store, writer } = await newWriter(memoryStore());
+    await writer.create(l0(1));
+    await writer.create(l0(3));
+    await platform.clock.advanceAsync(2 * MINUTE);
+    await writer.create(l0(2));
+    await platform.clock.advanceAsync(MINUTE);
+    store.reset();
+    await writer.create(l0(4));
+    expect(operations(store)).toEqual(["list", "put"]);
   });
 
   test("Fence.doubt() makes the next write list", async () => {

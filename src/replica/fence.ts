@@ -15,7 +15,6 @@ import type { Clock } from "../core/platform.ts";
 import { LTX_HEADER_SIZE } from "../ltx/header.ts";
 import { LTX_TRAILER_SIZE } from "../ltx/trailer.ts";
 import { ConflictError } from "./errors.ts";
-import type { FileSpan } from "./layout.ts";
 import type { LtxFileInfo, Replica } from "./replica.ts";
 import { type CreatedObject, isSame, keptObject, type LtxObject } from "./upload-staged.ts";
 
@@ -24,7 +23,7 @@ const L0_RETENTION_MS = 5 * 60_000;
 /** How long a proof counts where creation overwrites. */
 const UNCONDITIONAL_PROOF_MS = 15_000;
 /** How many of our L0 files before the newest one are looked at in a listing. */
-const RECENT_FILES = 256;
+const RECENT_FILES = 64;
 /** No store sends a body of this size in parts, for which conditions may not hold. */
 const SINGLE_PUT_BYTES = 5 << 20;
 
@@ -71,12 +70,11 @@ export class Fence {
   /** Largest TXID of ours; `undefined` until the first listing, which is accepted as it is. */
   #maxTxid: bigint | undefined;
   #newestL0: NewestL0 | undefined;
-  /** Tags of the L0 files before it that were created since the last listing, by key. */
+  /** Tags of the L0 files of ours right before it, by key. */
   readonly #recent = new Map<string, string>();
   /** What was sent beyond that, and may have arrived. */
   #sent: LtxObject[] = [];
   #conflict: ConflictError | undefined;
-  #turn: Promise<void> = Promise.resolve();
 
   constructor(options: FenceOptions) {
     this.#options = options;
@@ -132,25 +130,9 @@ export class Fence {
     return this.#conflict;
   }
 
-  /** Whether a file leads beyond all that is known to be ours, or is of level 0: such ones are created {@linkcode alone}. */
-  leads({ level, maxTxid }: FileSpan): boolean {
-    return level === 0 || this.#maxTxid === undefined || maxTxid > this.#maxTxid;
-  }
-
-  /** Runs work that changes what is ours, or judges it: while a file is on its way nobody can say whose it is. */
-  async alone<T>(work: () => Promise<T>): Promise<T> {
-    const before = this.#turn;
-    let end = (): void => {};
-    this.#turn = new Promise((resolve) => (end = resolve));
-    await before;
-    try {
-      return await work();
-    } finally {
-      end();
-    }
-  }
-
-  /** Lists, unless the proof is young; to be called {@linkcode alone}. `ConflictError` if another writer shows. */
+  /**
+   * Lists, unless the proof is young. `ConflictError` if another writer shows; what is on its way is known by its ends.
+   */
   async prove(signal: AbortSignal | undefined): Promise<void> {
     if (this.#conflict !== undefined) throw this.#conflict;
     if (this.#isProven()) return;
@@ -162,17 +144,11 @@ export class Fence {
       const maxTxid = files.reduce((max, file) => (file.maxTxid > max ? file.maxTxid : max), 0n);
       this.begin({ standing: { maxTxid }, levels, listedAt });
     } else {
-      const foreign = await this.#findForeign(files, { maxTxid: this.#maxTxid, signal });
+      const foreign = await this.#findForeign(files, signal);
       if (foreign !== undefined) throw this.lost(conflictWith(replica, foreign));
       this.#proof = listedAt;
     }
     listed?.(levels);
-  }
-
-  /** The same from anywhere. */
-  async check(signal: AbortSignal | undefined): Promise<void> {
-    if (this.#conflict !== undefined) throw this.#conflict;
-    if (!this.#isProven()) await this.alone(() => this.prove(signal));
   }
 
   /** The next write needs a listing, whatever was proven. */
@@ -186,8 +162,9 @@ export class Fence {
     return this.#conflict;
   }
 
-  /** A file is being sent; of `object` the ends alone are kept. */
+  /** A file is being sent, of which `object` has the ends. */
   sending(object: LtxObject): void {
+    if (object.where.maxTxid <= (this.#maxTxid ?? 0n)) return;
     if (!this.#sent.some((sent) => isSameObject(sent, object))) this.#sent.push(object);
   }
 
@@ -200,7 +177,8 @@ export class Fence {
     const maxTxid = file.maxTxid > known ? file.maxTxid : known;
     this.#maxTxid = maxTxid;
     this.#sent = this.#sent.filter(({ where }) => where.maxTxid > maxTxid);
-    if (file.level !== 0) return;
+    // One that fills a gap proves nothing: whoever went on would not have minded it.
+    if (file.level !== 0 || file.maxTxid < maxTxid) return;
     if (this.#newestL0 !== undefined) this.#remember(this.#newestL0.file);
     this.#newestL0 = { file, object };
     const { conditionalPut, conditionalLarge } = this.#options.replica.store.capabilities;
@@ -220,15 +198,16 @@ export class Fence {
   /** A file of another writer. What was sent and is there is known to be ours afterwards. */
   async #findForeign(
     files: readonly LtxFileInfo[],
-    how: { readonly maxTxid: bigint; readonly signal: AbortSignal | undefined },
+    signal: AbortSignal | undefined,
   ): Promise<LtxFileInfo | undefined> {
-    const { maxTxid, signal } = how;
+    // What is on its way may be confirmed at any time.
+    const isBeyond = (file: LtxFileInfo): boolean => file.maxTxid > (this.#maxTxid ?? 0n);
     const arrived: CreatedObject[] = [];
     for (const file of files) {
-      if (file.maxTxid <= maxTxid) continue;
+      if (!isBeyond(file)) continue;
       const object = await this.#findSent(file, signal);
-      if (object === undefined) return file;
-      arrived.push({ object, file, created: false });
+      if (object !== undefined) arrived.push({ object, file, created: false });
+      else if (isBeyond(file)) return file;
     }
     const replaced = await this.#findReplaced(files, signal);
     for (const each of arrived) this.landed(each, undefined);
@@ -276,7 +255,6 @@ export class Fence {
     } else if (there.size !== file.size || (there.etag !== "" && file.etag !== "")) {
       return there;
     }
-    this.#recent.clear();
     return undefined;
   }
 }

@@ -112,25 +112,22 @@ export function fencedWriter(options: {
     );
   };
 
-  const create = async (
-    object: LtxObject,
-    how: CreateOptions & { readonly isLeading: boolean },
-  ): Promise<LtxObject> => {
-    const { signal, isLeading } = how;
+  const create = async (object: LtxObject, how: CreateOptions = {}): Promise<LtxObject> => {
+    const { signal } = how;
     // One that did not answer at the start has not been asked what it can.
     await replica.prepareToWrite({ signal });
     const kept = keptObject(object);
     let sentAt: Instant | undefined;
     const before = async (): Promise<void> => {
       await lease?.hold(signal);
-      await (isLeading ? fence.prove(signal) : fence.check(signal));
-      if (isLeading) fence.sending(kept);
+      await fence.prove(signal);
+      fence.sending(kept);
       sentAt = fence.now();
     };
     try {
       const done = await createObject(replica, object, { ...how, before });
       fence.landed(done.object === object ? { ...done, object: kept } : done, sentAt);
-      await (isLeading ? fence.prove(signal) : fence.check(signal));
+      await fence.prove(signal);
       return done.object;
     } catch (error) {
       const isOurs = (there: LtxFileInfo): Promise<boolean> =>
@@ -142,21 +139,17 @@ export function fencedWriter(options: {
 
   return {
     replica,
-    create(object, how = {}) {
-      const isLeading = fence.leads(object.where);
-      const attempt = (): Promise<LtxObject> => create(object, { ...how, isLeading });
-      return isLeading ? fence.alone(attempt) : attempt();
-    },
+    create,
     async createMerged(file, { signal } = {}) {
       let isSent = false;
       const before = async (): Promise<void> => {
-        await fence.check(signal);
+        await fence.prove(signal);
         isSent = true;
       };
       await replica.prepareToWrite({ signal });
       try {
         const outcome = await createMergedFile(replica, file, { signal, before });
-        await fence.check(signal);
+        await fence.prove(signal);
         return outcome;
       } catch (error) {
         const isOurs = (there: LtxFileInfo): Promise<boolean> =>
@@ -178,7 +171,7 @@ export function fencedWriter(options: {
       return undefined;
     },
     async remove(files, { signal } = {}) {
-      const before = (): Promise<void> => fence.check(signal);
+      const before = (): Promise<void> => fence.prove(signal);
       for (let at = 0; at < files.length; at += REMOVE_BATCH) {
         await replica.remove(files.slice(at, at + REMOVE_BATCH), { signal, before });
       }

@@ -219,7 +219,7 @@ function newCommands(tools: {
   /** What maintenance sees, with a proof as young as the listing. */
   const levelsOf = async (by: ReplicaWriter): Promise<LtxFileInfo[][]> => {
     fence?.begin();
-    await fence?.check(undefined);
+    await fence?.prove(undefined);
     return await by.replica.levels();
   };
   const maintainer = (): ReplicaWriter => {
