@@ -43,6 +43,13 @@ export interface SimPlan {
   readonly writers: number;
   /** Whether writers change the page size: only one that is alone may. */
   readonly resizes: boolean;
+  /** Who else is there. */
+  readonly followers: number;
+  readonly restorers: number;
+  /** Whether writers keep a pointer, and followers read it. */
+  readonly pointer: boolean;
+  /** Replicas of each database. */
+  readonly destinations: number;
   /** Steps that each writer takes while things go wrong. */
   readonly steps: number;
   /** Longest pause between two steps, in milliseconds. */
@@ -82,10 +89,11 @@ export function simPlan(random: SeededRandom): SimPlan {
   const odds = (most: number): number =>
     calm || random.chance(0.5) ? 0 : (random.int(100) * most) / 100;
   const writers = conditional && !held && random.chance(0.3) ? 2 : 1;
-  const steps = 6 + random.int(18);
+  const steps = 5 + random.int(12);
   const pauseMs = random.pick([20, 500, 5_000, 60_000, 900_000]);
   const span = steps * pauseMs;
   const from = random.int(span);
+  const lasts = random.pick([60_000, 600_000, 8 * 3_600_000]);
   return {
     pageSize: random.pick([512, 1024, 4096]),
     journalMode: random.pick(journals),
@@ -103,6 +111,10 @@ export function simPlan(random: SeededRandom): SimPlan {
     layout: random.pick(["directory", "hex"]),
     writers,
     resizes: writers === 1,
+    followers: random.chance(0.35) ? 1 : 0,
+    restorers: random.chance(0.4) ? 1 : 0,
+    pointer: random.chance(0.3),
+    destinations: random.chance(0.8) ? 1 : 2,
     steps,
     pauseMs,
     network: {
@@ -114,7 +126,7 @@ export function simPlan(random: SeededRandom): SimPlan {
       cut: odds(0.1),
       slowestMs: random.pick([5, 50, 2_000]),
     },
-    outage: random.chance(0.2) ? { from, to: from + random.int(8 * 3_600_000) } : undefined,
+    outage: random.chance(0.2) ? { from, to: from + random.int(lasts) } : undefined,
     keepsAll: random.chance(0.1),
     crash: random.pick([0, 0.5, 0.9]),
     diskFull: odds(0.1),

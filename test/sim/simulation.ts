@@ -3,10 +3,12 @@
  *
  * @module
  */
+import process from "node:process";
 import { seededRandom } from "../../src/testing/seeded-random.ts";
 import { History, Violation } from "./history.ts";
 import { SimServer } from "./network.ts";
 import { type SimPlan, simPlan } from "./plan.ts";
+import { Follower, Restorer } from "./readers.ts";
 import { ReplicaWatch } from "./replica-watch.ts";
 import { Scheduler } from "./scheduler.ts";
 import { simSqlite } from "./sqlite.ts";
@@ -31,6 +33,17 @@ const LIMIT_MS = 730 * 86_400_000;
 
 /** Runs one seed. Never throws. */
 export async function simulate(seed: number): Promise<SeedResult> {
+  const { stackTraceLimit } = Error;
+  // Thousands of errors are made on purpose; a replay tells where the one that matters came from.
+  if (process.env["PAGESTREAM_SEED"] === undefined) Error.stackTraceLimit = 0;
+  try {
+    return await run(seed);
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit;
+  }
+}
+
+async function run(seed: number): Promise<SeedResult> {
   const random = seededRandom(seed);
   const plan = simPlan(random.fork());
   const sqlite = await simSqlite();
@@ -55,14 +68,28 @@ export async function simulate(seed: number): Promise<SeedResult> {
     troubled: true,
     counts: {},
   };
-  (world.destinations as Destination[]).push(newDestination(world, "server"));
+  for (let i = 0; i < plan.destinations; i++) {
+    (world.destinations as Destination[]).push(newDestination(world, `server${i}`));
+  }
   const story = (async () => {
     const writers = Array.from({ length: plan.writers }, (_, i) => new Writer(world, `m${i}`));
+    const followers = Array.from(
+      { length: plan.followers },
+      (_, i) => new Follower(world, `f${i}`),
+    );
+    const restorers = Array.from(
+      { length: plan.restorers },
+      (_, i) => new Restorer(world, `r${i}`),
+    );
+    const reading = [...followers, ...restorers].map((reader) => reader.run());
+    for (const each of reading) each.catch((error: unknown) => world.fail(error));
     await Promise.all(writers.map((writer) => writer.run()));
     world.troubled = false;
     trace.add("nothing goes wrong any more");
     // What is late arrives within a minute.
     await scheduler.sleep(60_000);
+    await Promise.all(reading);
+    for (const follower of followers) await follower.settle();
     for (const writer of writers) await writer.settle();
   })();
   story

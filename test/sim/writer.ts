@@ -12,7 +12,7 @@ import { Violation } from "./history.ts";
 import { Machine, type SimProcess } from "./process.ts";
 import type { Sqlite3Module } from "./sqlite.ts";
 import { change } from "./workload.ts";
-import { count, type Destination, type World } from "./world.ts";
+import { count, type World } from "./world.ts";
 
 type App = ReplicatedDatabase<Sqlite3Module>;
 
@@ -183,18 +183,20 @@ export class Writer {
 
   async #open(process: SimProcess): Promise<App> {
     const { plan, sqlite, destinations, history } = this.#world;
-    const [{ server, watch }] = destinations as readonly [Destination];
     this.#conflicted = false;
     this.#lastReplicated = 0n;
     // Its journal mode is set anew, which is a commit of what it holds, or of what is restored.
     history.doubtful(this.#value);
-    const newest = watch.state(watch.maxTxid);
-    if (newest !== undefined) history.doubtful(history.find(fingerprint(newest)) ?? 0);
+    for (const { watch } of destinations) {
+      const newest = watch.state(watch.maxTxid);
+      if (newest !== undefined) history.doubtful(history.find(fingerprint(newest)) ?? 0);
+    }
     const app = await openReplicated({
       sqlite3: sqlite.sqlite3,
       files: process.files,
       path: `${process.directory}/app.db`,
-      replica: server.connect(process),
+      replica: destinations.map(({ server }) => server.connect(process)),
+      pointer: plan.pointer,
       platform: process.platform,
       pageSize: plan.pageSize,
       journalMode: plan.journalMode,
@@ -319,8 +321,7 @@ export class Writer {
     const { replicated } = app.replication.position;
     count(this.#world, "confirmed");
     this.#world.trace.add(`${this.name} has ${value} confirmed at ${replicated}`);
-    const [{ watch }] = this.#world.destinations as readonly [Destination];
-    watch.confirmed(replicated, value);
+    for (const { watch } of this.#world.destinations) watch.confirmed(replicated, value);
   }
 
   /** A wait that is given up after a while. */
