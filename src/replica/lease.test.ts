@@ -232,6 +232,20 @@ describe("Lease", () => {
     expect(await record(store)).toMatchObject({ generation: 2, nonce: "b" });
   });
 
+  test("release() leaves the lease of whoever took it, also where that was noticed", async () => {
+    const { platform, store, lease } = bench();
+    const [a, b] = [lease("a"), lease("b")];
+    await a.hold();
+    await b.takeOver();
+    await platform.clock.advanceAsync(15 * SECOND);
+    await expect(a.hold()).rejects.toBeInstanceOf(LeaseHeldError);
+    await a.release();
+    expect(await record(store)).toMatchObject({
+      nonce: "b",
+      expires_at: "2026-01-01T00:00:30Z",
+    });
+  });
+
   test("inspect() reads Litestream's lease, with the offset of its zone", async () => {
     const { platform, store, lease } = bench();
     const text = `{"generation":7,"expires_at":"2026-01-01T02:00:30.123456789+02:00","owner":"db1:42"}`;

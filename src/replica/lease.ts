@@ -117,6 +117,8 @@ export class Lease {
     await this.#taking?.catch(() => undefined);
     const found = this.#found;
     if (this.#age() >= this.#ttlMs || found === undefined || found === "absent") return;
+    // Read when it was found to be lost.
+    if (!this.#isOurs(found)) return;
     this.#since = undefined;
     try {
       await this.#put({ ...found.record, expiresAt: 0 }, { found, signal });
