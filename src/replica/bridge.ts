@@ -40,12 +40,16 @@ export interface BridgeOptions {
   readonly platform: Platform;
   /** Key for the digests of every page. */
   readonly key: Uint8Array;
+  /** Begin of the names in local state of what is made or copied here. */
+  readonly folder: string;
   /** Page size of the replica's newest file, where it is known. */
   readonly pageSize: number | undefined;
   /** Brings every configured level up to the replica's newest L0 file. */
   readonly bringUp: (signal: AbortSignal) => Promise<void>;
   /** Resolves when all that is committed is in files, whether they can be uploaded or not. */
   readonly cut: (signal: AbortSignal) => Promise<void>;
+  /** The staged file of this name is needed from now on, whoever else has done with it. */
+  readonly keep: (name: string) => void;
   /** The files cut since the bridge was begun, in order. */
   readonly arrived: () => readonly StagedFile[];
   /** Other replicas that have the L0 file of a TXID. */
@@ -117,12 +121,13 @@ export async function beginBridge(
 
 /** Uploads the same pages as a file of level 1. */
 async function createAlso(
-  { writer, state }: BridgeOptions,
+  { writer, state, folder }: BridgeOptions,
   base: StagedFile,
   minTxid: bigint,
   signal: AbortSignal,
 ): Promise<void> {
-  const file = deriveFile(state, base, { level: 1, minTxid });
+  const name = `${folder}-level/${formatFileName(minTxid, base.header.maxTxid)}`;
+  const file = deriveFile(state, base, { level: 1, minTxid, name });
   try {
     await writer.create(stagedObject(state, file), { signal });
   } finally {
@@ -187,7 +192,7 @@ async function encodeBase(
       {
         level,
         // Another destination may still wait for the snapshot of the same name that a change of the page size brought.
-        name: `bridge/${formatFileName(minTxid, maxTxid)}`,
+        name: `${options.folder}-base/${formatFileName(minTxid, maxTxid)}`,
         header: replicaHeader({ pageSize, commit, minTxid, maxTxid, timestamp }),
         full: true,
         sequence,
@@ -212,12 +217,18 @@ async function stageL0(
   { txid }: CutState,
   signal: AbortSignal,
 ): Promise<StagedFile> {
-  const { state, platform, key, arrived, others } = options;
-  const cut = arrived().find((file) => file.level === 0 && file.header.maxTxid === txid);
-  if (cut !== undefined) return cut;
+  const { state, platform, key, folder, keep, arrived, others } = options;
   const { sequence } = base;
-  const where = { state, platform, key, sequence, signal };
-  const there = stagedL0(txid, where) ?? (await copyL0(others(txid), txid, where));
-  if (there !== undefined) return there;
-  return { ...deriveFile(state, base, { level: 0, minTxid: txid }), digests: base.digests };
+  const isIt = ({ level, header }: StagedFile): boolean => level === 0 && header.maxTxid === txid;
+  const staged = arrived().find(isIt) ?? stagedL0(txid, { state, platform, key, sequence });
+  if (staged !== undefined) {
+    keep(staged.name);
+    return staged;
+  }
+  const where = { state, platform, key, sequence, folder, signal };
+  const copied = await copyL0(others(txid), txid, where);
+  if (copied !== undefined) return copied;
+  const name = `${folder}/${formatFileName(txid, txid)}`;
+  const derived = deriveFile(state, base, { level: 0, minTxid: txid, name });
+  return { ...derived, digests: base.digests };
 }

@@ -43,6 +43,8 @@ export interface CatchUpTools {
 export interface CatchUpOptions {
   readonly tools: CatchUpTools;
   readonly writer: ReplicaWriter;
+  /** Folder in local state that no other destination uses. */
+  readonly folder: string;
   /** How far the replica went when it was seen last; `undefined` where nothing is known of it. */
   readonly replicated: bigint | undefined;
   /** Whether what it held then is of this database's own history. */
@@ -59,6 +61,8 @@ export interface CatchUpOptions {
   readonly stalled: (error: PagestreamError) => void;
   /** The store answers again. */
   readonly recovered: () => void;
+  /** Staged files of these names are not kept for it any more. */
+  readonly released: (names: readonly string[]) => void;
   /** Another writer uses the replica; no attempt follows. */
   readonly conflict: (error: ConflictError) => void;
   /** It has everything up to a state again: of a bridge, or where it was before. */
@@ -72,6 +76,8 @@ export class CatchUp {
   readonly #options: CatchUpOptions;
   #arrived: StagedFile[];
   #half: HalfBridge | undefined;
+  /** Name of the staged file that its bridge ends with. */
+  #kept: string | undefined;
   #failures: number;
   #error: PagestreamError | undefined;
   #wantsCut = false;
@@ -112,7 +118,7 @@ export class CatchUp {
 
   /** Whether a staged file is kept for it. */
   needs(name: string): boolean {
-    return this.#half?.l0.name === name || this.#arrived.some((file) => file.name === name);
+    return this.#kept === name || this.#arrived.some((file) => file.name === name);
   }
 
   /** Keeps files that have been cut. */
@@ -172,8 +178,16 @@ export class CatchUp {
         stalled(this.#error);
       } finally {
         this.#wantsCut = false;
+        if (this.#half === undefined) this.#release();
       }
     }
+  }
+
+  /** The file that a bridge would have ended with is not needed any more: the next one ends with another. */
+  #release(): void {
+    const name = this.#kept;
+    this.#kept = undefined;
+    if (name !== undefined) this.#options.released([name]);
   }
 
   async #attempt(signal: AbortSignal): Promise<void> {
@@ -198,16 +212,20 @@ export class CatchUp {
   }
 
   #bridge(levels: readonly (readonly LtxFileInfo[])[], signal: AbortSignal): Promise<HalfBridge> {
-    const { writer, pageSize, bringUp, tools } = this.#options;
+    const { writer, folder, pageSize, bringUp, tools } = this.#options;
     this.#wantsCut = true;
     this.#collects = true;
     return beginBridge(
       {
         ...tools,
         writer,
+        folder,
         key: tools.key(),
         pageSize: pageSize === 0 ? undefined : pageSize,
         bringUp,
+        keep: (name) => {
+          this.#kept = name;
+        },
         arrived: () => this.#arrived,
         others: (txid) => tools.others(writer.replica, txid),
       },
@@ -235,7 +253,7 @@ export class CatchUp {
 
   /** Whether the replica is as we left it, and lacks nothing any more, or nothing but what is still to be had. */
   async #isFilled(standing: Standing, signal: AbortSignal): Promise<boolean> {
-    const { writer, replicated, isOurs, tools } = this.#options;
+    const { writer, folder, replicated, isOurs, tools } = this.#options;
     const { maxTxid, newestL0, gap } = standing;
     if (maxTxid === 0n || maxTxid !== replicated) return false;
     const next = this.#arrived.find(({ level }) => level === 0)?.header.maxTxid;
@@ -243,7 +261,7 @@ export class CatchUp {
       next === undefined ? tools.collector.last?.txid === replicated : next === replicated + 1n;
     if (!follows) return false;
     const others = (txid: bigint): readonly Replica[] => tools.others(writer.replica, txid);
-    const options = { ...tools, writer, key: tools.key(), others, signal };
+    const options = { ...tools, writer, folder, key: tools.key(), others, signal };
     if (gap === undefined && newestL0 < maxTxid) return await finishBridge(maxTxid, options);
     return isOurs && (gap === undefined || (await fillGap(standing, options)));
   }

@@ -6,6 +6,7 @@
 import { equalBytes } from "../core/bytes.ts";
 import { isPagestreamError } from "../core/errors.ts";
 import type { Platform } from "../core/platform.ts";
+import { formatFileName } from "../ltx/file-name.ts";
 import { LTX_TRAILER_SIZE } from "../ltx/trailer.ts";
 import type { LocalState } from "./local-state.ts";
 import { PageDigest } from "./page-digest.ts";
@@ -21,13 +22,15 @@ export interface CopyOptions {
   readonly key: Uint8Array;
   /** Sequence of the last commit it covers; -1 where that is not known. */
   readonly sequence: number;
+  /** Folder in local state for copies: nobody else's, since one may remove what another has staged under the same name. */
+  readonly folder: string;
   readonly signal: AbortSignal;
 }
 
 /** The L0 file of a TXID that is staged here, whole; `undefined` where there is none. */
 export function stagedL0(
   txid: bigint,
-  options: Omit<CopyOptions, "signal">,
+  options: Omit<CopyOptions, "folder" | "signal">,
 ): StagedFile | undefined {
   const name = stagedName(0, txid, txid);
   const { state, platform, key, sequence } = options;
@@ -91,8 +94,8 @@ async function stageCopy(
   file: LtxFileInfo,
   options: CopyOptions,
 ): Promise<StagedFile> {
-  const { state, platform, key, sequence, signal } = options;
-  const name = stagedName(0, file.minTxid, file.maxTxid);
+  const { state, platform, key, sequence, folder, signal } = options;
+  const name = `${folder}/${formatFileName(file.minTxid, file.maxTxid)}`;
   const writer = state.stage(name);
   try {
     await readRange(replica, file, {
@@ -108,7 +111,7 @@ async function stageCopy(
   }
   try {
     const now = platform.clock.monotonic();
-    return readStaged(state, name, { digest: new PageDigest(key), sequence, now });
+    return readStaged(state, name, { digest: new PageDigest(key), sequence, now, level: 0 });
   } catch (error) {
     state.removeStaged(name);
     throw error;

@@ -42,8 +42,8 @@ export interface DestinationEvents {
   leftBehind(destination: Destination, reason: string): void;
   /** It follows again; the `bridge`, where one was needed, is in the store. */
   caughtUp(destination: Destination, bridge: HalfBridge | undefined): void;
-  /** Staged files are not kept for it any more. */
-  released(files: readonly StagedFile[]): void;
+  /** Staged files of these names are not kept for it any more. */
+  released(names: readonly string[]): void;
   /** The lease is ours, for the first time or again after it had ended. */
   leased(destination: Destination, generation: number): void;
 }
@@ -51,6 +51,8 @@ export interface DestinationEvents {
 /** What a {@linkcode Destination} works with. */
 export interface DestinationOptions {
   readonly replica: Replica;
+  /** Folder in local state that no other destination uses. */
+  readonly folder: string;
   readonly tools: CatchUpTools;
   /** Who takes the lease; without one none is taken. */
   readonly holder: LeaseHolder | undefined;
@@ -315,6 +317,7 @@ export class Destination implements SnapshotTarget {
     const catchUp = new CatchUp({
       tools,
       writer: this.writer,
+      folder: this.#options.folder,
       replicated: this.#isKnown ? this.#replicated : undefined,
       isOurs: this.#isOurs,
       pageSize: this.#pageSize,
@@ -323,6 +326,7 @@ export class Destination implements SnapshotTarget {
       arrived: this.uploader.drop(),
       stalled: (failure) => events.stalled(this, failure),
       recovered: () => this.#recovered(),
+      released: (names) => events.released(names),
       conflict: (failure) => this.#conflict(failure),
       done: (bridge) => this.#caughtUp(catchUp, bridge),
     });
@@ -336,7 +340,7 @@ export class Destination implements SnapshotTarget {
   dropPending(): void {
     this.leaveBehind("more waits for it than is kept");
     const dropped = this.#catchUp?.drop();
-    if (dropped !== undefined) this.#options.events.released(dropped);
+    this.#options.events.released((dropped ?? []).map(({ name }) => name));
   }
 
   /** A gap was seen in the replica: it is brought up before anything else is uploaded. */
@@ -447,6 +451,6 @@ export class Destination implements SnapshotTarget {
     const isBefore = (file: StagedFile): boolean => file.header.maxTxid <= this.#replicated;
     this.take(arrived.filter((file) => !isBefore(file)));
     events.caughtUp(this, bridge);
-    events.released(arrived.filter(isBefore));
+    events.released(arrived.filter(isBefore).map(({ name }) => name));
   }
 }

@@ -24,6 +24,8 @@ export interface FillGapOptions {
   readonly platform: Platform;
   /** Key for page digests. */
   readonly key: Uint8Array;
+  /** Folder in local state for copies. */
+  readonly folder: string;
   /** Other replicas that may have the L0 file of a TXID. */
   readonly others: (txid: bigint) => readonly Replica[];
   readonly signal: AbortSignal;

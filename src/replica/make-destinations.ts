@@ -58,9 +58,10 @@ export function makeDestinations(
   };
   const maintain = maintenanceMaker({ options, platform, state, reporter });
   return replicas.map(
-    (replica) =>
+    (replica, i) =>
       new Destination({
         replica,
+        folder: `bridge-${i}`,
         tools,
         holder,
         l0RetentionMs,

@@ -167,7 +167,7 @@ export class Primary implements Replication {
         superseded: (destination, landed, file) => this.#superseded(destination, landed, file),
         conflict: (destination, error) => this.#conflict(destination, error),
         caughtUp: (destination, bridge) => this.#caughtUp(destination, bridge),
-        released: (files) => files.forEach((file) => this.#confirmedFiles.release(file.name)),
+        released: (names) => names.forEach((name) => this.#confirmedFiles.release(name)),
       },
     });
     this.#destinations = new Destinations(list, {

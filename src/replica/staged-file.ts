@@ -156,13 +156,13 @@ export function withSnapshots(
 export function deriveFile(
   state: LocalState,
   full: StagedFile,
-  where: { readonly level: number; readonly minTxid: bigint },
+  where: { readonly level: number; readonly minTxid: bigint; readonly name?: string | undefined },
 ): StagedFile {
   const { pageSize, commit, maxTxid, timestamp } = full.header;
-  const { level, minTxid } = where;
+  const { level, minTxid, name } = where;
   const header = replicaHeader({ pageSize, commit, minTxid, maxTxid, timestamp });
   const { sequence, since } = full;
-  const writer = new StagedFileWriter(state, { level, header, full: true, sequence, since });
+  const writer = new StagedFileWriter(state, { level, name, header, full: true, sequence, since });
   try {
     decodeStaged(state, full.name, (pgno, data, payload) => {
       if (payload === undefined) writer.page(pgno, data);
@@ -182,10 +182,17 @@ export function deriveFile(
 export function readStaged(
   state: LocalState,
   name: string,
-  options: { readonly digest: PageDigest; readonly sequence: number; readonly now: number },
+  options: {
+    readonly digest: PageDigest;
+    readonly sequence: number;
+    readonly now: number;
+    /** @default what its name says */
+    readonly level?: number | undefined;
+  },
 ): StagedFile {
   const { digest, sequence, now } = options;
-  const [level, fileName] = name.split("/") as [string, string];
+  const [folder, fileName] = name.split("/") as [string, string];
+  const level = options.level ?? Number(folder);
   const digests = new PageDigests();
   const decoder = decodeStaged(state, name, (pgno, data) => {
     digest.update(pgno, data);
@@ -198,12 +205,12 @@ export function readStaged(
   }
   return {
     name,
-    level: Number(level),
+    level,
     header,
     size: decoder.size,
     pageCount: digests.length,
     fileChecksum: decoder.trailer.fileChecksum,
-    digests: Number(level) === 0 ? digests : new PageDigests(),
+    digests: level === 0 ? digests : new PageDigests(),
     full: coversAll(digests, header),
     sequence,
     since: now,

@@ -116,6 +116,7 @@ async function isFilled(
       state,
       platform,
       key: found.key,
+      folder: "start",
       others: () => replicas,
       signal,
     });
