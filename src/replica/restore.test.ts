@@ -545,6 +545,28 @@ describe("restoreReplica() survives", () => {
     expect(listings).toBe(4);
   });
 
+  test("restoreReplica() plans again when a file is another version than the one listed, before it has used any", async () => {
+    const files = [
+      buildLtx({ pageSize: 512, pages: { 1: 1, 2: 2 } }),
+      buildLtx({ pageSize: 512, minTxid: 2n, pages: { 2: 9 } }),
+    ];
+    const inner = memoryStore();
+    for (const file of files) await put(inner, 0, file);
+    let touched = 0;
+    const store = (times: number): ObjectStore => ({
+      ...inner,
+      async get(key, options) {
+        // As a writer does that gives a file its time after its name.
+        if (touched++ < times) for (const file of files) await put(inner, 0, file);
+        return await inner.get(key, options);
+      },
+    });
+    expect(await restored(store(1))).toEqual(fill(1, 9));
+    touched = 0;
+    const error = await refusal(store(Number.POSITIVE_INFINITY));
+    expect(error).toMatchObject({ code: "DAMAGED_FILE", cause: { code: "PRECONDITION_FAILED" } });
+  });
+
   test("restoreReplica() lists again when a file moved up a level between two listings", async () => {
     const files = [1, 2, 3].map((n) =>
       buildLtx({ pageSize: 512, minTxid: BigInt(n), pages: { 1: n } }),

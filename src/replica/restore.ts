@@ -111,7 +111,8 @@ class Restore {
     try {
       await this.#readFiles(plan);
     } catch (error) {
-      if (!isPagestreamError(error, "NOT_FOUND")) throw error;
+      const isUnread = this.#state === undefined && isReplaced(error);
+      if (!isPagestreamError(error, "NOT_FOUND") && !isUnread) throw error;
       // A compaction or retention removed a file of the plan; what replaced it is in a new listing. What the sink has
       // been given belongs to one state, so from then on only that very state will do.
       const again = await this.#plan(this.#state === undefined ? target : { txid: plan.txid });
@@ -301,6 +302,17 @@ class Restore {
             }),
     };
   }
+}
+
+/**
+ * Whether a file is another version than the one that was listed: Litestream names a file in a directory before it dates it.
+ * Where pages of it have been used it may be another writer's.
+ */
+function isReplaced(error: unknown): boolean {
+  return (
+    isPagestreamError(error, "DAMAGED_FILE") &&
+    isPagestreamError(error.cause, "PRECONDITION_FAILED")
+  );
 }
 
 /** A listing may only know when a file was uploaded; the header knows when it was made, which is never later. */

@@ -22,7 +22,7 @@ export interface DrillDatabase {
 
 /** Where a drill restores to, and the SQLite that opens it: `memoryDrill` and `fileDrill` make one. */
 export interface DrillTarget {
-  /** Receives the database. */
+  /** Receives the database; after a restore that failed, a second time. */
   readonly sink: RestoreSink;
   /** Opens what the sink has received. */
   open(): DrillDatabase | Promise<DrillDatabase>;
@@ -59,6 +59,9 @@ export interface Drilled {
   readonly faults: readonly VerifyFault[];
 }
 
+/** Restores until a failure is believed. */
+const ATTEMPTS = 2;
+
 /** Faults of SQLite's check that are told. */
 const ROWS = 10;
 
@@ -67,19 +70,27 @@ export async function drill(replica: Replica, options: DrillOptions): Promise<Dr
   const { restore, probes = [], signal } = options;
   const sink = restore === true ? nowhere() : restore.sink;
   const request = { platform: replica.platform, position: false, signal };
-  try {
-    const restored = await restoreReplica(replica, sink, request);
-    const faults = restore === true ? [] : await look(restore, options);
-    return { result: toResult(restored, restore === true ? undefined : probes.length), faults };
-  } catch (error) {
-    if (!isPagestreamError(error)) throw error;
-    const file = (error as { readonly file?: string }).file ?? error.object;
-    const isGap = isPagestreamError(error, "GAP");
-    if (!isGap && faultOf(error, file) === undefined) throw error;
-    const message = `the newest state cannot be restored: ${error.message}`;
-    const fault = { code: "RESTORE", file: isGap ? undefined : file, message } as const;
-    return { result: undefined, faults: [fault] };
+  for (let turn = 1; ; turn++) {
+    try {
+      const restored = await restoreReplica(replica, sink, request);
+      const faults = restore === true ? [] : await look(restore, options);
+      return { result: toResult(restored, restore === true ? undefined : probes.length), faults };
+    } catch (error) {
+      const fault = restoreFault(error);
+      if (fault === undefined) throw error;
+      // Files may have been moved under the first attempt.
+      if (turn === ATTEMPTS) return { result: undefined, faults: [fault] };
+    }
   }
+}
+
+/** What a failed restore says about the replica; undefined for what says nothing about it. */
+function restoreFault(error: unknown): VerifyFault | undefined {
+  if (!isPagestreamError(error)) return undefined;
+  const message = `the newest state cannot be restored: ${error.message}`;
+  if (error.code === "GAP") return { code: "RESTORE", file: undefined, message };
+  const file = (error as { readonly file?: string }).file ?? error.object;
+  return faultOf(error, file) && { code: "RESTORE", file, message };
 }
 
 /** Refuses probes where nobody could run them. */
