@@ -71,6 +71,7 @@ export type {
   FleetDatabaseState,
   FleetEvent,
   FleetOptions,
+  FleetReplica,
   FleetSource,
   FleetStatus,
 } from "../replica/fleet.ts";

@@ -4,7 +4,6 @@
  * @module
  */
 import type { CommitSource } from "../core/commit-source.ts";
-import type { PagestreamError } from "../core/errors.ts";
 import type { EventStream } from "../core/event-stream.ts";
 import type { Aborter } from "../core/platform.ts";
 import type { ObjectStore } from "../transports/object-store.ts";
@@ -17,15 +16,14 @@ import { RestingReplication } from "./resting-replication.ts";
 export class FleetMember implements EventTap {
   /** As it was registered. */
   readonly name: string;
-  /** Its store, and its source once that is open: what nobody else may register. */
+  /** Its stores, and its source once that is open: what nobody else may register. */
   readonly taken: (ObjectStore | CommitSource)[] = [];
   /** `undefined` while it starts. */
   replication: Replication | undefined;
   readonly #events: EventStream<FleetEvent>;
-  #state: FleetDatabaseState = "starting";
-  #error: PagestreamError | undefined;
   /** The start, while it lasts. */
   #start: { readonly ended: Promise<unknown>; readonly aborter: Aborter } | undefined;
+  #closing = false;
 
   /** Its events go to `events` too. */
   constructor(name: string, events: EventStream<FleetEvent>) {
@@ -36,16 +34,20 @@ export class FleetMember implements EventTap {
   /** What it is doing. */
   get state(): FleetDatabaseState {
     const { replication } = this;
-    const isResting = replication instanceof RestingReplication && replication.isAtRest;
-    return isResting && this.#state === "replicating" ? "resting" : this.#state;
+    if (this.#closing) return "closing";
+    if (replication === undefined) return "starting";
+    if (replication instanceof RestingReplication && replication.isAtRest) return "resting";
+    const states = replication.destinations.map(({ state }) => state);
+    if (states.includes("stopped")) return "stopped";
+    return states.every((state) => state === "following") ? "replicating" : "stalled";
   }
 
   /** What it is like at this moment. */
   get view(): FleetDatabase {
     const { name, replication, state } = this;
     const { lagMs, pendingBytes } = replication?.stats ?? { lagMs: 0, pendingBytes: 0 };
-    const position = replication?.position;
-    return { name, state, error: this.#error, position, lagMs, pendingBytes };
+    const error = replication?.destinations.find((each) => each.error !== undefined)?.error;
+    return { name, state, error, position: replication?.position, lagMs, pendingBytes };
   }
 
   /** Waits for the start, which `aborter` ends. */
@@ -53,7 +55,6 @@ export class FleetMember implements EventTap {
     this.#start = { ended: starting.catch(() => undefined), aborter };
     try {
       this.replication = await starting;
-      if (this.#state === "starting") this.#state = "replicating";
       return this.replication;
     } finally {
       this.#start = undefined;
@@ -68,21 +69,13 @@ export class FleetMember implements EventTap {
 
   /** Ends the start or the replication. */
   async end(options: CloseOptions | undefined): Promise<void> {
-    this.#state = "closing";
+    this.#closing = true;
     this.#start?.aborter.abort("unregister");
     await this.#start?.ended;
     await this.replication?.close(options);
   }
 
   tell(event: ReplicationEvent): void {
-    if (event.type === "stalled") this.#turn("stalled", event.error);
-    else if (event.type === "conflict") this.#turn("stopped", event.error);
-    else if (event.type === "recovered" || event.type === "uploaded") this.#turn("replicating");
     if (this.#events.hasReaders) this.#events.emit({ ...event, database: this.name });
-  }
-
-  #turn(state: FleetDatabaseState, error?: PagestreamError): void {
-    this.#error = error;
-    if (this.#state !== "closing") this.#state = state;
   }
 }

@@ -17,6 +17,7 @@ import type {
   FleetDatabaseState,
   FleetEvent,
   FleetOptions,
+  FleetReplica,
   FleetSource,
   FleetStatus,
 } from "./fleet.ts";
@@ -41,7 +42,7 @@ type MembersOptions = FleetOptions & { readonly platform: Platform };
 /** What a member starts with. */
 interface Start {
   readonly source: FleetSource;
-  readonly replica: Replica;
+  readonly replicas: readonly [Replica, ...Replica[]];
   readonly options: FleetDatabaseOptions;
   readonly signal: AbortSignal;
 }
@@ -89,7 +90,7 @@ class FleetMembers implements Fleet {
   async register(
     name: string,
     source: FleetSource,
-    into: ObjectStore | Replica,
+    into: FleetReplica,
     options: FleetDatabaseOptions = {},
   ): Promise<Replication> {
     if (this.#closing !== undefined) {
@@ -97,19 +98,23 @@ class FleetMembers implements Fleet {
       throw new ClosedError({ operation: "register", object: name, what });
     }
     if (this.#members.has(name)) throw refusal(name, "a database of this name is registered");
-    const store = into instanceof Replica ? into.store : into;
     const member = new FleetMember(name, this.events);
-    this.#take(member, store, "another database is replicated into its store");
+    const [first, ...others] = [into].flat().map((one) => this.#open(one));
+    if (first === undefined) throw refusal(name, "no replica is given");
+    const replicas: Start["replicas"] = [first, ...others];
+    try {
+      for (const { store } of replicas) this.#take(member, store, "its store is in use");
+    } catch (error) {
+      this.#forget(member);
+      throw error;
+    }
     this.#members.set(name, member);
     const aborter = this.#options.platform.newAborter();
     const { signal } = options;
     const onAbort = (): void => aborter.abort(signal?.reason);
     if (signal?.aborted === true) onAbort();
     signal?.addEventListener("abort", onAbort, { once: true });
-    const { uploads } = this.#replicaOptions;
-    const replica =
-      into instanceof Replica ? into.through({ uploads }) : new Replica(into, this.#replicaOptions);
-    const start = { source, replica, options, signal: aborter.signal };
+    const start = { source, replicas, options, signal: aborter.signal };
     const begin = (): Promise<Replication> => this.#start(member, start);
     try {
       return await member.start(this.#starts.run(name, begin, aborter.signal), aborter);
@@ -192,10 +197,13 @@ class FleetMembers implements Fleet {
 
   /** The store first: no database is opened, or listened to, for a replica that does not answer. */
   async #start(member: FleetMember, start: Start): Promise<Replication> {
-    const { replica, options, signal } = start;
+    const { replicas, options, signal } = start;
+    const budgeted = replicas.map((replica) => budgetedReplica(replica, this.#budget));
     let { source } = start;
     if (typeof source === "function") {
-      await reach(budgetedReplica(replica, this.#budget), signal);
+      const answers = await Promise.allSettled(budgeted.map((replica) => reach(replica, signal)));
+      const failed = answers.filter((answer) => answer.status === "rejected");
+      if (failed.length === answers.length) throw failed[0]?.reason;
       source = await source();
     }
     this.#take(member, source, "its source is registered under another name");
@@ -211,14 +219,20 @@ class FleetMembers implements Fleet {
     };
     // Whoever may be asked before a COMMIT must be there.
     if ((all.durability ?? "async") !== "async") {
-      return await startPrimary(source, replica, { ...all, signal });
+      return await startPrimary(source, replicas, { ...all, signal });
     }
-    const budgeted = budgetedReplica(replica, this.#budget);
-    await budgeted.prepareToWrite({ signal });
+    // Where there are several the start itself asks each of them.
+    if (budgeted.length === 1) await budgeted[0]?.prepareToWrite({ signal });
     const state = options.state ?? memoryState();
-    const resting = new RestingReplication(source, [budgeted], { ...all, state });
+    const resting = new RestingReplication(source, budgeted, { ...all, state });
     await resting.start(signal);
     return resting;
+  }
+
+  #open(into: ObjectStore | Replica): Replica {
+    const { uploads } = this.#replicaOptions;
+    if (into instanceof Replica) return into.through({ uploads });
+    return new Replica(into, this.#replicaOptions);
   }
 
   #take(member: FleetMember, thing: ObjectStore | CommitSource, taken: string): void {

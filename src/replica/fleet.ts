@@ -26,6 +26,9 @@ export type FleetDatabaseOptions = Omit<
 /** A database that is open, or how to open it once its replica has answered. */
 export type FleetSource = CommitSource | (() => CommitSource | Promise<CommitSource>);
 
+/** Where a database goes: one replica or several. */
+export type FleetReplica = ObjectStore | Replica | readonly (ObjectStore | Replica)[];
+
 /** Options of `createFleet`. */
 export interface FleetOptions {
   /** What every database is replicated with unless its registration says otherwise. */
@@ -56,8 +59,8 @@ export interface FleetDatabase {
   /** As it was registered. */
   readonly name: string;
   /**
-   * `resting`: all is done, until it commits again. `stalled`: its store fails, attempts go on. `stopped`: another writer
-   * took its replica.
+   * `resting`: all is done, until it commits again. `stalled`: a store of it fails, or has to be brought up; attempts go
+   * on. `stopped`: another writer took its replica.
    */
   readonly state: FleetDatabaseState;
   /** Why it is stalled or stopped. */
@@ -102,14 +105,14 @@ export interface Fleet extends AsyncDisposable {
   /** Events of all databases from the moment a loop begins. */
   readonly events: AsyncIterable<FleetEvent>;
   /**
-   * Begins to replicate a database. Resolves when it is known how to continue, rejects as `replicate` does, and then the
+   * Begins to replicate a database into one replica or several. Resolves when it is known how to continue, rejects as `replicate` does, and then the
    * name is free again. A source given as a function is opened only after its replica has answered, and only
    * when its turn to start has come. `InvalidArgumentError` where the name, the source or the store is in use.
    */
   register(
     name: string,
     source: FleetSource,
-    replica: ObjectStore | Replica,
+    replica: FleetReplica,
     options?: FleetDatabaseOptions,
   ): Promise<Replication>;
   /** Uploads what is left of a database and forgets it, also when that fails; a start under way is ended. */
