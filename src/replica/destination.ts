@@ -123,7 +123,11 @@ export class Destination implements SnapshotTarget {
     const { state, platform } = options.tools;
     this.#options = options;
     this.replica = replica;
-    this.#fence = new Fence({ replica, l0RetentionMs, listed: (levels) => this.#listed(levels) });
+    const listed = (levels: readonly (readonly LtxFileInfo[])[]): void => {
+      this.maintenance.listed(levels);
+      this.#listed(levels);
+    };
+    this.#fence = new Fence({ replica, l0RetentionMs, listed });
     this.lease =
       holder &&
       new Lease({

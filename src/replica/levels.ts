@@ -74,6 +74,9 @@ const YEAR_ONE_MS = 62_135_596_800_000;
 /** Checks settings as Litestream does and fills in what was left out; throws `InvalidArgumentError`. */
 export function resolveLevels(options: LevelsOptions = {}): LevelSettings {
   const { levels, snapshot = {}, l0RetentionMs, l0RetentionCheckMs, retention } = options;
+  const set = [levels, options.snapshot, l0RetentionMs, l0RetentionCheckMs, retention];
+  // One object for the thousands of databases of a fleet.
+  if (set.every((option) => option === undefined)) return DEFAULT_LEVELS;
   if (levels !== undefined && levels.length >= SNAPSHOT_LEVEL) {
     throw invalid(
       "levels",

@@ -3,23 +3,28 @@
  *
  * @module
  */
+import type { PagestreamError } from "../core/errors.ts";
 import type { Platform } from "../core/platform.ts";
-import type { LevelGap } from "./compactor-plan.ts";
+import type { LevelFault, LevelGap } from "./compactor-plan.ts";
 import type { ConflictError } from "./errors.ts";
 import type { EventReporter } from "./event-reporter.ts";
 import { resolveLevels } from "./levels.ts";
 import type { LocalState } from "./local-state.ts";
-import { Maintenance, type MaintenanceOptions } from "./maintenance.ts";
+import {
+  type Compacted,
+  Maintenance,
+  type MaintenanceEvents,
+  type MaintenanceTarget,
+} from "./maintenance.ts";
 import { RecentFiles } from "./maintenance-cache.ts";
+import type { LtxFileInfo } from "./replica.ts";
 import type { ReplicateOptions } from "./replication.ts";
 import { Scheduler } from "./scheduler.ts";
-import type { ReplicaWriter } from "./writer.ts";
 
 /** A destination as its maintenance sees it. */
-export interface MaintainedDestination extends Pick<MaintenanceOptions, "snapshot"> {
+export interface MaintainedDestination extends MaintenanceTarget {
   /** What its store calls itself. */
   readonly name: string;
-  readonly writer: ReplicaWriter;
   /** Files are missing in the replica, and no snapshot leads over them. */
   gapFound(): void;
   /** Another writer owns it. */
@@ -51,52 +56,67 @@ export function maintenanceMaker(shared: MaintenanceMakerOptions): MaintenanceMa
   const { options, platform, state, reporter } = shared;
   const settings = resolveLevels(options);
   const { scheduler = new Scheduler(platform.clock), recent = new RecentFiles() } = options;
-  return (target) => {
-    const { name: destination, writer } = target;
-    const tellGap = (gap: LevelGap): void => {
-      const { level, reached: after, next } = gap;
-      reporter.announce({
-        type: "level-fault",
-        destination,
-        level,
-        fault: "gap",
-        after,
-        before: next.minTxid,
-      });
-      if (level === 0 && !gap.bridged) target.gapFound();
-    };
-    return new Maintenance({
-      writer,
-      platform,
-      settings,
-      scheduler,
-      recent,
-      snapshot: (wait) => target.snapshot(wait),
-      read: ({ name, size }) => state.readStaged(name, 0, size),
-      events: {
-        compacted: ({ level, file: { minTxid, maxTxid, size }, sources: files }) =>
-          reporter.emit({ type: "compacted", destination, level, minTxid, maxTxid, size, files }),
-        promoted: ({ level, maxTxid: txid, size }) =>
-          reporter.emit({ type: "snapshot", destination, level, txid, size }),
-        retained: (files) => {
-          const size = files.reduce((sum, file) => sum + file.size, 0);
-          reporter.emit({ type: "retained", destination, files: files.length, size });
-        },
-        skipped: (reason) => reporter.emit({ type: "retention-skipped", destination, reason }),
-        denied: (error) => reporter.emit({ type: "retention-denied", destination, error }),
-        gap: tellGap,
-        fault: ({ level, type: fault, previous, next }) =>
-          reporter.announce({
-            type: "level-fault",
-            destination,
-            level,
-            fault,
-            after: previous.maxTxid,
-            before: next.minTxid,
-          }),
-        failed: (error) => reporter.emit({ type: "error", error }),
-        conflict: (error) => target.lost(error),
-      },
-    });
-  };
+  const tools = { platform, settings, scheduler, recent, state };
+  return (target) => new Maintenance(tools, target, new MaintenanceReporter(target, reporter));
+}
+
+/** Tells the readers of a replication what the maintenance of one destination does. A fleet has thousands of these. */
+class MaintenanceReporter implements MaintenanceEvents {
+  readonly #target: MaintainedDestination;
+  readonly #reporter: EventReporter;
+
+  constructor(target: MaintainedDestination, reporter: EventReporter) {
+    this.#target = target;
+    this.#reporter = reporter;
+  }
+
+  compacted({ level, file, sources: files }: Compacted): void {
+    const { name: destination } = this.#target;
+    const { minTxid, maxTxid, size } = file;
+    this.#reporter.emit({ type: "compacted", destination, level, minTxid, maxTxid, size, files });
+  }
+
+  promoted({ level, maxTxid: txid, size }: LtxFileInfo): void {
+    this.#reporter.emit({ type: "snapshot", destination: this.#target.name, level, txid, size });
+  }
+
+  retained(files: readonly LtxFileInfo[]): void {
+    const { name: destination } = this.#target;
+    const size = files.reduce((sum, file) => sum + file.size, 0);
+    this.#reporter.emit({ type: "retained", destination, files: files.length, size });
+  }
+
+  skipped(reason: string): void {
+    this.#reporter.emit({ type: "retention-skipped", destination: this.#target.name, reason });
+  }
+
+  denied(error: PagestreamError): void {
+    this.#reporter.emit({ type: "retention-denied", destination: this.#target.name, error });
+  }
+
+  gap({ level, reached, next, bridged }: LevelGap): void {
+    this.#tellFault({ level, fault: "gap", after: reached, before: next.minTxid });
+    if (level === 0 && !bridged) this.#target.gapFound();
+  }
+
+  fault({ level, type: fault, previous, next }: LevelFault): void {
+    this.#tellFault({ level, fault, after: previous.maxTxid, before: next.minTxid });
+  }
+
+  failed(error: PagestreamError): void {
+    this.#reporter.emit({ type: "error", error });
+  }
+
+  conflict(error: ConflictError): void {
+    this.#target.lost(error);
+  }
+
+  #tellFault(fault: {
+    readonly level: number;
+    readonly fault: LevelFault["type"];
+    readonly after: bigint;
+    readonly before: bigint;
+  }): void {
+    this.#reporter.announce({ type: "level-fault", destination: this.#target.name, ...fault });
+  }
 }

@@ -21,6 +21,7 @@ import { findLevelFaults, type LevelFault, type LevelGap } from "./compactor-pla
 import { ConflictError } from "./errors.ts";
 import { SNAPSHOT_LEVEL } from "./layout.ts";
 import { boundaryAfter, boundaryBefore, type LevelSettings } from "./levels.ts";
+import type { LocalState } from "./local-state.ts";
 import type { RecentFiles } from "./maintenance-cache.ts";
 import { KnownFiles } from "./maintenance-files.ts";
 import { MaintenanceRetention, type RetentionEvents } from "./maintenance-retention.ts";
@@ -33,14 +34,19 @@ import type { ReplicaWriter } from "./writer.ts";
 /** First pause after a failure; it doubles up to an hour. */
 const RETRY_MS = 60_000;
 const LONGEST_RETRY_MS = 3_600_000;
+const DONE: Promise<void> = Promise.resolve();
+
 /** What may be due, in the order in which it is done: levels from 1 upwards in between. */
 const REMOVE_L0 = 0;
 const REMOVE_SNAPSHOTS = SNAPSHOT_LEVEL + 1;
 
+/** A file of a level that was made. */
+export type Compacted = Extract<CompactionOutcome, { type: "compacted" }>;
+
 /** Who is told what {@linkcode Maintenance} does. */
 export interface MaintenanceEvents extends RetentionEvents {
   /** A level has a new file. */
-  compacted(outcome: Extract<CompactionOutcome, { type: "compacted" }>): void;
+  compacted(outcome: Compacted): void;
   /** A snapshot was made of a full L0 file. */
   promoted(file: LtxFileInfo): void;
   /** Files are missing between two that are there. Told once until something changes. */
@@ -53,52 +59,66 @@ export interface MaintenanceEvents extends RetentionEvents {
   conflict(error: ConflictError): void;
 }
 
-/** What a {@linkcode Maintenance} works with. */
-export interface MaintenanceOptions {
-  readonly writer: ReplicaWriter;
+/** What all replicas of a database have in common; scheduler and cache may serve many databases. */
+export interface MaintenanceTools {
   readonly platform: Platform;
   readonly settings: LevelSettings;
   readonly scheduler: Scheduler;
   readonly recent: RecentFiles;
+  /** Where an uploaded file is still staged. */
+  readonly state: LocalState;
+}
+
+/** The replica that is kept. */
+export interface MaintenanceTarget {
+  readonly writer: ReplicaWriter;
   /** Writes the whole database as a file of level 9, of which {@linkcode Maintenance.uploaded} is told. */
-  readonly snapshot: (options: WaitOptions) => Promise<SnapshotResult>;
-  /** Bytes of a file that is still staged. */
-  readonly read: (file: StagedFile) => Uint8Array;
-  readonly events: MaintenanceEvents;
+  snapshot(options: WaitOptions): Promise<SnapshotResult>;
 }
 
 /** Levels, snapshots and retention of one replica. */
 export class Maintenance {
-  readonly #options: MaintenanceOptions;
+  readonly #tools: MaintenanceTools;
+  readonly #target: MaintenanceTarget;
+  readonly #events: MaintenanceEvents;
   readonly #retention: MaintenanceRetention;
-  /** When what is due, in wall-clock milliseconds. */
-  readonly #due = new Map<number, number>();
+  /** When what is due, in wall-clock milliseconds; none while nothing is. */
+  #due: Map<number, number> | undefined;
   /** Failures in a row of each. */
-  readonly #failures = new Map<number, number>();
+  #failures: Map<number, number> | undefined;
+  /** None while nothing is due: the next proof that nobody else writes brings a listing, or one is asked for. */
   #known: KnownFiles | undefined;
   /** TXID of the newest L0 file that holds every page. */
   #full = 0n;
   #told = "";
   #aborter: Aborter | undefined;
-  #turn: Promise<unknown> = Promise.resolve();
+  #turn: Promise<unknown> = DONE;
   #state: "new" | "open" | "paused" | "closed" = "new";
 
-  constructor(options: MaintenanceOptions) {
-    this.#options = options;
-    this.#retention = new MaintenanceRetention(options);
+  constructor(tools: MaintenanceTools, target: MaintenanceTarget, events: MaintenanceEvents) {
+    this.#tools = tools;
+    this.#target = target;
+    this.#events = events;
+    const { platform, settings } = tools;
+    this.#retention = new MaintenanceRetention({
+      writer: target.writer,
+      platform,
+      settings,
+      events,
+    });
   }
 
   /** Whether nothing is due, now or later, and nothing is being done. */
   get isIdle(): boolean {
-    return this.#due.size === 0 && this.#aborter === undefined;
+    return this.#due === undefined && this.#aborter === undefined;
   }
 
   /** Takes the files of the replica, level by level; what missed its boundary is done at once. Ends a pause. */
   begin(levels: readonly (readonly LtxFileInfo[])[]): void {
     this.#state = "open";
-    this.#due.clear();
+    this.#due = undefined;
     this.#learn(levels);
-    const { settings, platform } = this.#options;
+    const { settings, platform } = this.#tools;
     const now = platform.clock.now();
     const known = this.#known as KnownFiles;
     settings.intervals.forEach((intervalMs, i) => {
@@ -118,7 +138,8 @@ export class Maintenance {
   /** A file has been confirmed, and is still staged. */
   uploaded(file: StagedFile): void {
     if (this.#state === "new" || this.#state === "closed") return;
-    const { writer, recent, read, platform, settings } = this.#options;
+    const { recent, state, platform, settings } = this.#tools;
+    const { writer } = this.#target;
     const { level, size, header, full } = file;
     const { minTxid, maxTxid, timestamp } = header;
     const key = writer.replica.key({ level, minTxid, maxTxid });
@@ -128,18 +149,23 @@ export class Maintenance {
     if (full) this.#full = maxTxid;
     const [first] = settings.intervals;
     if (first !== undefined) {
-      if (recent.takes(size)) recent.add(writer.replica, key, read(file));
+      if (recent.takes(size)) recent.add(writer.replica, key, state.readStaged(file.name, 0, size));
       this.#mark(1, boundaryAfter(platform.clock.now(), first));
     }
     this.#markSnapshot();
     this.#arm();
   }
 
+  /** Takes a listing of all levels that was made while no L0 file was on its way. */
+  listed(levels: readonly (readonly LtxFileInfo[])[]): void {
+    if (this.#known === undefined && this.#state !== "closed") this.#learn(levels);
+  }
+
   /** Files may have changed by other hands: they are listed before the next pass. */
   relist(): void {
     this.#known = undefined;
     this.#told = "";
-    const { platform, settings } = this.#options;
+    const { platform, settings } = this.#tools;
     const [first] = settings.intervals;
     if (first !== undefined) this.#mark(1, boundaryAfter(platform.clock.now(), first));
     this.#arm();
@@ -150,7 +176,7 @@ export class Maintenance {
     // What runs may be a snapshot that waits for the very upload that waits here; it is done again afterwards.
     this.#aborter?.abort("bring up");
     await this.#alone(async () => {
-      for (let level = 1; level <= this.#options.settings.intervals.length; level++) {
+      for (let level = 1; level <= this.#tools.settings.intervals.length; level++) {
         while ((await this.#compact(level, signal)) === "more");
       }
     });
@@ -161,7 +187,7 @@ export class Maintenance {
     if (this.#state !== "open") return;
     this.#state = "paused";
     this.#aborter?.abort("pause");
-    void this.#options.scheduler.cancel(this);
+    void this.#tools.scheduler.cancel(this);
   }
 
   /** Goes on, with what became due meanwhile. */
@@ -176,9 +202,9 @@ export class Maintenance {
     this.#state = "closed";
     this.#aborter?.abort("close");
     this.#known = undefined;
-    await this.#options.scheduler.cancel(this);
+    await this.#tools.scheduler.cancel(this);
     await this.#turn;
-    this.#options.recent.clear(this.#options.writer.replica);
+    this.#tools.recent.clear(this.#target.writer.replica);
   }
 
   // What is due.
@@ -186,26 +212,23 @@ export class Maintenance {
   /** Makes something due, not later than it is; never where there is no time. */
   #mark(what: number, atMs: number | undefined): void {
     if (atMs === undefined) return;
+    this.#due ??= new Map();
     this.#due.set(what, Math.min(this.#due.get(what) ?? Infinity, atMs));
   }
 
   #arm(): void {
-    const { scheduler } = this.#options;
+    const { scheduler } = this.#tools;
     if (this.#state !== "open") return;
-    if (this.#due.size === 0) return void scheduler.cancel(this);
+    if (this.#due === undefined) {
+      this.#known = undefined;
+      return void scheduler.cancel(this);
+    }
     scheduler.schedule(this, Math.min(...this.#due.values()), () => this.#alone(() => this.#run()));
   }
 
-  /** A snapshot is due at its boundary; where there is none at all, at the first boundary of level 1. */
   #markSnapshot(): void {
-    const { platform, settings } = this.#options;
-    const [first = settings.snapshotIntervalMs] = settings.intervals;
-    const isFirst =
-      this.#known?.newest(SNAPSHOT_LEVEL) === undefined && this.#known?.newest(1) === undefined;
-    const intervalMs = isFirst
-      ? Math.min(first, settings.snapshotIntervalMs)
-      : settings.snapshotIntervalMs;
-    this.#mark(SNAPSHOT_LEVEL, boundaryAfter(platform.clock.now(), intervalMs));
+    const { platform, settings } = this.#tools;
+    this.#mark(SNAPSHOT_LEVEL, boundaryAfter(platform.clock.now(), settings.snapshotIntervalMs));
   }
 
   /** Whether something was written since the newest snapshot. */
@@ -224,7 +247,7 @@ export class Maintenance {
   }
 
   async #run(): Promise<void> {
-    const { platform, settings } = this.#options;
+    const { platform, settings } = this.#tools;
     this.#aborter = platform.newAborter();
     const { signal } = this.#aborter;
     const order = [
@@ -234,18 +257,20 @@ export class Maintenance {
       REMOVE_L0,
     ];
     for (const what of order) {
-      const atMs = this.#due.get(what);
+      const atMs = this.#due?.get(what);
       if (atMs === undefined || atMs > platform.clock.now() || this.#state !== "open") continue;
-      this.#due.delete(what);
+      this.#due?.delete(what);
       try {
         await this.#do(what, signal);
-        this.#failures.delete(what);
+        this.#failures?.delete(what);
       } catch (error) {
         if (signal.aborted) this.#mark(what, atMs);
         else this.#failed(what, error);
       }
     }
     this.#aborter = undefined;
+    if (this.#due?.size === 0) this.#due = undefined;
+    if (this.#failures?.size === 0) this.#failures = undefined;
     this.#arm();
   }
 
@@ -263,25 +288,25 @@ export class Maintenance {
   }
 
   #failed(what: number, error: unknown): void {
-    const { events, platform } = this.#options;
     if (error instanceof ConflictError) {
       this.#state = "closed";
-      events.conflict(error);
+      this.#events.conflict(error);
       return;
     }
     // Whatever was under way may have come to pass.
     this.#known = undefined;
+    this.#failures ??= new Map();
     const failures = (this.#failures.get(what) ?? 0) + 1;
     this.#failures.set(what, failures);
     const pauseMs = Math.min(RETRY_MS * 2 ** (failures - 1), LONGEST_RETRY_MS);
-    this.#mark(what, platform.clock.now() + pauseMs);
-    events.failed(asPagestreamError(error, this.#options.writer.replica.description));
+    this.#mark(what, this.#tools.platform.clock.now() + pauseMs);
+    this.#events.failed(asPagestreamError(error, this.#target.writer.replica.description));
   }
 
   async #files(signal: AbortSignal | undefined): Promise<KnownFiles> {
     if (this.#known === undefined) {
       // The exact times may cost a request a file; those of the store are later, if anything, and so on the safe side.
-      this.#learn(await this.#options.writer.replica.levels({ signal }));
+      this.#learn(await this.#target.writer.replica.levels({ signal }));
     }
     return this.#known as KnownFiles;
   }
@@ -293,19 +318,19 @@ export class Maintenance {
   }
 
   #learn(levels: readonly (readonly LtxFileInfo[])[]): void {
-    const { settings, events } = this.#options;
-    for (const files of levels.slice(1, SNAPSHOT_LEVEL))
-      findLevelFaults(files).forEach(events.fault);
+    const { settings } = this.#tools;
+    for (const files of levels.slice(1, SNAPSHOT_LEVEL)) this.#check(files);
     const top = settings.intervals.length;
     this.#known = new KnownFiles(levels, { top, keepsL0: this.#retention.removesL0 });
   }
 
   async #level(level: number, signal: AbortSignal): Promise<void> {
-    const { settings, platform } = this.#options;
+    const { settings, platform } = this.#tools;
     const intervalMs = settings.intervals[level - 1] as number;
     const known = await this.#files(signal);
     // What a first snapshot holds need not go through every level.
-    if (level === 1 && this.#isUntouched(known)) {
+    if (level === 1 && isUntouched(known) && this.#failures?.has(SNAPSHOT_LEVEL) !== true) {
+      this.#mark(SNAPSHOT_LEVEL, platform.clock.now());
       return this.#mark(level, boundaryAfter(platform.clock.now(), intervalMs));
     }
     const untilMs = tooEarlyUntil(known.newest(level), intervalMs, platform.clock.now());
@@ -313,16 +338,10 @@ export class Maintenance {
     while ((await this.#compact(level, signal)) === "more");
   }
 
-  /** Whether nothing but L0 files is there, and the first snapshot is due with them. */
-  #isUntouched(known: KnownFiles): boolean {
-    const isEmpty = known.newest(1) === undefined && known.newest(SNAPSHOT_LEVEL) === undefined;
-    const due = this.#due.get(SNAPSHOT_LEVEL) ?? Infinity;
-    return isEmpty && due <= this.#options.platform.clock.now();
-  }
-
   /** Writes one file of a level; says whether there is more to write at once. */
   async #compact(level: number, signal: AbortSignal | undefined): Promise<"more" | "done"> {
-    const { writer, recent, events, platform, settings } = this.#options;
+    const { recent, platform, settings } = this.#tools;
+    const { writer } = this.#target;
     const { replica } = writer;
     const local = ({ key }: LtxFileInfo): Uint8Array | undefined => recent.get(replica, key);
     const next = settings.intervals[level];
@@ -347,9 +366,9 @@ export class Maintenance {
       if (source.maxTxid <= outcome.file.maxTxid) recent.delete(replica, source.key);
     }
     known.add(outcome.file);
-    events.compacted(outcome);
+    this.#events.compacted(outcome);
     if (outcome.gap !== undefined) this.#tellGap(outcome.gap);
-    if (previous !== undefined) findLevelFaults([previous, outcome.file]).forEach(events.fault);
+    if (previous !== undefined) this.#check([previous, outcome.file]);
     if (outcome.bytes !== undefined) recent.add(replica, outcome.file.key, outcome.bytes);
     if (next !== undefined) this.#mark(level + 1, boundaryAfter(platform.clock.now() - 1, next));
     if (level === 1) this.#mark(REMOVE_L0, this.#retention.l0DueMs(known));
@@ -357,15 +376,20 @@ export class Maintenance {
     return outcome.more ? "more" : "done";
   }
 
+  #check(files: readonly LtxFileInfo[]): void {
+    for (const fault of findLevelFaults(files)) this.#events.fault(fault);
+  }
+
   #tellGap(gap: LevelGap): void {
     const text = `${gap.level} ${gap.reached} ${gap.next.minTxid}`;
     if (this.#told === text) return;
     this.#told = text;
-    this.#options.events.gap(gap);
+    this.#events.gap(gap);
   }
 
   async #takeSnapshot(signal: AbortSignal): Promise<void> {
-    const { writer, recent, settings, platform, snapshot, events } = this.#options;
+    const { recent, settings, platform } = this.#tools;
+    const { writer } = this.#target;
     const known = await this.#files(signal);
     if (!this.#snapshotIsOld(known)) return;
     const newest = known.newest(SNAPSHOT_LEVEL);
@@ -377,14 +401,19 @@ export class Maintenance {
     if (l0.maxTxid === this.#full && (bytes !== undefined || replica.store.local === true)) {
       const file = await promoteFullFile(l0, { writer, local: () => bytes, signal });
       known.add(file);
-      events.promoted(file);
+      this.#events.promoted(file);
     } else {
-      const { txid } = await snapshot({ signal });
+      const { txid } = await this.#target.snapshot({ signal });
       // It was there already, by other hands.
       if ((known.newest(SNAPSHOT_LEVEL)?.maxTxid ?? 0n) < txid) this.#known = undefined;
     }
     this.#mark(REMOVE_SNAPSHOTS, this.#retention.snapshotsDueMs(known));
   }
+}
+
+/** Whether neither level 1 nor a snapshot holds anything. */
+function isUntouched(known: KnownFiles): boolean {
+  return known.newest(1) === undefined && known.newest(SNAPSHOT_LEVEL) === undefined;
 }
 
 /** When something is due that has waited since a time: at once where that was before a boundary. */
