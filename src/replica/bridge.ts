@@ -15,9 +15,10 @@ import { formatFileName } from "../ltx/file-name.ts";
 import { decodeHeader, LTX_HEADER_SIZE, replicaHeader } from "../ltx/header.ts";
 import { boundaryImage } from "./snapshot.ts";
 import type { CommitCollector } from "./commit-collector.ts";
+import { isDamage } from "./behind.ts";
 import { compactLevel } from "./compactor.ts";
 import { copyL0, stagedL0 } from "./copy-file.ts";
-import { type Standing, standingOf } from "./gap.ts";
+import { isWhole, type Standing, standingOf } from "./gap.ts";
 import type { CutState } from "./l0-cutter.ts";
 import { SNAPSHOT_LEVEL } from "./layout.ts";
 import type { LocalState } from "./local-state.ts";
@@ -141,8 +142,12 @@ async function compactFirst(writer: ReplicaWriter, signal: AbortSignal): Promise
     const levels = await writer.replica.levels({ signal });
     const [sources = [], target = []] = levels;
     const snapshots = levels[SNAPSHOT_LEVEL] ?? [];
-    const files = { target, sources, snapshots };
-    const outcome = await compactLevel(1, { writer, files, signal });
+    const files = { target, sources: sources.filter(isWhole), snapshots };
+    const outcome = await compactLevel(1, { writer, files, signal }).catch((error: unknown) => {
+      // What cannot be merged is led over with the rest.
+      if (!isDamage(error)) throw error;
+      return { type: "damaged" } as const;
+    });
     if (outcome.type !== "compacted") return standingOf(levels);
     if (outcome.more && turn < MOST_COMPACTIONS) continue;
     return standingOf(levels.map((level, i) => (i === 1 ? [...level, outcome.file] : level)));
@@ -156,7 +161,7 @@ async function pageSizeOf(
   signal: AbortSignal,
 ): Promise<number | undefined> {
   let newest: LtxFileInfo | undefined;
-  for (const file of levels.flat()) {
+  for (const file of levels.flat().filter(isWhole)) {
     if (newest === undefined || file.maxTxid > newest.maxTxid) newest = file;
   }
   if (newest === undefined) return undefined;

@@ -14,7 +14,7 @@ import { formatTxid } from "../ltx/file-name.ts";
 import { decodeHeader, LTX_HEADER_SIZE } from "../ltx/header.ts";
 import { Comparison, type Findings, NOTHING_FOUND } from "./comparison.ts";
 import { ConflictError } from "./errors.ts";
-import { type Standing, standingOf } from "./gap.ts";
+import { isWhole, type Standing, standingOf } from "./gap.ts";
 import { findMarker } from "./known-marker.ts";
 import { readLocalPages } from "./local-pages.ts";
 import type { LocalState } from "./local-state.ts";
@@ -194,17 +194,16 @@ async function listReplica({ replica, platform, signal }: ContinuityOptions): Pr
   const files = levels.flat();
   const standing = standingOf(levels);
   let newest: LtxFileInfo | undefined;
-  for (const file of files) {
+  for (const file of files.filter(isWhole)) {
     if (newest === undefined || file.maxTxid > newest.maxTxid) newest = file;
   }
-  const seen = { files, levels, standing, listedAt };
-  if (newest === undefined) {
-    return { ...seen, maxTxid: 0n, pageSize: 0, commit: 0, time: 0n, lastTime: 0n };
-  }
-  const { maxTxid, key } = newest;
-  const head = await replica.read(newest, { offset: 0, length: LTX_HEADER_SIZE, signal });
-  const { pageSize, commit, timestamp: time } = decodeHeader(head, key);
+  // A TXID is taken by its name alone, whatever is left of the file.
+  const { maxTxid } = standing;
+  const seen = { files, levels, standing, listedAt, maxTxid };
   const latest = BigInt(files.reduce((last, f) => Math.max(last, f.time.getTime()), 0));
+  if (newest === undefined) return { ...seen, pageSize: 0, commit: 0, time: 0n, lastTime: latest };
+  const head = await replica.read(newest, { offset: 0, length: LTX_HEADER_SIZE, signal });
+  const { pageSize, commit, timestamp: time } = decodeHeader(head, newest.key);
   const lastTime = latest > time ? latest : time;
-  return { ...seen, maxTxid, pageSize, commit, time, lastTime };
+  return { ...seen, pageSize, commit, time, lastTime };
 }

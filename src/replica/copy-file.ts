@@ -8,6 +8,7 @@ import { isPagestreamError } from "../core/errors.ts";
 import type { Platform } from "../core/platform.ts";
 import { formatFileName } from "../ltx/file-name.ts";
 import { LTX_TRAILER_SIZE } from "../ltx/trailer.ts";
+import { isWhole } from "./gap.ts";
 import type { LocalState } from "./local-state.ts";
 import { PageDigest } from "./page-digest.ts";
 import { readRange } from "./range-reader.ts";
@@ -72,7 +73,7 @@ export async function shareL0(
   const ends = await Promise.all(
     [one, other].map(async (replica) => {
       const file = await replica.find({ level: 0, minTxid: txid, maxTxid: txid }, { signal });
-      return file && (await fileEnd(replica, file, signal));
+      return file && isWhole(file) ? await fileEnd(replica, file, signal) : undefined;
     }),
   );
   const [a, b] = ends;

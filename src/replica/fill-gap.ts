@@ -63,9 +63,12 @@ export async function finishBridge(txid: bigint, options: FillGapOptions): Promi
 
 async function fillOne({ after, before }: Gap, options: FillGapOptions): Promise<boolean> {
   const { writer, state, signal } = options;
-  if (before - after > MOST_FILES) return false;
+  if (before <= after + 1n || before - after > MOST_FILES) return false;
   let sources: readonly Replica[] | undefined;
   for (let txid = after + 1n; txid < before; txid++) {
+    const span = { level: 0, minTxid: txid, maxTxid: txid };
+    // What is left of a file there keeps its name, and is led over.
+    if ((await writer.replica.find(span, { signal })) !== undefined) return false;
     const where = { ...options, sequence: -1 };
     const staged = stagedL0(txid, where);
     sources ??= await ofSameHistory(before, options);

@@ -88,6 +88,44 @@ describe("A replica that lost files", () => {
     await expectWhole(at, replication);
   });
 
+  test.each([0, 50])(
+    "is led over where a file was cut to %d bytes, instead of failing to decode it for ever",
+    async (size) => {
+      const at = new DestinationsBench(1);
+      await written(at);
+      const { inner } = at.at(0);
+      await inner.delete([l0(4)]);
+      await inner.put(l0(4), new Uint8Array(size));
+      const replication = await restarted(at);
+      expect((await at.names(0)).filter((name) => name.startsWith("1:"))).toEqual([
+        "1:1-3",
+        "1:4-7",
+      ]);
+      await expectWhole(at, replication);
+    },
+  );
+
+  test("is led over where its newest file was cut", async () => {
+    const at = new DestinationsBench(1);
+    await written(at);
+    const { inner } = at.at(0);
+    await inner.delete([l0(6)]);
+    await inner.put(l0(6), new Uint8Array(3));
+    const replication = await restarted(at);
+    await expectWhole(at, replication);
+  });
+
+  test("is not sent another full file by any number of starts that find nothing changed", async () => {
+    const at = new DestinationsBench(1);
+    await written(at);
+    const before = await at.keys(0);
+    for (let i = 0; i < 5; i++) {
+      const replication = await restarted(at);
+      await at.run(replication.close());
+    }
+    expect(await at.keys(0)).toEqual(before);
+  });
+
   test("is found out after an error of its store, while commits go on", async () => {
     const at = new DestinationsBench(1);
     const replication = await at.start({}, [0]);

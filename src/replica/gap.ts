@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { LTX_SIZE_MIN } from "../ltx/page-index.ts";
 import type { LtxFileInfo } from "./replica.ts";
 import { restorablePoints } from "./restore-points.ts";
 import { SNAPSHOT_LEVEL } from "./layout.ts";
@@ -41,20 +42,27 @@ export function standingOf(levels: readonly (readonly LtxFileInfo[])[]): Standin
   const compacted = maxOf(levels.slice(1, SNAPSHOT_LEVEL).flat());
   const files = levels.flat();
   const maxTxid = maxOf(files);
-  const reach = restorablePoints(files).at(-1)?.txid ?? 0n;
+  // An object that is too short to be a file is a name and nothing else.
+  const whole = files.filter(isWhole);
+  const reach = restorablePoints(whole).at(-1)?.txid ?? 0n;
   return {
     maxTxid,
     newestL0,
     compacted,
     snapshot: maxOf(levels[SNAPSHOT_LEVEL] ?? []),
     reach,
-    gap: reach < maxTxid ? gapAfter(reach, files) : gapInLevel0(l0, compacted),
+    gap: reach < maxTxid ? gapAfter(reach, whole) : gapInLevel0(l0.filter(isWhole), compacted),
   };
 }
 
 /** Whether a replica needs nothing: no gap, and no level above the newest L0 file, from which Litestream numbers. */
 export function isSound({ gap, maxTxid, newestL0 }: Standing): boolean {
   return gap === undefined && newestL0 === maxTxid;
+}
+
+/** Whether an object can be a file at all. */
+export function isWhole({ size }: LtxFileInfo): boolean {
+  return size >= LTX_SIZE_MIN;
 }
 
 function gapAfter(after: bigint, files: readonly LtxFileInfo[]): Gap {

@@ -11,7 +11,7 @@ import { decodeHeader, LTX_HEADER_SIZE } from "../ltx/header.ts";
 import type { Continuity } from "./continuity.ts";
 import { fileEnd, stagedL0 } from "./copy-file.ts";
 import type { Destination } from "./destination.ts";
-import { isSound, type Standing, standingOf } from "./gap.ts";
+import { isSound, isWhole, type Standing, standingOf } from "./gap.ts";
 import type { LocalState } from "./local-state.ts";
 import { readMarker } from "./marker.ts";
 import type { LtxFileInfo, Replica } from "./replica.ts";
@@ -141,7 +141,7 @@ async function isSameHistory(
   const { found, lead, signal } = options;
   const { maxTxid } = seen.standing;
   const isNewest = (file: LtxFileInfo): boolean =>
-    file.minTxid === maxTxid && file.maxTxid === maxTxid;
+    file.minTxid === maxTxid && file.maxTxid === maxTxid && isWhole(file);
   const here = seen.levels[0]?.find(isNewest);
   const there = found.levels[0]?.find(isNewest);
   if (here === undefined || there === undefined || here.size !== there.size) return false;
