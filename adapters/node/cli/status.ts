@@ -84,7 +84,7 @@ function printReplica(status: ReplicaStatus, replica: string, type: string): voi
     ["replica", `${replica} (${type}${encrypted ? ", encrypted" : ""})`],
     ["newest", stateOf(newest)],
     ["snapshot", snapshot === undefined ? "none" : stateOf(snapshot)],
-    ["lease", leaseText(lease)],
+    ["lease", leaseText(lease, encrypted)],
     ["pointer", pointer === undefined ? "none" : formatTxid(pointer)],
   ];
   const files = [["level", "files", "bytes", "min_txid", "max_txid", "first_time", "last_time"]];
@@ -102,9 +102,9 @@ function printReplica(status: ReplicaStatus, replica: string, type: string): voi
   process.stdout.write(`${formatTable(rows)}\n${formatTable(files)}`);
 }
 
-function leaseText(lease: ReplicaStatus["lease"]): string {
+function leaseText(lease: ReplicaStatus["lease"], encrypted: boolean): string {
   if (lease === undefined) return "none";
-  if (lease === "unreadable") return "its object is no lease";
+  if (lease === "unreadable") return encrypted ? "cannot be decrypted" : "its object is no lease";
   const owner = lease.owner === "" ? "a writer without a name" : lease.owner;
   const state = isHeld(lease) ? "held by" : "free, last held by";
   return `${state} ${owner}, generation ${lease.generation}, until ${formatTime(lease.expiresAt)}`;
