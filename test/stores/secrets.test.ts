@@ -349,7 +349,7 @@ describe.each(SUBJECTS)("$name", ({ make, secrets, least = 8, http = true }) => 
     };
     const database = new ModelDatabase();
     database.write([1, 2]);
-    const replication = await replicate(database, store, { platform });
+    const replication = await replicate(database, store, { platform, lease: false });
     const events = collectEvents(replication);
     database.write([2, 3]);
     const flushed = failure(() => replication.flush());
