@@ -11,9 +11,10 @@ import { sleep } from "../core/retry.ts";
 import { formatTxid } from "../ltx/file-name.ts";
 import { beginBridge, type HalfBridge } from "./bridge.ts";
 import type { CommitCollector } from "./commit-collector.ts";
+import { shareL0 } from "./copy-file.ts";
 import { ConflictError } from "./errors.ts";
 import { fillGap, finishBridge } from "./fill-gap.ts";
-import { type Standing, standingOf } from "./gap.ts";
+import { isSound, type Standing, standingOf } from "./gap.ts";
 import type { LocalState } from "./local-state.ts";
 import type { LtxFileInfo, Replica } from "./replica.ts";
 import type { SnapshotWriter } from "./snapshot.ts";
@@ -65,8 +66,19 @@ export interface CatchUpOptions {
   readonly released: (names: readonly string[]) => void;
   /** Another writer uses the replica; no attempt follows. */
   readonly conflict: (error: ConflictError) => void;
-  /** It has everything up to a state again: of a bridge, or where it was before. */
-  readonly done: (bridge: HalfBridge | undefined) => void;
+  /** It has everything up to a state again. */
+  readonly done: (reached: Reached) => void;
+}
+
+/** How far a destination has come that was behind. */
+export interface Reached {
+  readonly txid: bigint;
+  /** Sequence of the last commit it holds; -1 where that is not known. */
+  readonly sequence: number;
+  /** How many doubts about continuity end there. */
+  readonly doubts: number;
+  /** What brought it there; `undefined` where nothing but files was missing that were still to be had. */
+  readonly bridge: HalfBridge | undefined;
 }
 
 /** One destination's way back. */
@@ -198,7 +210,7 @@ export class CatchUp {
       this.#answers();
       this.#leap(standing.maxTxid);
       if (await this.#isFilled(standing, signal)) {
-        this.#end(undefined);
+        this.#end(this.#reached(standing.maxTxid));
         return;
       }
       // What it holds under the newest TXID may be of another history: all that is written now comes after it.
@@ -208,7 +220,16 @@ export class CatchUp {
     }
     await writer.create(stagedObject(tools.state, this.#half.l0), { signal });
     this.#answers();
-    this.#end(this.#half);
+    const { l0, sequence, doubts } = this.#half;
+    this.#end({ txid: l0.header.maxTxid, sequence, doubts, bridge: this.#half });
+  }
+
+  /** A replica that has a TXID, of our history: with all commits, where there are none after it. */
+  #reached(txid: bigint): Reached {
+    const { collector, source } = this.#options.tools;
+    const isNewest = collector.isEmpty && collector.last?.txid === txid;
+    const [sequence, doubts] = isNewest ? [source.sequence, collector.doubts] : [-1, 0];
+    return { txid, sequence, doubts, bridge: undefined };
   }
 
   #bridge(levels: readonly (readonly LtxFileInfo[])[], signal: AbortSignal): Promise<HalfBridge> {
@@ -255,15 +276,27 @@ export class CatchUp {
   async #isFilled(standing: Standing, signal: AbortSignal): Promise<boolean> {
     const { writer, folder, replicated, isOurs, tools } = this.#options;
     const { maxTxid, newestL0, gap } = standing;
-    if (maxTxid === 0n || maxTxid !== replicated) return false;
+    if (maxTxid === 0n || (replicated !== undefined && maxTxid !== replicated)) return false;
     const next = this.#arrived.find(({ level }) => level === 0)?.header.maxTxid;
     const follows =
-      next === undefined ? tools.collector.last?.txid === replicated : next === replicated + 1n;
+      next === undefined ? tools.collector.last?.txid === maxTxid : next === maxTxid + 1n;
     if (!follows) return false;
+    if (replicated === undefined) return await this.#isSameHistory(standing, signal);
     const others = (txid: bigint): readonly Replica[] => tools.others(writer.replica, txid);
     const options = { ...tools, writer, folder, key: tools.key(), others, signal };
     if (gap === undefined && newestL0 < maxTxid) return await finishBridge(maxTxid, options);
     return isOurs && (gap === undefined || (await fillGap(standing, options)));
+  }
+
+  /** Whether a replica that was not seen before ends with a file that another has, the very same. */
+  async #isSameHistory(standing: Standing, signal: AbortSignal): Promise<boolean> {
+    const { writer, tools } = this.#options;
+    const { maxTxid: txid } = standing;
+    if (!isSound(standing)) return false;
+    for (const other of tools.others(writer.replica, txid)) {
+      if (await shareL0(writer.replica, other, { txid, signal })) return true;
+    }
+    return false;
   }
 
   #answers(): void {
@@ -273,9 +306,9 @@ export class CatchUp {
     this.#options.recovered();
   }
 
-  #end(bridge: HalfBridge | undefined): void {
+  #end(reached: Reached): void {
     this.#ended = true;
-    this.#options.done(bridge);
+    this.#options.done(reached);
   }
 
   async #pause(): Promise<void> {

@@ -8,7 +8,7 @@
  */
 import type { PagestreamError } from "../core/errors.ts";
 import type { HalfBridge } from "./bridge.ts";
-import { CatchUp, type CatchUpTools } from "./catch-up.ts";
+import { CatchUp, type CatchUpTools, type Reached } from "./catch-up.ts";
 import type { ConflictError } from "./errors.ts";
 import { Fence, type SeenReplica } from "./fence.ts";
 import { standingOf } from "./gap.ts";
@@ -258,11 +258,15 @@ export class Destination implements SnapshotTarget {
     if (this.#paused) this.maintenance.pause();
   }
 
-  /** The store did not answer at the start: what it has is found out when it does. */
-  beginUnseen(error: PagestreamError): void {
+  /**
+   * The store did not answer at the start: what it has is found out when it does. `waiting` are the staged files that may
+   * be all it lacks.
+   */
+  beginUnseen(error: PagestreamError, waiting: readonly StagedFile[]): void {
     this.begin(undefined, { sequence: undefined, pageSize: 0, isOurs: false });
     this.#isKnown = false;
     this.leaveBehind("its store does not answer", error);
+    this.take(waiting);
   }
 
   /** Whether the store has all commits up to `sequence`, and whatever ends `doubts` doubts. */
@@ -332,7 +336,7 @@ export class Destination implements SnapshotTarget {
       recovered: () => this.#recovered(),
       released: (names) => events.released(names),
       conflict: (failure) => this.#conflict(failure),
-      done: (bridge) => this.#caughtUp(catchUp, bridge),
+      done: (reached) => this.#caughtUp(catchUp, reached),
     });
     this.#catchUp = catchUp;
     this.maintenance.pause();
@@ -436,16 +440,13 @@ export class Destination implements SnapshotTarget {
     this.#options.events.conflict(this, error);
   }
 
-  #caughtUp(catchUp: CatchUp, bridge: HalfBridge | undefined): void {
+  #caughtUp(catchUp: CatchUp, { txid, sequence, doubts, bridge }: Reached): void {
     if (this.#catchUp !== catchUp) return;
     const { events } = this.#options;
-    if (bridge !== undefined) {
-      const { maxTxid, pageSize } = bridge.l0.header;
-      this.#replicated = maxTxid;
-      this.#pageSize = pageSize;
-      this.#sequence = Math.max(this.#sequence, bridge.sequence);
-      this.#settledDoubts = Math.max(this.#settledDoubts, bridge.doubts);
-    }
+    this.#replicated = txid;
+    this.#sequence = Math.max(this.#sequence, sequence);
+    this.#settledDoubts = Math.max(this.#settledDoubts, doubts);
+    if (bridge !== undefined) this.#pageSize = bridge.l0.header.pageSize;
     this.#isKnown = true;
     this.#isOurs = true;
     this.#catchUp = undefined;

@@ -144,6 +144,30 @@ describe("startPrimary() with several replicas", () => {
     await at.run(second.close());
   });
 
+  test("sends one that was away at the start nothing but what it lacks", async () => {
+    const at = new DestinationsBench(2);
+    const first = await at.start();
+    await at.commit(first, [1, 2, 3, 4]);
+    await at.run(first.close());
+    at.at(1).dead = true;
+    const second = await at.start();
+    await at.run(second.durable({ at: "any" }));
+    at.at(1).dead = false;
+    await at.run(second.flush());
+    expect(await at.names(1)).toEqual(["0:1-1"]);
+    at.at(1).dead = true;
+    await at.commit(second, [1, 3], { at: "any" });
+    await expect(at.run(second.close())).rejects.toMatchObject({ code: "STORE" });
+    const third = await at.start();
+    await at.commit(third, [1, 4], { at: "any" });
+    at.at(1).dead = false;
+    await at.run(third.flush());
+    for (const i of [0, 1]) expect(await at.names(i)).toEqual(["0:1-1", "0:2-2", "0:3-3"]);
+    expect(await at.restored(1)).toEqual(at.database.bytes);
+    expect(at.state.staged()).toEqual([]);
+    await at.run(third.close());
+  });
+
   test("does not start where none answers", async () => {
     const at = new DestinationsBench(2);
     at.at(0).dead = true;

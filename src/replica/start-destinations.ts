@@ -6,6 +6,7 @@
 import type { PagestreamError } from "../core/errors.ts";
 import type { Platform } from "../core/platform.ts";
 import type { Continuity } from "./continuity.ts";
+import { stagedL0 } from "./copy-file.ts";
 import type { Destination } from "./destination.ts";
 import { fillGap } from "./fill-gap.ts";
 import type { CutState } from "./l0-cutter.ts";
@@ -74,9 +75,25 @@ export async function planStart(
         else other.take(isCurrent ? withSequence(files, sequence) : files);
         other.take(later);
       }
-      for (const [other, error] of silent) other.beginUnseen(error);
+      if (silent.size === 0) return;
+      const staged = stagedUpTo(found, options);
+      const waiting = [...(isCurrent ? withSequence(staged, sequence) : staged), ...later];
+      for (const [other, error] of silent) other.beginUnseen(error, waiting);
     },
   };
+}
+
+/**
+ * The staged files that lead to the lead's newest state without a gap; none of another page size than the one before, since
+ * its snapshot may not be staged any more.
+ */
+function stagedUpTo(found: Continuity, { state, platform }: StartOptions): readonly StagedFile[] {
+  const files: StagedFile[] = [];
+  for (let txid = found.maxTxid; ; txid--) {
+    const file = stagedL0(txid, { state, platform, key: found.key, sequence: -1 });
+    if (file === undefined || file.full) return files;
+    files.unshift(file);
+  }
 }
 
 /** The state that the next file comes after; its time is later than that of any file. */
