@@ -63,16 +63,23 @@ export interface CostPrices {
 export interface CostAllowance {
   /** Uploads and listings together. */
   readonly puts?: number | undefined;
+  /** Requests that read. */
   readonly gets?: number | undefined;
+  /** GB (10^9 bytes) stored. */
   readonly storedGb?: number | undefined;
+  /** GB (10^9 bytes) read. */
   readonly readGb?: number | undefined;
 }
 
 /** Requests by kind. */
 export interface RequestCounts {
+  /** Uploads, parts of large ones included. */
   readonly puts: number;
+  /** Requests that read an object, or learn that there is none. */
   readonly gets: number;
+  /** Pages of listings. */
   readonly lists: number;
+  /** Requests that delete. */
   readonly deletes: number;
 }
 

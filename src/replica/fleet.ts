@@ -79,14 +79,17 @@ export interface FleetStatus {
   readonly databases: number;
   /** How many of them are in each state. */
   readonly states: Readonly<Record<FleetDatabaseState, number>>;
-  /** Largest lag of any database in milliseconds, and whose it is; 0 and `undefined` when all is in the stores. */
+  /** Largest lag of any database in milliseconds; 0 when all is in the stores. */
   readonly lagMs: number;
+  /** Whose that is. */
   readonly laggard: string | undefined;
   /** Bytes kept for the stores. */
   readonly pendingBytes: number;
-  /** Transactions, files and bytes since the start of the databases that are registered now. */
+  /** Transactions since the start of the databases that are registered now. */
   readonly commits: number;
+  /** Files confirmed by the stores since then. */
   readonly files: number;
+  /** Bytes of those files. */
   readonly bytes: number;
   /** Requests made so far, where they are bounded. */
   readonly requests: number | undefined;

@@ -130,7 +130,10 @@ export class Replica {
     return this.store.description;
   }
 
-  /** The same replica through another door to its store, or with its uploads bounded. */
+  /**
+   * The same replica through another door to its store, or with its uploads bounded.
+   * @internal
+   */
   through(door: { readonly store?: ObjectStore; readonly uploads?: Gate }): Replica {
     const { store = this.store, uploads = this.#options.uploads } = door;
     return new Replica(store, { ...this.#options, uploads });
