@@ -107,4 +107,52 @@ describe("Several destinations under faults", () => {
       await at.run(last.close());
     },
   );
+
+  test.each(Array.from({ length: 12 }, (_, seed) => seed))(
+    "hold what a held COMMIT was told, and come to the newest state, seed %d",
+    async (seed) => {
+      const random = seededRandom(seed);
+      const pick = (count: number): number => random.int(count);
+      const at = new DestinationsBench(2 + pick(2));
+      const holdAt = 1 + pick(at.places.length);
+      const options = {
+        ...OPTIONS,
+        durability: "hold-retry",
+        holdDeadlineMs: 5_000,
+        holdAt,
+      } as const;
+      let replication = await at.start(options);
+      await at.run(at.database.writeHeld([1, 2, 3]));
+      for (let step = 0; step < STEPS; step++) {
+        const place = at.at(pick(at.places.length));
+        const dice = pick(12);
+        if (dice < 6) {
+          const before = at.database.bytes;
+          const commit = at.run(at.database.writeHeld([1 + pick(3), 4 + pick(3)]));
+          const isCommitted = await commit.then(
+            () => true,
+            () => false,
+          );
+          if (!isCommitted) expect(at.database.bytes).toEqual(before);
+          else expect(await at.restored(0)).toEqual(at.database.bytes);
+        } else if (dice < 8) place.dead = true;
+        else if (dice < 10) place.dead = false;
+        else if (dice < 11) {
+          await kill(at, replication);
+          for (const each of at.places)
+            each.dead = each !== at.at(0) && holdAt === 1 && pick(3) === 0;
+          replication = await at.start(options);
+        }
+        await at.platform.clock.advanceAsync([0, 10, 1_000, 5_000][pick(4)] as number);
+      }
+      for (const place of at.places) place.dead = false;
+      await at.platform.clock.advanceAsync(200_000);
+      await at.run(replication.flush());
+      for (const i of at.places.keys()) {
+        expect(isSound(await at.standing(i))).toBe(true);
+        expect(await at.restored(i)).toEqual(at.database.bytes);
+      }
+      await at.run(replication.close());
+    },
+  );
 });
