@@ -57,6 +57,21 @@ describe("startPrimary() with several replicas", () => {
     await at.run(replication.close());
   });
 
+  test("writes a snapshot to the others where one is dead, and rejects for that one", async () => {
+    const at = new DestinationsBench(2);
+    const replication = await at.start();
+    await at.commit(replication, [1, 2]);
+    at.at(0).dead = true;
+    at.database.write([1, 3]);
+    await expect(at.run(replication.snapshot())).rejects.toMatchObject({ code: "STORE" });
+    expect(await at.names(1)).toEqual(["0:1-1", "0:2-2", "9:1-2"]);
+    at.at(0).dead = false;
+    expect(await at.run(replication.snapshot())).toMatchObject({ txid: 2n });
+    expect(await at.names(0)).toEqual(["0:1-1", "0:2-2", "9:1-2"]);
+    await at.run(replication.close());
+    expect(at.state.staged()).toEqual([]);
+  });
+
   test("keeps what one lacks, and does not stop the others", async () => {
     const at = new DestinationsBench(2);
     const replication = await at.start();

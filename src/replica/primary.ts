@@ -320,9 +320,11 @@ export class Primary implements Replication {
   }
 
   async snapshot(options: WaitOptions = {}): Promise<SnapshotResult> {
-    const results: SnapshotResult[] = [];
-    for (const each of this.#destinations.list) results.push(await each.snapshot(options));
-    return results[0] as SnapshotResult;
+    const snapshots = this.#destinations.list.map((each) => each.snapshot(options));
+    // One that fails must not keep the others from theirs.
+    const failed = (await Promise.allSettled(snapshots)).find((end) => end.status === "rejected");
+    if (failed !== undefined) throw failed.reason;
+    return await (snapshots[0] as Promise<SnapshotResult>);
   }
 
   pause(): void {
