@@ -545,6 +545,35 @@ describe("restoreReplica() survives", () => {
     expect(listings).toBe(4);
   });
 
+  test.each([1, 2, 3, 4, 5, 6])(
+    "restoreReplica() plans again when retention removes file %i of six under it",
+    async (gone) => {
+      const files = [1, 2, 3, 4, 5, 6].map((n) =>
+        buildLtx({ pageSize: 512, minTxid: BigInt(n), pages: { 1: n, [n]: n }, commit: n }),
+      );
+      const inner = memoryStore();
+      for (const file of files) await put(inner, 0, file);
+      const key = `ltx/0/${files[gone - 1]?.name}`;
+      let plans = 0;
+      const store: ObjectStore = {
+        ...inner,
+        async get(asked, options) {
+          if (asked === key) {
+            await put(inner, 1, await merged(files)).catch(() => undefined);
+            await inner.delete([key]);
+          }
+          return await inner.get(asked, options);
+        },
+        list(options) {
+          if (options?.prefix === "ltx/") plans++;
+          return inner.list(options);
+        },
+      };
+      expect(await restored(store)).toEqual(fill(6, 2, 3, 4, 5, 6));
+      expect(plans).toBe(2);
+    },
+  );
+
   test("restoreReplica() plans again when a file is another version than the one listed, before it has used any", async () => {
     const files = [
       buildLtx({ pageSize: 512, pages: { 1: 1, 2: 2 } }),

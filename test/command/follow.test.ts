@@ -75,6 +75,52 @@ describe("pagestream follow", () => {
     expect(rows()).toBe(2);
   });
 
+  test("pagestream follow is killed again and again, and no reader ever sees half a step", async () => {
+    const args = ["follow", "-follow-interval", "1ms", "-o", copy, replica];
+    const state = "SELECT count(*) AS n, min(a) AS low, max(a) AS high FROM t";
+    let round = 1;
+    const commit = async (): Promise<void> => {
+      round++;
+      const rows = `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200)`;
+      await source.commit(
+        `BEGIN; DELETE FROM t; ${rows} INSERT INTO t SELECT ${round} FROM n; COMMIT`,
+      );
+    };
+    await commit();
+    let held: DatabaseSync | undefined;
+    for (let life = 0; life < 4; life++) {
+      const end = round + 3 + life;
+      let working: Promise<void> | undefined;
+      const { signal } = await pagestream(args, {
+        onOutput(_, child) {
+          working ??= (async () => {
+            while (round < end) await commit();
+            child.kill("SIGKILL");
+          })();
+        },
+      });
+      await working;
+      expect(signal).toBe("SIGKILL");
+      // The reader stays connected over all lives but the first, half of the time in a transaction.
+      held ??= new DatabaseSync(copy, { readOnly: true });
+      const seen = held.prepare(state).get() as { n: number; low: number; high: number };
+      expect([1, 200]).toContain(seen.n);
+      expect(seen.low).toBe(seen.high);
+      if (life % 2 === 0) held.exec("BEGIN");
+      held.prepare(state).get();
+      if (life % 2 === 1) held.exec("COMMIT");
+    }
+    const last = await pagestream(args, {
+      onOutput(text, child) {
+        if (text.includes(source.txid.toString(16).padStart(16, "0"))) child.kill("SIGTERM");
+      },
+    });
+    expect(last.stderr).toBe("");
+    expect(held?.prepare(state).get()).toEqual({ n: 200, low: round, high: round });
+    expect(held?.prepare("PRAGMA integrity_check").get()).toEqual({ integrity_check: "ok" });
+    held?.close();
+  });
+
   test("pagestream follow refuses what is no copy, and says what to do", async () => {
     writeFileSync(copy, "something");
     const { code, stderr } = await pagestream(["follow", "-o", copy, replica]);
