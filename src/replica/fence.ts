@@ -71,7 +71,7 @@ export class Fence {
   #maxTxid: bigint | undefined;
   #newestL0: NewestL0 | undefined;
   /** Tags of the L0 files of ours right before it, by key. */
-  readonly #recent = new Map<string, string>();
+  #recent: Map<string, string> | undefined;
   /** What was sent beyond that, and may have arrived. */
   #sent: LtxObject[] = [];
   #conflict: ConflictError | undefined;
@@ -93,7 +93,7 @@ export class Fence {
     this.#maxTxid = seen?.standing.maxTxid;
     const newest = seen?.levels[0]?.at(-1);
     this.#newestL0 = newest && { file: newest, object: undefined };
-    this.#recent.clear();
+    this.#recent = undefined;
     this.#proof = seen?.listedAt;
   }
 
@@ -228,6 +228,7 @@ export class Fence {
 
   #remember({ key, etag }: LtxFileInfo): void {
     if (etag === "") return;
+    this.#recent ??= new Map();
     this.#recent.set(key, etag);
     if (this.#recent.size <= RECENT_FILES) return;
     const [oldest] = this.#recent.keys();
@@ -246,7 +247,7 @@ export class Fence {
     if (there.etag === file.etag && there.size === file.size) {
       // Tags are the same here whether an object was put or listed.
       const isOther = ({ key, etag }: LtxFileInfo): boolean =>
-        (this.#recent.get(key) ?? etag) !== etag;
+        (this.#recent?.get(key) ?? etag) !== etag;
       const replaced = files.find(isOther);
       if (replaced !== undefined) return replaced;
     } else if (object !== undefined) {
