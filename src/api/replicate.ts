@@ -25,6 +25,13 @@ import { openReplicas, type ReplicaTargets } from "./open-replicas.ts";
  * db.exec("CREATE TABLE note(body)");
  * await replication.durable();
  * ```
+ *
+ * @example Two replicas, of which one is enough for an answer
+ * ```ts ignore
+ * await using replication = await replicate(vfs.source(db), [near, far]);
+ * db.exec("INSERT INTO note VALUES ('hello')");
+ * await replication.durable({ at: "any" });
+ * ```
  */
 export async function replicate(
   source: CommitSource,

@@ -35,7 +35,7 @@ export function stagedL0(
 ): StagedFile | undefined {
   const name = stagedName(0, txid, txid);
   const { state, platform, key, sequence } = options;
-  if (!state.staged().includes(name)) return undefined;
+  if (state.stagedSize(name) === 0) return undefined;
   try {
     const now = platform.clock.monotonic();
     return readStaged(state, name, { digest: new PageDigest(key), sequence, now });
