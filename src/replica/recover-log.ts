@@ -17,13 +17,18 @@ import type { Platform } from "../core/platform.ts";
 import { decodeHeader, LTX_HEADER_SIZE, replicaHeader } from "../ltx/header.ts";
 import { type LoggedCommit, loggedPages, readCommitLog } from "./commit-log.ts";
 import { l0Checksum } from "./known-marker.ts";
-import { SNAPSHOT_LEVEL } from "./layout.ts";
 import type { LocalState } from "./local-state.ts";
 import { type Marker, readMarker } from "./marker.ts";
 import { DIGEST_KEY_LENGTH, PageDigest } from "./page-digest.ts";
 import { PageTable } from "./page-table.ts";
 import type { LtxFileInfo } from "./replica.ts";
-import { deriveSnapshot, readStaged, type StagedFile, StagedFileWriter } from "./staged-file.ts";
+import {
+  deriveSnapshot,
+  readStaged,
+  type StagedFile,
+  StagedFileWriter,
+  isForUpload,
+} from "./staged-file.ts";
 import { sameObject, stagedObject } from "./upload-staged.ts";
 import type { ReplicaWriter } from "./writer.ts";
 
@@ -66,8 +71,7 @@ export async function recoverLog(options: RecoverLogOptions): Promise<boolean> {
 /** The whole staged files, oldest first, a snapshot before the L0 file of its state. */
 function soundFiles(state: LocalState, platform: Platform, digest: PageDigest): StagedFile[] {
   const files: StagedFile[] = [];
-  for (const name of state.staged()) {
-    if (![0, SNAPSHOT_LEVEL].includes(Number(name.split("/")[0]))) continue;
+  for (const name of state.staged().filter(isForUpload)) {
     try {
       files.push(readStaged(state, name, { digest, sequence: 0, now: platform.clock.monotonic() }));
     } catch {

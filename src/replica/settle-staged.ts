@@ -12,7 +12,7 @@ import type { Marker } from "./marker.ts";
 import type { PageDigest } from "./page-digest.ts";
 import { PageTable } from "./page-table.ts";
 import type { LtxFileInfo, Replica } from "./replica.ts";
-import { deriveSnapshot, readStaged, type StagedFile } from "./staged-file.ts";
+import { deriveSnapshot, isForUpload, readStaged, type StagedFile } from "./staged-file.ts";
 import { sameObject } from "./upload-staged.ts";
 
 /** What staged files are compared with. */
@@ -56,8 +56,6 @@ export async function settleStaged(options: SettleOptions): Promise<SettledFiles
   const own = new Set<bigint>();
   let next = maxTxid + 1n;
   for (const file of readAllStaged(options)) {
-    // What lies between is of a bridge that was not finished; it is built anew.
-    if (file.level !== 0 && file.level !== SNAPSHOT_LEVEL) continue;
     const { minTxid, maxTxid: txid } = file.header;
     const there = files.find(
       (f) => f.level === file.level && f.minTxid === minTxid && f.maxTxid === txid,
@@ -113,7 +111,7 @@ export function survivors(
 function readAllStaged(options: SettleOptions): StagedFile[] {
   const { state, digest, now } = options;
   const files: StagedFile[] = [];
-  for (const name of state.staged()) {
+  for (const name of state.staged().filter(isForUpload)) {
     try {
       files.push(readStaged(state, name, { digest, sequence: -1, now }));
     } catch {

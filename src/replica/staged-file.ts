@@ -120,6 +120,11 @@ export function stagedName(level: number, minTxid: bigint, maxTxid: bigint): str
   return `${level}/${formatFileName(minTxid, maxTxid)}`;
 }
 
+/** Whether a name in local state is that of a file to upload; what a bridge made is of no use to another process. */
+export function isForUpload(name: string): boolean {
+  return name.startsWith("0/") || name.startsWith(`${SNAPSHOT_LEVEL}/`);
+}
+
 /** The range of TXIDs that a name in local state tells. */
 export function parseStagedName(
   name: string,
