@@ -70,7 +70,7 @@ describe("follow() into a file", () => {
   test("follow() shows each step to a native reader at once and whole", async () => {
     const follower = await following();
     const other = await reader();
-    for (let i = 1; i <= 20; i++) {
+    for (let i = 1; i <= 8; i++) {
       await source.commit(round(i));
       expect(await follower.poll()).toBe(source.txid);
       expect(await other.get(STATE)).toEqual({ n: i * 50, low: i, high: i });
@@ -147,7 +147,7 @@ describe("follow() into a file", () => {
   test("follow() shrinks the copy, and grows it again", async () => {
     const follower = await following();
     const other = await reader();
-    await source.commit(round(1, 2000));
+    await source.commit(round(1, 1000));
     await follower.poll();
     await source.commit("DELETE FROM t WHERE id > 10; VACUUM");
     await follower.poll();
@@ -166,7 +166,7 @@ describe("follow() into a file", () => {
 
   test("follow() re-bases from a snapshot under an open reader, writing only what differs", async () => {
     const follower = await following();
-    await source.commit(round(1, 2000));
+    await source.commit(round(1, 1000));
     await follower.poll();
     const held = await reader();
     await held.get("BEGIN");

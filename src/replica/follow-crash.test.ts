@@ -27,11 +27,9 @@ interface State {
 const HISTORY: readonly State[] = [
   { txid: 3, pageSize: 512, pages: [3, 1, 1, 1, 1] },
   { txid: 4, pageSize: 512, pages: [4, 4, 1, 1, 1] },
-  { txid: 5, pageSize: 512, pages: [5, 4, 5, 1, 1, 5, 5] },
   // Shrunk, and by a file of several TXIDs.
   { txid: 9, pageSize: 512, pages: [9, 4] },
-  { txid: 10, pageSize: 512, pages: [10, 4, 10, 10, 10, 10, 10, 10] },
-  { txid: 20, pageSize: 512, pages: [20, 20, 10, 20, 10, 20, 10] },
+  { txid: 20, pageSize: 512, pages: [20, 4, 20, 20, 20, 20, 20] },
   { txid: 21, pageSize: 1024, pages: [21, 21, 21] },
   { txid: 22, pageSize: 1024, pages: [22, 21, 22, 22] },
 ];
@@ -203,8 +201,11 @@ describe.each(KINDS)("$name", (kind) => {
         const where = `crash at call ${at}`;
         expectSeen(kind.view(files), { last, where });
         const after: number[] = [];
+        const view = kind.view(files);
         const target = kind.target(files, at + 1000);
-        await followAll(target, (index) => after.push(index));
+        await target.open();
+        expectCertain(target, { view, where });
+        await followAll(target, (index) => after.push(index), false);
         // What readers see afterwards never goes back.
         expect(
           after.every((index) => index >= last),
@@ -213,7 +214,7 @@ describe.each(KINDS)("$name", (kind) => {
         await target.close();
         expectFinal(files, where);
       }
-      expect(crashes).toBeGreaterThan(90);
+      expect(crashes).toBeGreaterThan(60);
     },
   );
 
@@ -247,7 +248,7 @@ describe.each(KINDS)("$name", (kind) => {
       await again.close();
       expectFinal(files, where);
     }
-    expect(faults).toBeGreaterThan(90);
+    expect(faults).toBeGreaterThan(60);
   });
 });
 
@@ -261,6 +262,21 @@ function expectSeen(
   const states = [last, last + 1].map((i) => HISTORY[i]).filter((state) => state !== undefined);
   const equal = states.some((state) => Buffer.from(bytesOf(state)).equals(view));
   expect(equal, `${where}, after state ${last}`).toBe(true);
+}
+
+/**
+ * Where a longer step comes next and the copy does not say that it may be there already, it is not: or a shorter step could
+ * be repeated on it.
+ */
+function expectCertain(
+  target: FollowTarget,
+  context: { readonly view: Uint8Array | undefined; readonly where: string },
+): void {
+  const { view, where } = context;
+  const { at, atMost } = standing(target);
+  const [state, next] = [HISTORY[at], HISTORY[at + 1]];
+  if (view === undefined || at !== atMost || state === undefined || next === undefined) return;
+  if (next.txid > state.txid + 1) expect(view, where).toEqual(bytesOf(state));
 }
 
 function expectFinal(files: MemorySyncFiles, where: string): void {
