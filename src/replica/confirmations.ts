@@ -39,8 +39,12 @@ export class Confirmations {
 
   /** Resolves when all that the source has delivered is in the stores; never says so where it may miss a commit. */
   async durable(options: ConfirmationWait): Promise<void> {
+    this.#options.source.check?.();
+    await this.#delivered(options);
+  }
+
+  async #delivered(options: ConfirmationWait): Promise<void> {
     const { source, collector } = this.#options;
-    source.check?.();
     const { sequence } = source;
     const { doubts } = collector;
     await this.#confirmed(options, {
@@ -58,7 +62,7 @@ export class Confirmations {
     source.check?.();
     for (const destination of destinations().list) destination.wake();
     collector.hurry();
-    await this.durable(options);
+    await this.#delivered(options);
   }
 
   /** Resolves when a TXID is in the stores. */
