@@ -167,6 +167,24 @@ describe("RestingReplication", () => {
     await run(at.platform, at.replication.close());
   });
 
+  test("ends within its deadline where the store is away when it starts again, and keeps what was committed", async () => {
+    let away = false;
+    const store = faultyStore(memoryStore(), {
+      fault: () => (away ? { before: storeFault("no connection", false) } : undefined),
+    });
+    const at = await atRest({ store });
+    away = true;
+    at.database.write([1, 5]);
+    await at.platform.clock.advanceAsync(MINUTE);
+    const closing = at.replication.close({ deadlineMs: 5_000 });
+    await expect(run(at.platform, closing)).rejects.toMatchObject({ code: "STORE" });
+    expect(at.platform.clock.pending).toBe(0);
+    away = false;
+    const next = await start(at);
+    await run(at.platform, next.close());
+    expect(await restored(at)).toEqual(at.database.bytes);
+  });
+
   test("does not rest while it is paused, or while somebody waits", async () => {
     const at = resting();
     at.database.write([1]);

@@ -11,6 +11,7 @@
 import type { CommitSource } from "../core/commit-source.ts";
 import { ClosedError, type ErrorCode } from "../core/errors.ts";
 import { EventStream } from "../core/event-stream.ts";
+import type { Aborter } from "../core/platform.ts";
 import { sleep } from "../core/retry.ts";
 import type { RestedState } from "./continuity.ts";
 import { asPagestreamError, type EventTap } from "./event-reporter.ts";
@@ -61,6 +62,8 @@ export class RestingReplication implements Replication, EventTap {
   /** Whether a look at what there is to do is due. */
   #looks = false;
   #heardAt = 0;
+  /** Ends a start after a rest. */
+  #waking: Aborter | undefined;
   #closing: Promise<void> | undefined;
 
   /** Listens from now on; {@linkcode start} begins. */
@@ -172,6 +175,7 @@ export class RestingReplication implements Replication, EventTap {
       this.events.close();
     } finally {
       this.#source.end();
+      this.#waking?.abort("close");
     }
   }
 
@@ -202,18 +206,23 @@ export class RestingReplication implements Replication, EventTap {
 
   async #startAgain(primary: Primary): Promise<void> {
     const { platform } = this.#options;
-    const what = { platform, operation: "replicate to", object: this.#source.name };
+    this.#waking = platform.newAborter();
+    const { signal } = this.#waking;
+    const what = { platform, operation: "replicate to", object: this.#source.name, signal };
     for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
       try {
-        return await primary.start();
+        await primary.start([], signal);
+        this.#waking = undefined;
+        return;
       } catch (error) {
-        if (this.#closing !== undefined) return;
+        if (signal.aborted) return;
         const wrapped = asPagestreamError(error, what.operation, what.object);
         const isOver = DECIDED_BY_A_PERSON.includes(wrapped.code);
         primary.startFailed(wrapped, isOver);
         if (isOver) return;
       }
-      await sleep(pause, what);
+      await sleep(pause, what).catch(() => undefined);
+      if (signal.aborted) return;
     }
   }
 
