@@ -4,16 +4,14 @@
  * @module
  */
 import type { Platform } from "../core/platform.ts";
-import {
-  type CompactOptions as CompactReplicaOptions,
-  compactReplica,
-} from "../replica/compact.ts";
+import { type CompactReplicaOptions, compactReplica } from "../replica/compact.ts";
 import type { CompactionOutcome } from "../replica/compactor.ts";
 import { type Replica, openReplica } from "../replica/replica.ts";
 import type { ObjectStore } from "../transports/object-store.ts";
 import { webPlatform } from "../transports/web-platform.ts";
 
 export type { LevelGap } from "../replica/compactor-plan.ts";
+export type { CompactReplicaOptions } from "../replica/compact.ts";
 export type { CompactionOutcome } from "../replica/compactor.ts";
 
 /** Options of {@linkcode compact}. */

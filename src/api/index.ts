@@ -87,6 +87,7 @@ export type {
   RetentionOptions,
   SnapshotOptions,
 } from "../replica/levels.ts";
+export type { WriterStanding } from "../replica/fence.ts";
 export type { RecentFiles } from "../replica/maintenance-cache.ts";
 export type { ScheduledTask, Scheduler, SchedulerOptions } from "../replica/scheduler.ts";
 export type { LtxObject } from "../replica/upload-staged.ts";
@@ -175,7 +176,13 @@ export { follow, type FollowOptions } from "./follow.ts";
 export { type OpfsFollowTarget, opfsFollowTarget } from "./opfs-follow-target.ts";
 export { type BytesSink, bytesSink, type BytesSinkOptions } from "./bytes-sink.ts";
 export { createFleet } from "./create-fleet.ts";
-export { compact, type CompactionOutcome, type CompactOptions, type LevelGap } from "./compact.ts";
+export {
+  compact,
+  type CompactionOutcome,
+  type CompactOptions,
+  type CompactReplicaOptions,
+  type LevelGap,
+} from "./compact.ts";
 export { type DeletedReplica, deleteReplica, type DeleteReplicaOptions } from "./delete-replica.ts";
 export { listRestorePoints, type ListRestorePointsOptions } from "./list-restore-points.ts";
 export {
@@ -205,6 +212,7 @@ export {
 export {
   retain,
   type RetainOptions,
+  type RetainReplicaOptions,
   type RetentionDecision,
   type RetentionPlan,
 } from "./retain.ts";

@@ -6,13 +6,11 @@
 import type { Platform } from "../core/platform.ts";
 import { type Replica, openReplica } from "../replica/replica.ts";
 import type { RetentionPlan } from "../replica/retention.ts";
-import {
-  type RetainOptions as RetainReplicaOptions,
-  retainReplica,
-} from "../replica/retention-run.ts";
+import { type RetainReplicaOptions, retainReplica } from "../replica/retention-run.ts";
 import type { ObjectStore } from "../transports/object-store.ts";
 import { webPlatform } from "../transports/web-platform.ts";
 
+export type { RetainReplicaOptions } from "../replica/retention-run.ts";
 export type { RetentionDecision, RetentionPlan } from "../replica/retention.ts";
 
 /** Options of {@linkcode retain}. */

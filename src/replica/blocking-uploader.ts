@@ -8,7 +8,7 @@
  * @module
  */
 import { asciiText } from "../core/ascii.ts";
-import type { Standing } from "./fence.ts";
+import type { WriterStanding } from "./fence.ts";
 import type { LtxObject } from "./upload-staged.ts";
 
 /** Nothing is known yet. */
@@ -40,7 +40,7 @@ export interface UploadRequest {
   readonly kind: "pagestream-upload";
   readonly control: SharedArrayBuffer;
   /** What the asking thread knows of the replica. */
-  readonly standing: Standing;
+  readonly standing: WriterStanding;
   /** To be uploaded in this order. */
   readonly files: readonly SharedFile[];
   /** After this many milliseconds nobody waits any more. */
@@ -61,7 +61,11 @@ export interface BlockingUploader {
    * Blocks until the store has confirmed the files, in order; returns why not where that failed, or took longer than the
    * deadline. Then any of them may be in the store all the same.
    */
-  upload(files: readonly LtxObject[], deadlineMs: number, standing: Standing): string | undefined;
+  upload(
+    files: readonly LtxObject[],
+    deadlineMs: number,
+    standing: WriterStanding,
+  ): string | undefined;
 }
 
 /**

@@ -12,7 +12,7 @@ import type { LtxFileInfo, Replica } from "./replica.ts";
 import { replicaWriter } from "./writer.ts";
 
 /** Options of `compact`. */
-export interface CompactOptions extends Pick<LevelsOptions, "levels"> {
+export interface CompactReplicaOptions extends Pick<LevelsOptions, "levels"> {
   /** Only this level, from 1 to 8. @default every level that `levels` names, from 1 upwards */
   readonly level?: number | undefined;
   /** Leave a level alone whose newest file is of its current interval: the outcome is `too-early`. @default false */
@@ -24,7 +24,7 @@ export interface CompactOptions extends Pick<LevelsOptions, "levels"> {
 /** Compacts level after level; the outcomes tell each file that was written, and per level why no other was. */
 export async function compactReplica(
   replica: Replica,
-  options: CompactOptions = {},
+  options: CompactReplicaOptions = {},
 ): Promise<CompactionOutcome[]> {
   const { level, signal } = options;
   const { intervals } = resolveLevels(options);
@@ -64,7 +64,7 @@ export async function compactReplica(
 async function compactOnce(
   replica: Replica,
   files: readonly (readonly LtxFileInfo[])[],
-  options: CompactOptions & { readonly level: number },
+  options: CompactReplicaOptions & { readonly level: number },
 ): Promise<CompactionOutcome> {
   const { level, ifDue, signal } = options;
   const [target = [], sources = [], snapshots = []] = [level, level - 1, SNAPSHOT_LEVEL].map(

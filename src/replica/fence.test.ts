@@ -5,7 +5,7 @@ import { fakePlatform, type FakePlatform } from "../testing/fake-platform.ts";
 import { type FaultyStore, faultyStore, storeFault } from "../testing/faulty-store.ts";
 import { memoryStore } from "../transports/memory.ts";
 import type { ObjectStore, StoreCapabilities } from "../transports/object-store.ts";
-import { Fence, type Standing } from "./fence.ts";
+import { Fence, type WriterStanding } from "./fence.ts";
 import { Replica } from "./replica.ts";
 import type { LtxObject } from "./upload-staged.ts";
 import { fencedWriter, type MergedFile, type ReplicaWriter } from "./writer.ts";
@@ -392,7 +392,10 @@ function arm(
 
 describe("createBlocking()", () => {
   /** What the helper's thread does with what it is given. */
-  function helper(at: Writer, objects: readonly LtxObject[]): (standing: Standing) => undefined {
+  function helper(
+    at: Writer,
+    objects: readonly LtxObject[],
+  ): (standing: WriterStanding) => undefined {
     return (standing) => {
       const { replica } = at.writer;
       const fence = new Fence({ replica, l0RetentionMs: standing.l0RetentionMs });
@@ -424,7 +427,7 @@ describe("createBlocking()", () => {
     at.store.reset();
     const objects = [l0(2)];
     const upload = helper(at, objects);
-    const failed = (standing: Standing): string => upload(standing) ?? "the deadline passed";
+    const failed = (standing: WriterStanding): string => upload(standing) ?? "the deadline passed";
     expect(at.writer.createBlocking(objects, failed)).toBe("the deadline passed");
     await at.helped;
     expect(operations(at.store)).toEqual(["list", "put"]);

@@ -28,12 +28,14 @@ const RECENT_FILES = 64;
 const SINGLE_PUT_BYTES = 5 << 20;
 
 /** What is known of a replica, for a helper that writes to it in another thread. */
-export interface Standing {
+export interface WriterStanding {
   /** Largest TXID of ours; what is there is accepted where that is not known. */
   readonly maxTxid: bigint | undefined;
   /** Age of the proof in milliseconds, at the wall-clock time `at`; `undefined` without one. */
   readonly provenMs: number | undefined;
+  /** When that age was taken, by the wall clock. */
   readonly at: number;
+  /** How long L0 files stay at the least; `undefined` where that is not known. */
   readonly l0RetentionMs: number | undefined;
 }
 
@@ -98,7 +100,7 @@ export class Fence {
   }
 
   /** What a helper begins with, which sends `objects` now. */
-  hand(objects: readonly LtxObject[]): Standing {
+  hand(objects: readonly LtxObject[]): WriterStanding {
     for (const object of objects) this.sending(keptObject(object));
     const provenMs = this.#proof && ageOf(this.#clock, this.#proof);
     const { l0RetentionMs } = this.#options;
@@ -106,7 +108,7 @@ export class Fence {
   }
 
   /** Begins with what another thread knows. */
-  resume({ maxTxid, provenMs, at }: Standing): void {
+  resume({ maxTxid, provenMs, at }: WriterStanding): void {
     const { monotonic } = this.now();
     this.#maxTxid = maxTxid;
     this.#proof =

@@ -40,6 +40,7 @@ export type RedoFile = Pick<SyncFile, "read" | "write" | "truncate" | "sync" | "
 
 /** The three files of a copy. */
 export interface RedoFiles {
+  /** The copy itself. */
   readonly database: RedoFile;
   /** `<database>-redo`. */
   readonly log: RedoFile;

@@ -21,6 +21,7 @@ export interface CopyState {
 
 /** The state that a step leads to. */
 export interface NextState {
+  /** The TXID it has. */
   readonly txid: bigint;
   /** Page size in bytes: with another one than the copy's the step must be whole. */
   readonly pageSize: number;

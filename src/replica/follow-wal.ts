@@ -52,6 +52,7 @@ export interface CopyGuard {
 export interface WalTargetOptions {
   /** Draws salts and names. */
   readonly randomBytes: (length: number) => Uint8Array<ArrayBuffer>;
+  /** Locks and checkpoints the copy in our name. */
   readonly guard: CopyGuard;
 }
 

@@ -37,6 +37,7 @@ export type DestinationState = "following" | "stalled" | "behind" | "stopped";
 export interface DestinationStatus {
   /** What its store calls itself. */
   readonly name: string;
+  /** How it is doing. */
   readonly state: DestinationState;
   /** Last TXID that it has confirmed. */
   readonly replicated: bigint;

@@ -12,7 +12,7 @@ import { RetentionClock } from "./retention-clock.ts";
 import { replicaWriter } from "./writer.ts";
 
 /** Options of `retain`. */
-export interface RetainOptions extends Pick<
+export interface RetainReplicaOptions extends Pick<
   LevelsOptions,
   "snapshot" | "l0RetentionMs" | "retention"
 > {
@@ -25,7 +25,7 @@ export interface RetainOptions extends Pick<
 /** Lists the replica, plans what goes, and removes it unless that is not wanted. */
 export async function retainReplica(
   replica: Replica,
-  options: RetainOptions = {},
+  options: RetainReplicaOptions = {},
 ): Promise<RetentionPlan> {
   const { dryRun, signal } = options;
   const { platform, store } = replica;

@@ -29,7 +29,9 @@ export interface RetentionRules extends Pick<
 
 /** A file and what becomes of it. */
 export interface RetentionDecision {
+  /** As the listing has it. */
   readonly file: LtxFileInfo;
+  /** Whether it goes. */
   readonly remove: boolean;
   /** Why, in words for a person; not stable. */
   readonly reason: string;

@@ -10,7 +10,7 @@ import type { Instant } from "../core/instant.ts";
 import { decodeHeader, LTX_HEADER_SIZE } from "../ltx/header.ts";
 import { PreconditionFailedError } from "../transports/errors.ts";
 import { ConflictError } from "./errors.ts";
-import type { Fence, Standing } from "./fence.ts";
+import type { Fence, WriterStanding } from "./fence.ts";
 import type { Lease } from "./lease.ts";
 import type { LtxFileInfo, NewLtxFile, Replica } from "./replica.ts";
 import {
@@ -21,7 +21,7 @@ import {
   type LtxObject,
 } from "./upload-staged.ts";
 
-const UNKNOWN_STANDING: Standing = {
+const UNKNOWN_STANDING: WriterStanding = {
   maxTxid: undefined,
   provenMs: undefined,
   at: 0,
@@ -68,7 +68,7 @@ export interface ReplicaWriter {
    */
   createBlocking(
     objects: readonly LtxObject[],
-    upload: (standing: Standing) => string | undefined,
+    upload: (standing: WriterStanding) => string | undefined,
   ): string | undefined;
   /** Removes files; those already gone are no error. */
   remove(

@@ -32,6 +32,9 @@ export function alreadyExists(object: string): PreconditionFailedError {
   });
 }
 
+/** What failed on a condition. */
+export type FailedCondition = Pick<ErrorDetails, "operation" | "object">;
+
 /** The error of a call that asked for one version of an object. */
 export function otherVersion({ operation, object }: FailedCondition): PreconditionFailedError {
   const what = "the object is not the version asked for";
@@ -43,8 +46,6 @@ export function conditionFailed({ operation, object }: FailedCondition): Precond
   const what = "the object is not the version asked for, or exists already";
   return new PreconditionFailedError({ operation, object, what, next: READ_AGAIN });
 }
-
-type FailedCondition = Pick<ErrorDetails, "operation" | "object">;
 
 const READ_AGAIN = "Read the object again and decide anew";
 
