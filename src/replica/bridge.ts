@@ -43,8 +43,6 @@ export interface BridgeOptions {
   readonly key: Uint8Array;
   /** Begin of the names in local state of what is made or copied here. */
   readonly folder: string;
-  /** Page size of the replica's newest file, where it is known. */
-  readonly pageSize: number | undefined;
   /** Brings every configured level up to the replica's newest L0 file. */
   readonly bringUp: (signal: AbortSignal) => Promise<void>;
   /** Resolves when all that is committed is in files, whether they can be uploaded or not. */
@@ -100,7 +98,8 @@ export async function beginBridge(
   signal: AbortSignal,
 ): Promise<HalfBridge> {
   const { writer, state, source } = options;
-  const pageSize = options.pageSize ?? (await pageSizeOf(writer.replica, levels, signal));
+  // Of the newest file itself: a snapshot of another size may have come without its L0 file.
+  const pageSize = await pageSizeOf(writer.replica, levels, signal);
   const resized = pageSize !== undefined && pageSize !== source.pageSize;
   const found = standingOf(levels);
   // Litestream merges whatever a level has not taken yet, and fails on files of two sizes.
@@ -110,11 +109,15 @@ export async function beginBridge(
   const planFor = (size: number): BridgePlan =>
     planBridge(standing, pageSize !== undefined && pageSize !== size);
   const { base, plan, cut, sequence, doubts } = await encodeBase(options, planFor, signal);
+  let l0: StagedFile | undefined;
   try {
-    const l0 = await stageL0(options, base, cut, signal);
+    l0 = await stageL0(options, base, cut, signal);
     await writer.create(stagedObject(state, base), { signal });
     if (plan.also !== undefined) await createAlso(options, base, plan.also, signal);
     return { base, l0, sequence, doubts };
+  } catch (error) {
+    if (l0?.name.startsWith(`${options.folder}/`)) state.removeStaged(l0.name);
+    throw error;
   } finally {
     state.removeStaged(base.name);
   }

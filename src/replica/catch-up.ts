@@ -50,8 +50,6 @@ export interface CatchUpOptions {
   readonly replicated: bigint | undefined;
   /** Whether what it held then is of this database's own history. */
   readonly isOurs: boolean;
-  /** Page size of the replica's newest file; 0 where that is not known. */
-  readonly pageSize: number;
   /** Brings every configured level up to the replica's newest L0 file. */
   readonly bringUp: (signal: AbortSignal) => Promise<void>;
   /** Why the destination cannot be reached, where that is so. */
@@ -233,7 +231,7 @@ export class CatchUp {
   }
 
   #bridge(levels: readonly (readonly LtxFileInfo[])[], signal: AbortSignal): Promise<HalfBridge> {
-    const { writer, folder, pageSize, bringUp, tools } = this.#options;
+    const { writer, folder, bringUp, tools } = this.#options;
     this.#wantsCut = true;
     this.#collects = true;
     return beginBridge(
@@ -242,7 +240,6 @@ export class CatchUp {
         writer,
         folder,
         key: tools.key(),
-        pageSize: pageSize === 0 ? undefined : pageSize,
         bringUp,
         keep: (name) => {
           this.#kept = name;

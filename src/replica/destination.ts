@@ -75,8 +75,6 @@ export interface DestinationOptions {
 export interface KnownPlace {
   /** Sequence of the last commit it holds, where that is known. */
   readonly sequence: number | undefined;
-  /** Page size of its newest file; 0 where that is not known. */
-  readonly pageSize: number;
   /** Whether its files are of this database's own history, so that the next ones can follow. */
   readonly isOurs: boolean;
 }
@@ -112,7 +110,6 @@ export class Destination implements SnapshotTarget {
   #sequence = -1;
   /** How many of the source's doubts about continuity have ended with a full file in the store. */
   #settledDoubts = 0;
-  #pageSize = 0;
   #catchUp: CatchUp | undefined;
   #error: PagestreamError | undefined;
   #paused = false;
@@ -249,7 +246,6 @@ export class Destination implements SnapshotTarget {
     this.#isKnown = true;
     this.#isOurs = known.isOurs;
     this.#sequence = known.sequence ?? -1;
-    this.#pageSize = known.pageSize;
     this.#error = undefined;
     this.#stopped = false;
     this.#catchUp = undefined;
@@ -263,7 +259,7 @@ export class Destination implements SnapshotTarget {
    * be all it lacks.
    */
   beginUnseen(error: PagestreamError, waiting: readonly StagedFile[]): void {
-    this.begin(undefined, { sequence: undefined, pageSize: 0, isOurs: false });
+    this.begin(undefined, { sequence: undefined, isOurs: false });
     this.#isKnown = false;
     this.leaveBehind("its store does not answer", error);
     this.take(waiting);
@@ -293,9 +289,8 @@ export class Destination implements SnapshotTarget {
 
   /** An L0 file is confirmed: moves the cursor. */
   confirm(file: StagedFile, doubtsEnd: DoubtsEnd | undefined): void {
-    const { maxTxid, pageSize } = file.header;
+    const { maxTxid } = file.header;
     this.#replicated = maxTxid;
-    this.#pageSize = pageSize;
     this.#sequence = Math.max(this.#sequence, file.sequence);
     if (doubtsEnd !== undefined && maxTxid >= doubtsEnd.txid) {
       this.#settledDoubts = doubtsEnd.doubts;
@@ -328,7 +323,6 @@ export class Destination implements SnapshotTarget {
       folder: this.#options.folder,
       replicated: this.#isKnown ? this.#replicated : undefined,
       isOurs: this.#isOurs,
-      pageSize: this.#pageSize,
       bringUp: (signal) => this.maintenance.bringUp(signal),
       error: dead,
       arrived: this.uploader.drop(),
@@ -446,7 +440,6 @@ export class Destination implements SnapshotTarget {
     this.#replicated = txid;
     this.#sequence = Math.max(this.#sequence, sequence);
     this.#settledDoubts = Math.max(this.#settledDoubts, doubts);
-    if (bridge !== undefined) this.#pageSize = bridge.l0.header.pageSize;
     this.#isKnown = true;
     this.#isOurs = true;
     this.#catchUp = undefined;

@@ -40,7 +40,7 @@ export async function planStart(
   options: StartOptions,
 ): Promise<StartPlan> {
   const { lead, others, silent } = survey;
-  const { maxTxid: txid, pageSize, promoted, sequence, differing } = found;
+  const { maxTxid: txid, promoted, sequence, differing } = found;
   const joining = new Map<Destination, Joining>();
   for (const [other, seen] of others) {
     const where = { ...options, found, lead: lead.replica };
@@ -58,11 +58,11 @@ export async function planStart(
     last,
     proven: isProven ? { sequence, differing } : undefined,
     place() {
-      lead.begin(found, { sequence: current, pageSize, isOurs: true });
+      lead.begin(found, { sequence: current, isOurs: true });
       for (const [other, seen] of others) {
         const isOurs = joining.get(other)?.isOurs === true;
         const isThere = seen.standing.maxTxid === txid ? current : undefined;
-        other.begin(seen, { sequence: isThere, pageSize: 0, isOurs });
+        other.begin(seen, { sequence: isThere, isOurs });
       }
     },
     feed() {
