@@ -7,6 +7,7 @@ import {
   type LtxSpec,
   storeFault,
 } from "../testing/index.ts";
+import { EventStream } from "../core/event-stream.ts";
 import { memoryStore } from "../transports/memory.ts";
 import { type BytesFollowTarget, bytesFollowTarget } from "./follow-bytes.ts";
 import type { FollowEvent, Follower, FollowReplicaOptions } from "./follow-options.ts";
@@ -402,6 +403,99 @@ describe("followReplica()", () => {
     await expect(scene.follow({ signal: aborter.signal })).rejects.toMatchObject({
       code: "ABORTED",
     });
+  });
+});
+
+describe("followReplica() where the store announces new objects", () => {
+  /** A scene whose store announces what `announce` is given, until it fails. */
+  async function watched(): Promise<{
+    scene: Scene;
+    announce(key: string): void;
+    fail(): void;
+  }> {
+    const scene = new Scene();
+    await scene.l0(1, 3);
+    let keys = new EventStream<string | undefined>();
+    Object.defineProperty(scene.store, "capabilities", {
+      value: { ...scene.inner.capabilities, watch: true },
+    });
+    scene.store.watch = async function* (options) {
+      const reader = keys[Symbol.asyncIterator]();
+      options?.signal?.addEventListener("abort", () => keys.close());
+      options?.ready?.();
+      for (;;) {
+        const { value, done } = await reader.next();
+        if (done === true) return;
+        if (value === undefined) throw storeFault("the watch broke off");
+        yield { key: value, size: 1, etag: "", lastModified: new Date(0) };
+      }
+    };
+    return {
+      scene,
+      announce: (key) => keys.emit(key),
+      fail() {
+        const old = keys;
+        keys = new EventStream();
+        old.emit(undefined);
+      },
+    };
+  }
+
+  /** Lets everything happen that needs no clock. */
+  async function settle(): Promise<void> {
+    for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve));
+  }
+
+  test("followReplica() asks nothing while nothing is announced", async () => {
+    const { scene, announce } = await watched();
+    const follower = await scene.follow();
+    await settle();
+    scene.asked();
+    for (let minute = 0; minute < 60; minute++) {
+      scene.platform.clock.advance(60_000);
+      await settle();
+    }
+    expect(scene.asked()).toEqual([]);
+    await scene.l0(4);
+    announce(ask(4).slice(4));
+    await settle();
+    expect(follower.position).toBe(4n);
+    expect(scene.asked()).toEqual([ask(4), ask(5)]);
+  });
+
+  test("followReplica() lists when a file of another name is announced", async () => {
+    const { scene, announce } = await watched();
+    const follower = await scene.follow();
+    await settle();
+    scene.asked();
+    announce(await scene.level(1, 4, 9));
+    await settle();
+    expect(follower.position).toBe(9n);
+    expect(scene.asked()[0]).toBe("list ltx/");
+    // What it has already is no news.
+    announce(ask(2, 9, 2).slice(4));
+    await settle();
+    expect(scene.asked()).toEqual([]);
+  });
+
+  test("followReplica() asks again when the announcements end, and stops when they are back", async () => {
+    const { scene, fail } = await watched();
+    const follower = await scene.follow();
+    await settle();
+    fail();
+    await settle();
+    await scene.l0(4);
+    scene.platform.clock.advance(1000);
+    await settle();
+    expect(follower.position).toBe(4n);
+    for (let second = 0; second < 6; second++) {
+      scene.platform.clock.advance(1000);
+      await settle();
+    }
+    scene.asked();
+    scene.platform.clock.advance(3_600_000);
+    await settle();
+    expect(scene.asked()).toEqual([]);
   });
 });
 

@@ -340,7 +340,7 @@ class ReplicaFollower implements Follower {
       this.#mustList = true;
       this.#timer.watch(true);
     };
-    while (!signal.aborted) {
+    for (;;) {
       try {
         const prefix = levelsPrefix(layout);
         for await (const { key } of store.watch?.({ prefix, ready, signal }) ?? []) {
@@ -353,6 +353,7 @@ class ReplicaFollower implements Follower {
       } catch {
         // The questions go on, and say what is wrong where it lasts.
       }
+      if (signal.aborted) return;
       this.#timer.watch(false);
       const object = this.#target.name;
       const pause = { platform, operation: "follow into", object, signal };
