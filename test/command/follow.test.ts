@@ -89,12 +89,11 @@ describe("pagestream follow", () => {
     await commit();
     let held: DatabaseSync | undefined;
     for (let life = 0; life < 4; life++) {
-      const end = round + 3 + life;
       let working: Promise<void> | undefined;
       const { signal } = await pagestream(args, {
         onOutput(_, child) {
           working ??= (async () => {
-            while (round < end) await commit();
+            for (let left = 3 + life; left > 0; left--) await commit();
             child.kill("SIGKILL");
           })();
         },
