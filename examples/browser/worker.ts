@@ -19,7 +19,10 @@ const vfs = installCaptureVfs(sqlite3, { parent: "opfs-sahpool" });
 const db = new sqlite3.oo1.DB(PATH, "c", vfs.name);
 db.exec("PRAGMA page_size=4096; PRAGMA journal_mode=TRUNCATE");
 db.exec("CREATE TABLE IF NOT EXISTS note(body)");
-const replication = await replicate(vfs.source(db), replica, { position: restored?.position });
+const replication = await replicate(vfs.source(db), replica, {
+  position: restored?.position,
+  lease: false, // a worker that ends gives none back, and the next one would wait for half a minute
+});
 
 self.addEventListener("message", async ({ data }: MessageEvent<string>) => {
   db.exec({ sql: "INSERT INTO note VALUES (?)", bind: [data] });

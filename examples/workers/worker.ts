@@ -34,6 +34,7 @@ async function open(bucket: R2Bucket) {
     sqlite3,
     path: "notes.db",
     replica: r2Store(bucket, { path: "notes" }),
+    lease: false, // an object is the only one of its name; evicted, it could not give a lease back
     groupMs: 50, // an answer waits at most this long, and the upload
   });
   app.db.exec("CREATE TABLE IF NOT EXISTS note(body)");
