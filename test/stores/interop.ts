@@ -109,7 +109,15 @@ export function testInterop(subject: InteropSubject): void {
     const replica = subject.replica?.(path);
     const place =
       replica === undefined ? [database, urlOf(path)] : ["-config", configOf(database, replica)];
-    await litestream("replicate", "-once", ...place);
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await litestream("replicate", "-once", ...place);
+        break;
+      } catch (error) {
+        // 0.5.17 cancels its own first read of a replica now and then, on NATS in a third of all runs; its daemon tries again.
+        if (attempt === 5 || !String(error).includes("context canceled")) throw error;
+      }
+    }
     db.close();
   };
   const count = (bytes: Uint8Array, who: string): unknown => {
