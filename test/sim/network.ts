@@ -295,7 +295,7 @@ export class SimServer {
     network: NetworkPlan,
     outage: SimPlan["outage"],
   ): Fault | undefined {
-    const { random, scheduler, troubled } = this.#options;
+    const { random, scheduler, troubled, plan } = this.#options;
     if (!troubled()) return undefined;
     const { now } = scheduler;
     if (outage !== undefined && now >= outage.from && now < outage.to) return "down";
@@ -303,7 +303,9 @@ export class SimServer {
     const happens = (odds: number): boolean => (roll -= odds) < 0;
     if (happens(network.lost)) return "lost";
     if (happens(network.unanswered)) return "unanswered";
-    if (happens(network.late)) return writes === true ? "late" : "lost";
+    // Where creation is not conditional nothing protects from what arrives late.
+    const mayBeLate = writes === true && plan.capabilities.conditionalPut;
+    if (happens(network.late)) return mayBeLate ? "late" : "lost";
     if (happens(network.repeated)) return writes === true ? "repeated" : undefined;
     if (happens(network.refused)) return "refused";
     if (happens(network.cut)) return name === "put" ? "cut upload" : "cut";

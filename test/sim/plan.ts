@@ -3,6 +3,7 @@
  *
  * @module
  */
+import process from "node:process";
 import type { Durability } from "../../src/replica/replication.ts";
 import type { SeededRandom } from "../../src/testing/seeded-random.ts";
 import type { StoreCapabilities } from "../../src/transports/object-store.ts";
@@ -78,6 +79,9 @@ const CAPABILITIES: StoreCapabilities = {
   watch: false,
 };
 
+/** Replicas of some seeds: 2 is for nights and for whoever looks for faults of several. */
+const DESTINATIONS = Number(process.env["PAGESTREAM_DESTINATIONS"] ?? 1);
+
 /** Draws a plan. */
 export function simPlan(random: SeededRandom): SimPlan {
   const durability = random.pick(["async", "async", "async", "local", "hold-retry"] as const);
@@ -114,7 +118,7 @@ export function simPlan(random: SeededRandom): SimPlan {
     followers: random.chance(0.35) ? 1 : 0,
     restorers: random.chance(0.4) ? 1 : 0,
     pointer: random.chance(0.3),
-    destinations: random.chance(0.8) ? 1 : 2,
+    destinations: random.chance(0.8) ? 1 : DESTINATIONS,
     steps,
     pauseMs,
     network: {

@@ -15,6 +15,8 @@ import { count, type Destination, type World } from "./world.ts";
 
 /** A follower has caught up within this, in milliseconds, once nothing goes wrong. */
 const CATCH_UP_MS = 3_600_000;
+/** Longest life of a follower, in milliseconds. */
+const LIFE_MS = 1_800_000;
 /** What a reader may have to hear while things go wrong; never that the replica is damaged, or has a gap. */
 const TROUBLES = ["STORE", "TXID_NOT_AVAILABLE", "ABORTED", "NOT_FOUND"] as const;
 
@@ -82,7 +84,7 @@ export class Follower extends Reader {
     while (this.world.troubled) {
       await scheduler.sleep(this.pause());
       const process = this.machine.boot();
-      scheduler.after(this.pause() * 4, () => process.kill());
+      scheduler.after(Math.min(this.pause() * 4, LIFE_MS), () => process.kill());
       const life = this.#life(process).then(() => process.kill());
       await Promise.race([life, process.death]);
     }
@@ -129,7 +131,7 @@ export class Follower extends Reader {
     const { platform } = process;
     const follower = await followReplica(server.connect(process), copy, {
       platform,
-      intervalMs: Math.max(1_000, plan.pauseMs * 2),
+      intervalMs: Math.max(5_000, plan.pauseMs * 2),
       pointer: plan.pointer,
     });
     const check = (): void => {

@@ -127,8 +127,6 @@ function newDestination(world: World, name: string): Destination {
     name,
     history,
     layout: plan.layout,
-    now: () => scheduler.now,
-    keptMs: 0,
   });
   const server = new SimServer({
     name,

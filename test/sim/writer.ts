@@ -105,7 +105,8 @@ export class Writer {
     const state = this.#state();
     for (const { watch, server } of this.#world.destinations) {
       watch.settled();
-      if (watch.maxTxid === 0n) continue;
+      // There is no file that says of a database that it is empty.
+      if (watch.maxTxid === 0n || state.pages.length === 0) continue;
       const restored = await watch.checkRestore(server.direct(), undefined, process.platform);
       if (fingerprint(restored) !== fingerprint(state)) this.#fail("the newest state is not ours");
     }
