@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { fakePlatform, type FakePlatform } from "../testing/fake-platform.ts";
-import { retry, type RetryOptions } from "./retry.ts";
+import { retry, type RetryOptions, sleep } from "./retry.ts";
 
 class Failure extends Error {
   readonly retryable: boolean;
@@ -89,6 +89,28 @@ describe("retry()", () => {
     await platform.clock.advanceAsync(0);
     controller.abort();
     await outcome;
+    expect(platform.clock.pending).toBe(0);
+  });
+});
+
+describe("sleep()", () => {
+  test("sleep() ends at once with a signal that was aborted before, and leaves no timer", async () => {
+    const platform = fakePlatform(1);
+    const what = { platform, operation: "wait for", object: "a file" };
+    const signal = AbortSignal.abort("enough");
+    await expect(sleep(1000, { ...what, signal })).rejects.toMatchObject({ code: "ABORTED" });
+    expect(platform.clock.pending).toBe(0);
+  });
+
+  test("sleep() ends with its time, or with a signal that comes first", async () => {
+    const platform = fakePlatform(1);
+    const what = { platform, operation: "wait for", object: "a file" };
+    const aborter = new AbortController();
+    const [slept, ended] = [sleep(1000, what), sleep(2000, { ...what, signal: aborter.signal })];
+    await platform.clock.advanceAsync(1000);
+    await slept;
+    aborter.abort();
+    await expect(ended).rejects.toMatchObject({ code: "ABORTED" });
     expect(platform.clock.pending).toBe(0);
   });
 });

@@ -109,6 +109,8 @@ export function sleep(
       signal?.removeEventListener("abort", onAbort);
       resolve();
     }, delayMs);
-    signal?.addEventListener("abort", onAbort, { once: true });
+    // What was aborted before does not say so again.
+    if (signal?.aborted) onAbort();
+    else signal?.addEventListener("abort", onAbort, { once: true });
   });
 }
