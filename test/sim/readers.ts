@@ -16,7 +16,7 @@ import { count, type Destination, type World } from "./world.ts";
 /** A follower has caught up within this, in milliseconds, once nothing goes wrong. */
 const CATCH_UP_MS = 3_600_000;
 /** Longest life of a follower, in milliseconds. */
-const LIFE_MS = 1_800_000;
+const LIFE_MS = 10_000;
 /** What a reader may have to hear while things go wrong; never that the replica is damaged, or has a gap. */
 const TROUBLES = ["STORE", "TXID_NOT_AVAILABLE", "ABORTED", "NOT_FOUND"] as const;
 

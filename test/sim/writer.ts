@@ -90,7 +90,12 @@ export class Writer {
       await scheduler.sleep(LEASE_MS);
       return await this.#open(process);
     });
-    if (plan.writers > 1) await this.#transact(app);
+    if (plan.writers > 1) {
+      await this.#transact(app).catch((error: unknown) => {
+        // What was staged before has not been uploaded yet.
+        if (!isPagestreamError(error, "STAGING_FULL")) throw error;
+      });
+    }
     for (let turn = 0; ; turn++) {
       try {
         await app.replication.durable();
