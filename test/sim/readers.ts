@@ -15,8 +15,8 @@ import { count, type Destination, type World } from "./world.ts";
 
 /** A follower has caught up within this, in milliseconds, once nothing goes wrong. */
 const CATCH_UP_MS = 3_600_000;
-/** Longest life of a follower, in milliseconds. */
-const LIFE_MS = 10_000;
+/** Shortest life of a follower, in milliseconds: an application may wait for an hour meanwhile. */
+const LIFE_MS = 60_000;
 /** What a reader may have to hear while things go wrong; never that the replica is damaged, or has a gap. */
 const TROUBLES = ["STORE", "TXID_NOT_AVAILABLE", "ABORTED", "NOT_FOUND"] as const;
 
@@ -84,7 +84,7 @@ export class Follower extends Reader {
     while (this.world.troubled) {
       await scheduler.sleep(this.pause());
       const process = this.machine.boot();
-      scheduler.after(Math.min(this.pause() * 4, LIFE_MS), () => process.kill());
+      scheduler.after(this.pause() * 4 + LIFE_MS, () => process.kill());
       const life = this.#life(process).then(() => process.kill());
       await Promise.race([life, process.death]);
     }
