@@ -15,7 +15,7 @@ import { planL0, planRetention, planSnapshots, type RetentionRules } from "./ret
 import { RetentionClock } from "./retention-clock.ts";
 import type { ReplicaWriter } from "./writer.ts";
 
-/** Pause after files could not be removed: permission to do so comes by a person. */
+/** Least time before a store that let nothing be removed is asked again: permission to do so comes by a person. */
 const DENIED_MS = 3_600_000;
 
 /** Who is told what a {@linkcode MaintenanceRetention} does. */
@@ -24,7 +24,10 @@ export interface RetentionEvents {
   retained(files: readonly LtxFileInfo[]): void;
   /** Nothing was removed although something may be old enough, since the time is in doubt. */
   skipped(reason: string): void;
-  /** Files cannot be removed; everything else goes on, and it is tried again every hour. Told once until it succeeds. */
+  /**
+   * Files cannot be removed; everything else goes on. It is tried again with what is due for later commits, at most once an
+   * hour. Told once until it succeeds.
+   */
   denied(error: PagestreamError): void;
 }
 
@@ -52,13 +55,19 @@ export class MaintenanceRetention {
   get removesL0(): boolean {
     const { retentionEnabled, l0RetentionMs, intervals } = this.#options.settings;
     const isOn = retentionEnabled && l0RetentionMs > 0 && intervals.length > 0;
-    return isOn && (this.#deniedUntilMs === undefined || this.#deniedUntilMs <= this.#now);
+    return isOn && !this.#isDenied;
+  }
+
+  get #isDenied(): boolean {
+    return this.#deniedUntilMs !== undefined && this.#now < this.#deniedUntilMs;
   }
 
   /** When level 0 has a file that may go; `undefined` while none is going to. */
   l0DueMs(known: KnownFiles): number | undefined {
+    // It was not remembered while nothing could be removed: the pass lists it.
+    const isUnknown = this.removesL0 && !known.keepsL0;
     const { decisions, nextAtMs } = planL0(known.level(0), known.above, this.#rules(this.#now));
-    const isDue = decisions.some(({ remove }) => remove);
+    const isDue = isUnknown || decisions.some(({ remove }) => remove);
     return this.#dueMs(isDue, nextAtMs, this.#options.settings.l0RetentionCheckMs);
   }
 
@@ -118,8 +127,9 @@ export class MaintenanceRetention {
 
   #dueMs(isDue: boolean, nextAtMs: number | undefined, intervalMs: number): number | undefined {
     const atMs = isDue ? this.#now : nextAtMs;
-    if (atMs === undefined) return undefined;
-    return boundaryAfter(Math.max(atMs, this.#now, this.#deniedUntilMs ?? 0), intervalMs);
+    // An idle database would ask for ever: the next commit's work brings it up again.
+    if (atMs === undefined || this.#isDenied) return undefined;
+    return boundaryAfter(Math.max(atMs, this.#now), intervalMs);
   }
 
   /** The time that ages count to, or a word on why there is none. */

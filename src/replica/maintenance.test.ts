@@ -437,6 +437,12 @@ describe("retention of a replication", () => {
     expect(attempts).toBeLessThanOrEqual(4);
     expect(await restored(at)).toEqual(at.database.bytes);
     expect((await filesOf(at))[3]?.length).toBeGreaterThan(1);
+    // Idle means idle: only later commits bring the question up again.
+    await at.platform.clock.advanceAsync(3 * 24 * HOUR);
+    const asked = attempts;
+    at.store.reset();
+    await at.platform.clock.advanceAsync(7 * 24 * HOUR);
+    expect([attempts - asked, at.store.count(), at.platform.clock.pending]).toEqual([0, 0, 0]);
     isAllowed = true;
     await write(at, 2 * HOUR, 30 * SECOND);
     expect((await filesOf(at))[0]?.length).toBeLessThan(15);
