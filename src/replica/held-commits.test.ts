@@ -164,6 +164,26 @@ describe("a hold", () => {
     }
   }
 
+  test("rolls back after the deadline though local files cannot be read, and sets the replica right", async () => {
+    const at = new ReplicationBench();
+    const replication = await started(at);
+    const before = at.database.bytes;
+    at.faults.mode = "hang";
+    const held = at.database.writeHeld([1, 2]);
+    await at.platform.clock.advanceAsync(0);
+    at.onFileCall = () => {
+      throw new Error("the disk is gone");
+    };
+    await expect(at.run(held)).rejects.toMatchObject({ code: "OUTCOME_UNKNOWN" });
+    expect(at.database.bytes).toEqual(before);
+    at.onFileCall = undefined;
+    at.faults.mode = "work";
+    await settle(at);
+    await at.run(at.database.writeHeld([4]));
+    expect(await at.restored()).toEqual(at.database.bytes);
+    await at.run(replication.close());
+  });
+
   for (const size of [undefined, 3, 9]) {
     test(`sets the replica right after a confirmed transaction rolls back here (size ${size})`, async () => {
       const at = new ReplicationBench();

@@ -181,8 +181,7 @@ export class HeldCommits implements CommitListener {
     hold.end(error);
     if (hold.confirmed) {
       collector.bringBack(file);
-    } else if (collector.canReplace(file)) {
-      uploader.withdraw(file);
+    } else if (collector.canReplace(file) && this.#withdraw(file)) {
       collector.withdraw(hold);
     } else {
       this.#kept = file;
@@ -190,5 +189,15 @@ export class HeldCommits implements CommitListener {
       collector.bringBack(file);
     }
     return error;
+  }
+
+  /** False where what would tell the file in the store cannot be read: then it is uploaded all the same. */
+  #withdraw(file: StagedFile): boolean {
+    try {
+      this.#options.uploader.withdraw(file);
+      return true;
+    } catch {
+      return false;
+    }
   }
 }
