@@ -186,6 +186,28 @@ describe("fencedWriter()", () => {
     expect(await files(writer)).toEqual(["0:1-1", "0:2-2", "0:3-3", "0:4-4"]);
   });
 
+  test("create() lists before a snapshot that leads, which no name on its level would stop", async () => {
+    const inner = memoryStore();
+    const { writer } = await newWriter(inner);
+    await writer.create(l0(1));
+    await (await newWriter(inner, { seed: 2 })).writer.create(l0(2, 2));
+    await expect(writer.create(object(9, [1, 2]))).rejects.toMatchObject({ code: "CONFLICT" });
+    expect(await files(writer)).toEqual(["0:1-1", "0:2-2"]);
+  });
+
+  test("create() takes back a snapshot whose L0 file another writer has created meanwhile", async () => {
+    const inner = memoryStore();
+    const { writer } = await newWriter(frozenAt("put", { inner, before: true }));
+    await writer.create(l0(1));
+    armed = async () => {
+      await (await newWriter(inner, { seed: 2 })).writer.create(l0(2, 2));
+    };
+    await writer.create(object(9, [1, 2]));
+    expect(await files(writer)).toEqual(["0:1-1", "0:2-2", "9:1-2"]);
+    await expect(writer.create(l0(2))).rejects.toMatchObject({ code: "CONFLICT" });
+    expect(await files(writer)).toEqual(["0:1-1", "0:2-2"]);
+  });
+
   test("create() names what it may not remove", async () => {
     const inner = memoryStore();
     const late = await newWriter(frozenAt("put", { inner, before: true }));

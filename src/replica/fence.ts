@@ -99,6 +99,11 @@ export class Fence {
     this.#proof = seen?.listedAt;
   }
 
+  /** Whether a TXID lies beyond all that is known to be ours. */
+  leads(txid: bigint): boolean {
+    return txid > (this.#maxTxid ?? 0n);
+  }
+
   /** What a helper begins with, which sends `objects` now. */
   hand(objects: readonly LtxObject[]): WriterStanding {
     for (const object of objects) this.sending(keptObject(object));

@@ -112,14 +112,30 @@ export function fencedWriter(options: {
     );
   };
 
+  /** Files of ours above level 0 that wait for their L0 file. */
+  let ahead: readonly AheadFile[] = [];
+
+  /** Another writer has the L0 file that they went before: its TXID must not have two states. */
+  const takeBackAhead = async (): Promise<void> => {
+    for (const file of ahead) await takeBack(replica, file, { always: true });
+    ahead = [];
+  };
+
   const create = async (object: LtxObject, how: CreateOptions = {}): Promise<LtxObject> => {
     const { signal } = how;
+    const { level, maxTxid } = object.where;
+    const isAhead =
+      level > 0 && (fence.leads(maxTxid) || ahead.some((file) => file.maxTxid === maxTxid));
     // One that did not answer at the start has not been asked what it can.
     await replica.prepareToWrite({ signal });
     const kept = keptObject(object);
+    const isOurs = (there: LtxFileInfo): Promise<boolean> =>
+      isSame(replica, there, { object: kept, signal });
     let sentAt: Instant | undefined;
     const before = async (): Promise<void> => {
       await lease?.hold(signal);
+      // No name on its own level tells that another writer has this TXID.
+      if (isAhead) fence.doubt();
       await fence.prove(signal);
       fence.sending(kept);
       sentAt = fence.now();
@@ -127,11 +143,12 @@ export function fencedWriter(options: {
     try {
       const done = await createObject(replica, object, { ...how, before });
       fence.landed(done.object === object ? { ...done, object: kept } : done, sentAt);
+      if (level === 0) ahead = [];
+      else if (isAhead) ahead = [...ahead, { key: replica.key(object.where), maxTxid, isOurs }];
       await fence.prove(signal);
       return done.object;
     } catch (error) {
-      const isOurs = (there: LtxFileInfo): Promise<boolean> =>
-        isSame(replica, there, { object: kept, signal });
+      if (level === 0 && error instanceof ConflictError) await takeBackAhead();
       const late = sentAt && { key: replica.key(object.where), isOurs };
       throw await lost(error, late);
     }
@@ -239,17 +256,27 @@ interface LateFile {
   readonly isOurs: (there: LtxFileInfo) => Promise<boolean>;
 }
 
+/** A file of ours that leads beyond our newest L0 file. */
+interface AheadFile extends LateFile {
+  readonly maxTxid: bigint;
+}
+
 /**
  * Removes a file that came too late. One that came in time may be what the other writer's history stands on: what no
- * other file covers cannot have come late, since retention removes only names that are covered. Returns false where it
- * is there and could not be removed.
+ * other file covers cannot have come late, since retention removes only names that are covered; `always` removes it all the
+ * same. Returns false where it is there and could not be removed.
  */
-async function takeBack(replica: Replica, { key, isOurs }: LateFile): Promise<boolean> {
+async function takeBack(
+  replica: Replica,
+  { key, isOurs }: LateFile,
+  { always = false }: { readonly always?: boolean } = {},
+): Promise<boolean> {
   const { store } = replica;
   try {
     const files = (await replica.levels()).flat();
     const there = files.find((file) => file.key === key);
-    if (there === undefined || !files.some((file) => covers(file, there))) return true;
+    if (there === undefined) return true;
+    if (!always && !files.some((file) => covers(file, there))) return true;
     if (!(await isOurs(there))) return true;
     let ifMatch: string | undefined;
     if (store.capabilities.conditionalDelete && there.etag !== "") ifMatch = there.etag;
