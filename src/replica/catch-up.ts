@@ -165,13 +165,14 @@ export class CatchUp {
   }
 
   async #run(): Promise<void> {
-    const { writer, stalled, conflict, tools } = this.#options;
+    const { writer, replicated, stalled, conflict, tools } = this.#options;
     // Whoever starts a replication says everything that is known first.
     await Promise.resolve();
     while (!this.#ended) {
       if (this.#failures > 0) await this.#pause();
-      // An empty database has nothing to bring: its first commit brings every page.
-      if (this.#ended || tools.source.commit === 0) return;
+      // An empty database has nothing to bring: its first commit brings every page. What a store holds that was never
+      // seen is found out all the same, since somebody may wait for it.
+      if (this.#ended || (tools.source.commit === 0 && replicated !== undefined)) return;
       this.#aborter = tools.platform.newAborter();
       try {
         await this.#attempt(this.#aborter.signal);
@@ -207,6 +208,10 @@ export class CatchUp {
       const standing = standingOf(levels);
       this.#answers();
       this.#leap(standing.maxTxid);
+      if (tools.source.commit === 0) {
+        if (standing.maxTxid === 0n) this.#end(this.#reached(0n));
+        return;
+      }
       if (await this.#isFilled(standing, signal)) {
         this.#end(this.#reached(standing.maxTxid));
         return;

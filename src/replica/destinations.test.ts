@@ -124,6 +124,53 @@ describe("startPrimary() with several replicas", () => {
     await at.run(second.close());
   });
 
+  test.each(["async", "hold-retry"] as const)(
+    "asks one that did not answer at the start though the database is empty, with durability %s",
+    async (durability) => {
+      const at = new DestinationsBench(2);
+      at.at(0).refuses = (_, operation) => operation === "list";
+      // A start that holds waits for the first of them.
+      const starting = at.start({ durability });
+      const deadline = at.platform.clock.advanceAsync(500).then(() => {
+        at.at(0).refuses = () => false;
+      });
+      const [replication] = await Promise.all([starting, deadline]);
+      await at.run(replication.durable());
+      expect(replication.destinations.map(({ state }) => state)).toEqual([
+        "following",
+        "following",
+      ]);
+      if (durability === "async") await at.commit(replication, [1, 2]);
+      else await at.run(at.database.writeHeld([1, 2]));
+      for (const i of [0, 1]) expect(await at.names(i)).toEqual(["0:1-1"]);
+      await at.run(replication.close());
+    },
+  );
+
+  test("goes on behind what one holds that did not answer while the database was empty", async () => {
+    const at = new DestinationsBench(1);
+    const first = await at.start();
+    await at.commit(first, [1, 2]);
+    await at.run(first.close());
+    const later = new DestinationsBench(2);
+    for await (const { key } of at.at(0).inner.list({})) {
+      const { body } = await at.at(0).inner.get(key);
+      await later.at(0).inner.put(key, new Uint8Array(await new Response(body).arrayBuffer()));
+    }
+    later.at(0).dead = true;
+    const replication = await later.start();
+    later.at(0).dead = false;
+    await later.platform.clock.advanceAsync(60_000);
+    await later.run(replication.durable());
+    await later.commit(replication, [1, 2, 3]);
+    expect(replication.position.replicated).toBeGreaterThan(1n);
+    for (const i of [0, 1]) {
+      expect(await later.restored(i)).toEqual(later.database.bytes);
+      expect((await later.standing(i)).gap).toBeUndefined();
+    }
+    await later.run(replication.close());
+  });
+
   test("continues after the one that goes furthest, whichever comes first in the list", async () => {
     const at = new DestinationsBench(2);
     const first = await at.start();
