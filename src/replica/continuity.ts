@@ -23,6 +23,9 @@ import type { LtxFileInfo, Replica } from "./replica.ts";
 import type { ReplicateOptions } from "./replication.ts";
 import { settleStaged } from "./settle-staged.ts";
 
+/** Listings of a start beside which another writer's retention removes files. */
+const TRIES = 4;
+
 /** What replication starts from. */
 export interface Continuity extends Findings {
   /** Largest TXID of the replica over all levels; 0 when it is empty. */
@@ -79,12 +82,13 @@ export interface RestedState {
  * Throws `DatabaseBehindError` where the database is behind and may not go on as it is.
  */
 export async function establishContinuity(options: ContinuityOptions): Promise<Continuity> {
-  try {
-    return await establish(options);
-  } catch (error) {
-    // A compaction or retention removed a file meanwhile; what replaced it is in a new listing.
-    if (!isPagestreamError(error, "NOT_FOUND")) throw error;
-    return await establish(options);
+  for (let tries = 1; ; tries++) {
+    try {
+      return await establish(options);
+    } catch (error) {
+      // A compaction or retention removed a file meanwhile; what replaced it is in a new listing.
+      if (!isPagestreamError(error, "NOT_FOUND") || tries === TRIES) throw error;
+    }
   }
 }
 

@@ -77,7 +77,7 @@ describe("follow()", () => {
     const path = join(freshDirectory(), "copy.db");
     const { store, commit, bytes } = await writer();
     await commit(round(1));
-    await using follower = await follow(store, adapter.fileFollowTarget(path), HOURLY);
+    const follower = await follow(store, adapter.fileFollowTarget(path), HOURLY);
     const one = await connect(path);
     const two = await connect(path);
     one.exec("BEGIN");
@@ -105,7 +105,7 @@ describe("follow()", () => {
     const { store, commit } = await writer();
     await (await follow(store, adapter.fileFollowTarget(path))).close();
     const txid = await commit(round(1));
-    await using follower = await follow(store, adapter.fileFollowTarget(path));
+    const follower = await follow(store, adapter.fileFollowTarget(path));
     await follower.waitFor(txid);
     assert.equal(
       await failure(() => follow(store, adapter.fileFollowTarget(path))),
@@ -122,7 +122,7 @@ describe("follow()", () => {
   test("follow() keeps a copy in memory", async () => {
     const { store, commit, bytes } = await writer();
     const target = bytesFollowTarget();
-    await using follower = await follow(store, target, { intervalMs: 10 });
+    const follower = await follow(store, target, { intervalMs: 10 });
     await follower.waitFor(await commit(round(1)));
     assert.equal(Buffer.compare(target.bytes, bytes()), 0);
     await follower.close();
