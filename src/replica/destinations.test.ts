@@ -171,6 +171,27 @@ describe("startPrimary() with several replicas", () => {
     await later.run(replication.close());
   });
 
+  test("starts though a file of one of them is removed between its listing and its reading", async () => {
+    const at = new DestinationsBench(2);
+    const first = await at.start();
+    await at.commit(first, [1, 2]);
+    await at.commit(first, [1, 3]);
+    await at.run(first.close());
+    const place = at.at(1);
+    place.refuses = (key, operation) => {
+      if (operation === "read" && key.startsWith("ltx/0/")) void place.inner.delete([key]);
+      return false;
+    };
+    const second = await at.start();
+    place.refuses = () => false;
+    await at.commit(second, [1, 4]);
+    for (const i of [0, 1]) {
+      expect(await at.restored(i)).toEqual(at.database.bytes);
+      expect((await at.standing(i)).gap).toBeUndefined();
+    }
+    await at.run(second.close());
+  });
+
   test("continues after the one that goes furthest, whichever comes first in the list", async () => {
     const at = new DestinationsBench(2);
     const first = await at.start();

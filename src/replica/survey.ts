@@ -111,6 +111,16 @@ export async function findJoining(
   seen: Seen,
   options: JoiningOptions,
 ): Promise<Joining> {
+  try {
+    return await compare(replica, seen, options);
+  } catch (error) {
+    // A compaction or retention removed a file since it was listed: whoever brings the destination up lists again.
+    if (!isPagestreamError(error, "NOT_FOUND")) throw error;
+    return { isOurs: false, files: undefined };
+  }
+}
+
+async function compare(replica: Replica, seen: Seen, options: JoiningOptions): Promise<Joining> {
   const { found, state, platform, signal } = options;
   const { maxTxid } = seen.standing;
   if (maxTxid === 0n) return { isOurs: true, files: found.maxTxid === 0n ? [] : undefined };
