@@ -156,6 +156,31 @@ describe("A destination that is left behind", () => {
     await at.run(replication.close());
   });
 
+  test("goes on from a newest file of another history with an L0 file that needs nothing before it", async () => {
+    const at = new DestinationsBench(2);
+    const replication = await at.start();
+    for (let i = 0; i < 2; i++) await at.commit(replication, [1, 2 + i, 6]);
+    at.at(1).dead = true;
+    await at.commit(replication, [1, 4], { at: "any" });
+    await at.run(replication.close({ deadlineMs: 0 }).catch(() => {}));
+    at.at(1).dead = false;
+    const other = new DestinationsBench(1);
+    const foreign = await other.start();
+    for (const page of [6, 5, 2]) await other.commit(foreign, [1, page]);
+    await other.run(foreign.close());
+    const key = "ltx/0/0000000000000003-0000000000000003.ltx";
+    const { body } = await other.at(0).inner.get(key);
+    await at.at(1).inner.put(key, new Uint8Array(await new Response(body).arrayBuffer()));
+    const next = await at.start();
+    await at.run(next.flush());
+    expect(await at.names(1)).toEqual(["0:1-1", "0:2-2", "0:3-3", "0:4-4", "1:1-3", "1:4-4"]);
+    expect(await at.restored(1)).toEqual(at.database.bytes);
+    const above = (await at.keys(1)).filter((name) => !name.startsWith("ltx/0/"));
+    await at.at(1).inner.delete(above);
+    expect(await at.restored(1)).toEqual(at.database.bytes);
+    await at.run(next.close());
+  });
+
   test("keeps the marker right where only the bridge brought it there", async () => {
     const at = new DestinationsBench(2);
     const replication = await leftBehind(at);

@@ -111,7 +111,8 @@ export async function beginBridge(
   const { base, plan, cut, sequence, doubts } = await encodeBase(options, planFor, signal);
   let l0: StagedFile | undefined;
   try {
-    l0 = await stageL0(options, base, cut, signal);
+    const continues = cut.txid === found.maxTxid + 1n;
+    l0 = await stageL0(options, base, { continues, signal });
     await writer.create(stagedObject(state, base), { signal });
     if (plan.also !== undefined) await createAlso(options, base, plan.also, signal);
     return { base, l0, sequence, doubts };
@@ -218,23 +219,26 @@ async function encodeBase(
   });
 }
 
-/** The L0 file of the base's TXID: as it was cut, which another destination may still wait for, as another replica has it, or else with every page. */
+/**
+ * The L0 file of the base's TXID: as it was cut, which another destination may still wait for, as another replica has it, or
+ * else with every page. What `continues` the replica's newest file has every page too: that file may be of another history.
+ */
 async function stageL0(
   options: BridgeOptions,
   base: StagedFile,
-  { txid }: CutState,
-  signal: AbortSignal,
+  { continues, signal }: { readonly continues: boolean; readonly signal: AbortSignal },
 ): Promise<StagedFile> {
   const { state, platform, key, folder, keep, arrived, others } = options;
   const { sequence } = base;
+  const txid = base.header.maxTxid;
   const isIt = ({ level, header }: StagedFile): boolean => level === 0 && header.maxTxid === txid;
   const staged = arrived().find(isIt) ?? stagedL0(txid, { state, platform, key, sequence });
-  if (staged !== undefined) {
+  if (staged !== undefined && (staged.full || !continues)) {
     keep(staged.name);
     return staged;
   }
   const where = { state, platform, key, sequence, folder, signal };
-  const copied = await copyL0(others(txid), txid, where);
+  const copied = continues ? undefined : await copyL0(others(txid), txid, where);
   if (copied !== undefined) return copied;
   const name = `${folder}/${formatFileName(txid, txid)}`;
   const derived = deriveFile(state, base, { level: 0, minTxid: txid, name });
