@@ -167,7 +167,11 @@ export class ReplicaWatch implements ServerWatch {
       return;
     }
     // A bridge leaps over what was lost.
-    const follows = txid === this.#max + 1n || (level > 0 && minTxid === this.#max + 1n);
+    const leaps = level > 0 && minTxid === this.#max + 1n;
+    // One to another page size begins at the beginning, since no file leads from one size to the other.
+    const last = this.#states.get(this.#max);
+    const resizes = level === SNAPSHOT_LEVEL && minTxid === 1n && last?.pageSize !== state.pageSize;
+    const follows = txid === this.#max + 1n || leaps || (resizes && txid > this.#max);
     if (!follows) this.#fail(`${key} does not follow ${this.#max}`);
     this.#states.set(txid, state);
     this.#max = txid;
