@@ -246,6 +246,8 @@ export class Writer {
     const { trace } = this.#world;
     if (this.#conflicted && random.chance(0.7)) {
       trace.add(`${this.name} takes over`);
+      // As at a start, one replica of several that does not answer counts as empty until it does.
+      this.#lastReplicated = 0n;
       await this.#waiting(process, (signal) => app.replication.takeOver({ signal }));
       this.#conflicted = false;
       count(this.#world, "takeOver");
