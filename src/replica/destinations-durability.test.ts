@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { DestinationsBench } from "../../test/helpers/destinations-bench.ts";
 import { blockingUploader } from "./blocking-uploader.ts";
 import { memorySyncFiles } from "../testing/index.ts";
+import { StoreError } from "../transports/errors.ts";
 import { fileState } from "./local-state.ts";
 import type { ReplicateOptions, Replication } from "./replication.ts";
 
@@ -11,6 +12,13 @@ async function held(at: DestinationsBench, options: ReplicateOptions = {}): Prom
   const replication = await at.start({ ...HOLD, ...options });
   await at.run(at.database.writeHeld([1, 2, 3, 4]));
   return replication;
+}
+
+function noAnswer(): StoreError {
+  return new StoreError(
+    { operation: "upload", object: "a file", what: "no answer came" },
+    { retryable: true },
+  );
 }
 
 async function expectSame(at: DestinationsBench, replication: Replication): Promise<void> {
@@ -74,6 +82,28 @@ describe("a hold with several replicas", () => {
     at.at(0).refuses = () => false;
     await expectSame(at, replication);
     expect(await at.names(0)).toEqual(await at.names(1));
+    await at.run(replication.close());
+  });
+
+  test("gives the others the file that is staged where the first has the one that was withdrawn", async () => {
+    const at = new DestinationsBench(2);
+    const replication = await held(at);
+    // The first has it, and nobody hears of it.
+    at.at(0).onPut = () => {
+      at.at(0).dead = true;
+      throw noAnswer();
+    };
+    const commit = at.run(at.database.writeHeld([2, 3, 4, 5, 6]));
+    await expect(commit).rejects.toMatchObject({ code: "OUTCOME_UNKNOWN" });
+    expect(await at.names(0)).toContain("0:2-2");
+    at.at(0).onPut = () => {};
+    at.at(0).dead = false;
+    // Whether the other has it is found out by comparing.
+    at.at(1).onPut = () => {
+      at.at(1).onPut = () => {};
+      throw noAnswer();
+    };
+    await expectSame(at, replication);
     await at.run(replication.close());
   });
 

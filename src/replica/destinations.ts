@@ -90,7 +90,7 @@ export class Destinations {
     this.relieve();
   }
 
-  /** With a hold: the first has a file, which is what its TXID is from now on. */
+  /** With a hold: it is settled what the first has under the name of a file, and the others get what is staged there. */
   settled(destination: Destination, file: StagedFile): void {
     if (!this.#options.inTurn || destination !== this.first) return;
     for (const other of this.list.slice(1)) other.take([file]);

@@ -457,7 +457,8 @@ export class Primary implements Replication {
 
   // Uploading.
 
-  #uploaded(destination: Destination, file: StagedFile): void {
+  /** `staged` is what local state has under the name of `file`. */
+  #uploaded(destination: Destination, file: StagedFile, staged: StagedFile = file): void {
     const { level, size, header } = file;
     const { name } = destination;
     this.#stats.bytes += size;
@@ -465,7 +466,7 @@ export class Primary implements Replication {
     if (level === 0) {
       destination.confirm(file, this.#doubtsEnd);
       this.#marker.confirm(file);
-      this.#destinations.settled(destination, file);
+      this.#destinations.settled(destination, staged);
     }
     // With a log the newest file stays: the marker may lag behind it, and it proves what the log continues.
     const logged = level === 0 && this.#local !== undefined;
@@ -487,7 +488,7 @@ export class Primary implements Replication {
   #superseded(destination: Destination, landed: StagedFile, file: StagedFile): void {
     this.#doubtsEnd = undefined;
     // Its sequence is that of no commit, or of another one.
-    this.#uploaded(destination, { ...landed, sequence: 0 });
+    this.#uploaded(destination, { ...landed, sequence: 0 }, file);
     this.#collector.superseded(landed, file);
   }
 
