@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { type ObjectStore, UnsupportedError } from "pagestream";
+import { type ObjectStore, StoreError, UnsupportedError } from "pagestream";
 import { type TestKit, testObjectStore, testReadableStore } from "pagestream/testing";
 import { azureStore } from "pagestream/transports/azure";
 import { encryptedStore } from "pagestream/transports/encrypted";
@@ -137,10 +137,26 @@ export function emulated(store: ObjectStore): ObjectStore {
   return {
     ...store,
     capabilities: { ...store.capabilities, conditionalDelete: false },
+    get: (key, options) => askedAgain(() => store.get(key, options)),
+    head: (key, options) => askedAgain(() => store.head(key, options)),
     async deleteOne(key, options) {
       if (options?.ifMatch === undefined) return await store.deleteOne(key, options);
       const what = "the emulator ignores the condition";
       throw new UnsupportedError({ operation: "delete", object: key, what });
     },
   };
+}
+
+/**
+ * Reads again as a `Replica` does: the emulator ends connections without a word, and the next request may be sent on one of
+ * them.
+ */
+async function askedAgain<T>(read: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await read();
+    } catch (error) {
+      if (!(error instanceof StoreError) || !error.retryable || tries === 4) throw error;
+    }
+  }
 }
