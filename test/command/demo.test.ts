@@ -75,7 +75,9 @@ describe("pagestream demo", () => {
 
   test("demo claims the files that are there", () => {
     const files = readdirSync(join(claims.replica, "ltx/0"));
-    expect(claims.ltx_files).toBe(files.length);
+    // Where the demonstration runs across a half minute's boundary there are compacted ones too.
+    const all = readdirSync(join(claims.replica, "ltx"), { recursive: true, encoding: "utf8" });
+    expect(claims.ltx_files).toBe(all.filter((name) => name.endsWith(".ltx")).length);
     expect(claims.restore_points).toBe(files.length);
     expect(files.at(-1)?.slice(17, 33)).toBe(claims.newest.txid);
   });

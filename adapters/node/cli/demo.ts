@@ -248,10 +248,11 @@ async function write(places: Places, screen: DemoScreen, signal: AbortSignal): P
     const size = Number(
       db.selectValue("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"),
     );
-    const { stats } = replication;
     screen.endLine();
     isClosed = true;
     await app.close();
+    // Only now is nothing written any more: a compaction may have been under way.
+    const { stats } = replication;
     return { transactions: done, earlier, last, size, stats, durationMs };
   } finally {
     if (!isClosed) await app.close();
