@@ -129,6 +129,17 @@ export interface CommitSource {
    * `needsFull`. Costs a read of the header.
    */
   check?(): void;
+  /**
+   * Text in ASCII by which a later source of the same database recognises its state as of commit `sequence`; `undefined`
+   * where it has none. Answers for the last commit alone, which within `CommitListener.commit` is the one delivered.
+   */
+  mark?(sequence: number): string | undefined;
+  /**
+   * The sequence at which the database still was in the state of a mark, told without reading a page; `undefined` where
+   * that cannot be told. Called in the turn of {@linkcode listen}: whatever was committed after that state is then
+   * delivered under later sequences, as several commits or as one.
+   */
+  proves?(mark: string): number | undefined;
   /** The given pages, or all of them, as of one commit boundary, while commits go on. */
   image(options?: ImageOptions): Promise<DatabaseImage>;
 }

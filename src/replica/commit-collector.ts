@@ -399,7 +399,7 @@ export class CommitCollector implements CommitListener {
       const files = cutter.cutGroup(this.#group);
       this.#cutSequence = this.#group.lastSequence;
       this.#group = new CommitGroup();
-      this.#options.events.cut(files, undefined);
+      this.#handOn(files, undefined);
     } catch (error) {
       this.#failed(error);
     }
@@ -412,13 +412,22 @@ export class CommitCollector implements CommitListener {
     try {
       const files = (this.#cutter as L0Cutter).cutTransaction(transaction, now);
       this.#cutSequence = transaction.sequence;
-      this.#options.events.cut(files, undefined);
+      this.#handOn(files, undefined);
     } catch (error) {
       // Its pages can be read only during the commit; later only the whole database will do.
       this.#group.makeFull();
       this.#group.add(transaction, now);
       this.#failed(error);
     }
+  }
+
+  /** Gives files to whoever uploads them, with what their state is recognised by. */
+  #handOn(files: readonly StagedFile[], settles: number | undefined): void {
+    const { source, events } = this.#options;
+    const { sequence } = files.at(-1) as StagedFile;
+    const mark = source.mark?.(sequence);
+    const marked = mark === undefined ? files : files.map((file) => ({ ...file, mark }));
+    events.cut(marked, settles);
   }
 
   /** Cuts a file whose pages are read from the database: those of a group without images, or all. */
@@ -474,7 +483,7 @@ export class CommitCollector implements CommitListener {
         this.#throwIfStopped();
         this.#imaging = undefined;
         this.#cutSequence = image.sequence;
-        events.cut(files, full ? doubts : undefined);
+        this.#handOn(files, full ? doubts : undefined);
       },
     });
   }

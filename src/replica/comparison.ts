@@ -170,13 +170,19 @@ export class Comparison {
 
   /** Replication goes on from what the database holds, once these files are uploaded. */
   #goOn(start: Findings, survived: readonly StagedFile[]): Findings {
-    const { state, pageSize, local } = this.#options;
+    const { state, pageSize, local, source } = this.#options;
     const { sequence } = local;
+    let { marker } = start;
+    const mark = source.mark?.(sequence);
+    // Nothing lies between the state compared and the marker's: the next start may recognise it.
+    if (marker !== undefined && mark !== undefined && survived.length === 0) {
+      marker = { ...marker, state: { ...marker.state, mark } };
+    }
     const promoted = [...start.promoted, ...withSnapshots(state, survived, pageSize)];
     // Together they lead to the state compared: before the last of them it is not in the store.
     const last = promoted.length - 1;
     const sequenced = promoted.map((file, i) => (i === last ? { ...file, sequence } : file));
-    return { ...start, sequence, promoted: sequenced };
+    return { ...start, marker, sequence, promoted: sequenced };
   }
 
   /** Decides what a database is that neither the newest state nor a staged file explains. */

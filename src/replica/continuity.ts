@@ -15,13 +15,13 @@ import { decodeHeader, LTX_HEADER_SIZE } from "../ltx/header.ts";
 import { Comparison, type Findings, NOTHING_FOUND } from "./comparison.ts";
 import { ConflictError } from "./errors.ts";
 import { isWhole, type Standing, standingOf } from "./gap.ts";
-import { findMarker } from "./known-marker.ts";
+import { findMarker, type ProvenState } from "./known-marker.ts";
 import { readLocalPages } from "./local-pages.ts";
 import type { LocalState } from "./local-state.ts";
 import { DIGEST_KEY_LENGTH, PageDigest } from "./page-digest.ts";
 import type { LtxFileInfo, Replica } from "./replica.ts";
 import type { ReplicateOptions } from "./replication.ts";
-import { settleStaged } from "./settle-staged.ts";
+import { type SettledFiles, settleStaged } from "./settle-staged.ts";
 
 /** Listings of a start beside which another writer's retention removes files. */
 const TRIES = 4;
@@ -66,6 +66,8 @@ export interface ContinuityOptions extends Pick<
   readonly acknowledged?: boolean | undefined;
   /** What is known since nobody looked away: then nothing is compared. */
   readonly rested?: RestedState | undefined;
+  /** What the source proves of its own. If it is the replica's newest state, nothing is compared. */
+  readonly proven?: ProvenState | undefined;
 }
 
 /** Where a replication was put to rest, its source being listened to ever since. */
@@ -135,9 +137,10 @@ async function establish(options: ContinuityOptions): Promise<Continuity> {
   });
   const { rested } = options;
   if (rested !== undefined && maxTxid > rested.txid) throw takenMeanwhile(options, maxTxid);
+  const sequence = knownSequence(options, settled, maxTxid);
   let found: Findings;
-  if (rested !== undefined && marker?.state.txid === rested.txid && maxTxid === rested.txid) {
-    found = { ...NOTHING_FOUND, marker, sequence: rested.sequence };
+  if (sequence !== undefined) {
+    found = { ...NOTHING_FOUND, marker: settled.marker, sequence };
   } else if (source.commit > 0) {
     const local =
       known.local ?? (await readLocalPages(source, digest, { clock: platform.clock, signal }));
@@ -167,6 +170,19 @@ async function establish(options: ContinuityOptions): Promise<Continuity> {
   const needed = new Set(found.promoted.map((file) => file.name));
   const unneeded = state.staged().filter((name) => !needed.has(name));
   return { ...found, ...listed, key, settled: unneeded };
+}
+
+/** The commit boundary at which the database is known to equal the replica's newest state, where no page need be read. */
+function knownSequence(
+  { rested, proven }: ContinuityOptions,
+  { marker, waiting, repair }: SettledFiles,
+  maxTxid: bigint,
+): number | undefined {
+  if (marker?.state.txid !== maxTxid) return undefined;
+  if (rested?.txid === maxTxid) return rested.sequence;
+  // Staged files may yet land in the store: then their bytes must be those that are uploaded again.
+  if (waiting.length > 0 || repair !== undefined) return undefined;
+  return marker.state.mark === proven?.mark ? proven?.sequence : undefined;
 }
 
 /** Only one writer may be there, and this one has written nothing. */

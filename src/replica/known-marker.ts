@@ -16,6 +16,23 @@ import { type PositionToken, tableDigest } from "./position-token.ts";
 import type { LtxFileInfo, Replica } from "./replica.ts";
 import type { ReplicaState } from "./replica-states.ts";
 
+/** A state that the database was in at a commit boundary, as its source tells without reading a page. */
+export interface ProvenState {
+  /** What the source called that state. */
+  readonly mark: string;
+  /** The boundary. */
+  readonly sequence: number;
+}
+
+/** Asks a source, in the turn in which it was first listened to, whether it knows the state of the marker. */
+export function proveState(source: CommitSource, state: LocalState): ProvenState | undefined {
+  if (source.proves === undefined) return undefined;
+  const mark = readMarker(state.readMarker())?.state.mark;
+  if (mark === undefined) return undefined;
+  const sequence = source.proves(mark);
+  return sequence === undefined ? undefined : { mark, sequence };
+}
+
 /** What is known before the database is compared. */
 export interface KnownMarker {
   /** The state the database was last known to equal; the replica still has the file that made it. */

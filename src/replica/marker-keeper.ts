@@ -63,7 +63,8 @@ export class MarkerKeeper {
     const current = this.#log?.current.txid;
     if (current !== undefined && txid <= current) return;
     const fileName = formatFileName(txid, txid);
-    const next = { txid, pageSize, commit, fileName, fileChecksum: file.fileChecksum };
+    const { fileChecksum, mark } = file;
+    const next = { txid, pageSize, commit, fileName, fileChecksum, mark };
     const whole = file.full ? file.digests : all;
     this.#try(() => {
       if (current !== undefined && (file.full || txid === current + 1n)) {

@@ -34,6 +34,8 @@ export interface MarkerState {
   readonly fileName: string;
   /** That file's checksum: proof that the object of this name is the one we know. */
   readonly fileChecksum: bigint;
+  /** What the source called this state; see `CommitSource.mark`. */
+  readonly mark?: string | undefined;
 }
 
 /** A marker read back: its newest state and the digests of exactly that state. */
@@ -197,11 +199,12 @@ function stateText(state: MarkerState, more: Record<string, unknown> = {}): stri
     commit: state.commit,
     fileName: state.fileName,
     fileChecksum: state.fileChecksum.toString(16),
+    mark: state.mark,
   });
 }
 
 function parseState(text: Record<string, unknown>): MarkerState | undefined {
-  const { txid, pageSize, commit, fileName, fileChecksum } = text;
+  const { txid, pageSize, commit, fileName, fileChecksum, mark } = text;
   if (typeof txid !== "string" || typeof fileName !== "string") return undefined;
   if (typeof pageSize !== "number" || typeof commit !== "number") return undefined;
   if (typeof fileChecksum !== "string") return undefined;
@@ -211,6 +214,7 @@ function parseState(text: Record<string, unknown>): MarkerState | undefined {
     commit,
     fileName,
     fileChecksum: BigInt(`0x${fileChecksum}`),
+    mark: typeof mark === "string" ? mark : undefined,
   };
 }
 

@@ -32,6 +32,7 @@ import { finalFlush } from "./final-flush.ts";
 import { HeldCommits } from "./held-commits.ts";
 import { L0Cutter } from "./l0-cutter.ts";
 import { makeDestinations } from "./make-destinations.ts";
+import { proveState } from "./known-marker.ts";
 import { LocalCommits } from "./local-commits.ts";
 import { type LeaseHolder, leaseHolder } from "./lease.ts";
 import type { LocalState } from "./local-state.ts";
@@ -203,7 +204,9 @@ export class Primary implements Replication {
 
   /** Settles continuity and begins to upload. */
   async start(announce: readonly StartEvent[] = [], signal?: AbortSignal): Promise<void> {
-    const { takeOver } = this.#options;
+    const { takeOver, rested } = this.#options;
+    // Before anything is awaited: nothing was delivered yet.
+    const proven = rested === undefined ? proveState(this.#source, this.#state) : undefined;
     const survey = await surveyAll(this.#destinations.list, signal);
     for (const { lease } of [survey.lead, ...survey.others.keys()]) {
       await (takeOver === true ? lease?.takeOver(signal) : lease?.inspect(signal));
@@ -222,7 +225,7 @@ export class Primary implements Replication {
     const where = this.#where(survey, { position, onBehind, signal });
     await this.#adopt(
       survey,
-      await establishContinuity({ ...where, acknowledged, rested: this.#options.rested }),
+      await establishContinuity({ ...where, acknowledged, rested, proven }),
     );
     for (const event of announce) this.#reporter.announce(event);
     // What the database is now is staged: a commit logged after that continues it.

@@ -34,6 +34,8 @@ export interface StagedFile {
   readonly sequence: number;
   /** Monotonic time of the oldest commit it holds. */
   readonly since: number;
+  /** What the source called the state it leads to; see `CommitSource.mark`. */
+  readonly mark?: string | undefined;
 }
 
 /** What a new file is to be. */
