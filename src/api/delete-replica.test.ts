@@ -1,4 +1,7 @@
 import { describe, expect, test } from "vitest";
+import { ADOPTED_KEY } from "../replica/adopted.ts";
+import { LEASE_KEY } from "../replica/lease-object.ts";
+import { POINTER_KEY } from "../replica/pointer.ts";
 import { memoryStore } from "../transports/memory.ts";
 import { PROBE_KEY } from "../transports/object-store.ts";
 import { deleteReplica } from "./delete-replica.ts";
@@ -13,10 +16,12 @@ describe("deleteReplica()", () => {
     expect(done).toEqual({ files: 1, bytes: 131 });
   });
 
-  test("deleteReplica() takes the object of a probe along", async () => {
+  test("deleteReplica() takes what lies beside the files along", async () => {
     const inner = memoryStore({ description: "probed" });
     const store = { ...inner, probe: async () => inner.capabilities };
-    await store.put(PROBE_KEY, new Uint8Array(1));
+    for (const key of [PROBE_KEY, LEASE_KEY, POINTER_KEY, ADOPTED_KEY]) {
+      await store.put(key, new Uint8Array(1));
+    }
     await store.put("notes.txt", new Uint8Array(1));
     await deleteReplica(store, { confirm: "probed" });
     const left = [];

@@ -33,13 +33,13 @@ export async function askFile(
   return { info: { level, minTxid, maxTxid, size, etag, key, time }, bytes };
 }
 
-/** The bytes of a small object; `undefined` where it is missing, or larger than `limit`. One request. */
+/** Reads a small object; `undefined` where it is missing, and no bytes where it is larger than `limit`. One request. */
 export async function askObject(
   replica: Replica,
   key: string,
   options: AskOptions,
-): Promise<Uint8Array<ArrayBuffer> | undefined> {
-  return (await ask(replica, key, options))?.bytes;
+): Promise<{ readonly bytes: Uint8Array<ArrayBuffer> | undefined } | undefined> {
+  return await ask(replica, key, options);
 }
 
 interface AskOptions {

@@ -39,6 +39,8 @@ export interface Findings {
   readonly promoted: readonly StagedFile[];
   /** Why the next file must hold every page; `undefined` when it need not. */
   readonly needsFull: string | undefined;
+  /** Whether that file makes an earlier state the new truth. */
+  readonly adopts: boolean;
   /** The pages that the next file must hold: all that differ from the replica's newest state. */
   readonly differing: Uint32Array<ArrayBuffer>;
   /** Sequence of the commit boundary at which the database was compared; -1 where it was not. */
@@ -52,6 +54,7 @@ export const NOTHING_FOUND: Findings = {
   marker: undefined,
   promoted: [],
   needsFull: undefined,
+  adopts: false,
   differing: new Uint32Array(0),
   sequence: -1,
   events: [],
@@ -243,6 +246,7 @@ export class Comparison {
     return {
       ...start,
       needsFull: "the database is behind, and its state is adopted",
+      adopts: true,
       events: [
         { type: "behind", txid, newestTxid },
         { type: "forked", txid: newestTxid },

@@ -5,7 +5,9 @@
  */
 import { InvalidArgumentError } from "../core/errors.ts";
 import { PROBE_KEY } from "../transports/object-store.ts";
+import { ADOPTED_KEY } from "./adopted.ts";
 import { LEASE_KEY } from "./lease-object.ts";
+import { POINTER_KEY } from "./pointer.ts";
 import { type Replica } from "./replica.ts";
 
 /** What was removed. */
@@ -17,7 +19,7 @@ export interface DeletedReplica {
 }
 
 /**
- * Removes every LTX file of a replica, its lease and the object of its probe, and nothing else in the store. `confirm`
+ * Removes every LTX file of a replica and what lies beside them, such as its lease, and nothing else in the store. `confirm`
  * must equal the description of the store, so that no variable holding the wrong store can empty it.
  */
 export async function deleteReplicaFiles(
@@ -36,8 +38,9 @@ export async function deleteReplicaFiles(
   const files = (await replica.levels({ signal })).flat();
   await replica.remove(files, { signal });
   const { store } = replica;
-  const beside = store.probe === undefined ? [LEASE_KEY] : [LEASE_KEY, PROBE_KEY];
-  const what = { operation: "delete", object: beside.join(" and "), signal };
+  const beside = [LEASE_KEY, POINTER_KEY, ADOPTED_KEY];
+  if (store.probe !== undefined) beside.push(PROBE_KEY);
+  const what = { operation: "delete", object: beside.join(", "), signal };
   await replica.retry(what, () => store.delete(beside, { signal }));
   return { files: files.length, bytes: files.reduce((sum, f) => sum + f.size, 0) };
 }

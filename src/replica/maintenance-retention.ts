@@ -6,6 +6,7 @@
 import { isPagestreamError, type PagestreamError } from "../core/errors.ts";
 import type { Platform } from "../core/platform.ts";
 import { isRetryable } from "../core/retry.ts";
+import { readAdopted } from "./adopted.ts";
 import { ConflictError } from "./errors.ts";
 import { SNAPSHOT_LEVEL } from "./layout.ts";
 import { boundaryAfter, type LevelSettings } from "./levels.ts";
@@ -45,6 +46,8 @@ export class MaintenanceRetention {
   readonly #clock: RetentionClock;
   /** Until when nothing is removed, since the store did not allow it. */
   #deniedUntilMs: number | undefined;
+  /** What was adopted, as of the last pass that had a snapshot to remove. */
+  #adopted: readonly bigint[] | undefined;
 
   constructor(options: MaintenanceRetentionOptions) {
     this.#options = options;
@@ -98,17 +101,17 @@ export class MaintenanceRetention {
     const { writer, settings } = this.#options;
     const nowMs = this.#read();
     if (nowMs === undefined) return boundaryAfter(this.#now, settings.snapshotIntervalMs);
-    const rules = this.#rules(nowMs);
-    const old = planSnapshots(known.level(SNAPSHOT_LEVEL), rules).decisions;
+    const old = planSnapshots(known.level(SNAPSHOT_LEVEL), this.#rules(nowMs)).decisions;
     if (old.some(({ remove }) => remove)) {
       // The times that are known: those that a listing without times tells are never earlier.
       const times = new Map<string, LtxFileInfo>();
       for (const level of [0, SNAPSHOT_LEVEL]) {
         for (const file of known.level(level)) times.set(file.key, file);
       }
+      this.#adopted = await readAdopted(writer.replica, signal);
       const listed = await writer.replica.levels({ signal });
       const levels = listed.map((files) => files.map((file) => times.get(file.key) ?? file));
-      const { remove } = planRetention(levels, rules);
+      const { remove } = planRetention(levels, this.#rules(nowMs));
       // Snapshots last: as long as they are there, the next pass finds the same floor.
       const others = remove.filter(({ level }) => level !== SNAPSHOT_LEVEL);
       const snapshots = remove.filter(({ level }) => level === SNAPSHOT_LEVEL);
@@ -122,7 +125,7 @@ export class MaintenanceRetention {
   }
 
   #rules(nowMs: number): RetentionRules {
-    return { ...this.#options.settings, nowMs };
+    return { ...this.#options.settings, nowMs, adopted: this.#adopted };
   }
 
   #dueMs(isDue: boolean, nextAtMs: number | undefined, intervalMs: number): number | undefined {

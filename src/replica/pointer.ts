@@ -85,8 +85,8 @@ export class PointerReader {
 
   /** What it says; `undefined` where there is none, it is damaged, or it cannot be read: one request. */
   async read(signal: AbortSignal): Promise<Pointer | undefined> {
-    const bytes = await askObject(this.#replica, POINTER_KEY, { limit: MAX_BYTES, signal });
-    return bytes === undefined ? undefined : decodePointer(bytes);
+    const found = await askObject(this.#replica, POINTER_KEY, { limit: MAX_BYTES, signal });
+    return found?.bytes && decodePointer(found.bytes);
   }
 }
 

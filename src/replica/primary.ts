@@ -10,6 +10,7 @@ import type { CommitSource } from "../core/commit-source.ts";
 import { ClosedError, isPagestreamError, type PagestreamError } from "../core/errors.ts";
 import type { EventStream } from "../core/event-stream.ts";
 import type { Platform } from "../core/platform.ts";
+import { noteAdopted } from "./adopted.ts";
 import type { HalfBridge } from "./bridge.ts";
 import { ClockWatch } from "./clock-watch.ts";
 import { CommitCollector } from "./commit-collector.ts";
@@ -394,6 +395,10 @@ export class Primary implements Replication {
     const { state, platform, signal } = this.#options;
     const where = { state, platform, signal };
     const { last, proven, place, feed } = await planStart(survey, found, where);
+    if (found.adopts) {
+      const seen = [survey.lead, ...survey.others.keys()];
+      await Promise.all(seen.map(({ replica }) => noteAdopted(replica, last.txid + 1n, signal)));
+    }
     this.#key = key;
     this.#marker.begin(found.marker, key);
     place();

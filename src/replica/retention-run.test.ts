@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { asciiBytes } from "../core/ascii.ts";
 import {
   buildLtx,
   FAKE_START,
@@ -8,6 +9,7 @@ import {
   faultyStore,
 } from "../testing/index.ts";
 import { memoryStore } from "../transports/memory.ts";
+import { ADOPTED_KEY, noteAdopted, readAdopted } from "./adopted.ts";
 import { Replica } from "./replica.ts";
 import { RetentionClock } from "./retention-clock.ts";
 import { retainReplica } from "./retention-run.ts";
@@ -58,6 +60,33 @@ describe("retainReplica()", () => {
     expect((await retainReplica(replica, { dryRun: true })).remove.length).toBe(2);
     expect((await retainReplica(replica, { retention: { enabled: false } })).remove).toEqual([]);
     expect(store.count("delete")).toBe(0);
+  });
+
+  test("retainReplica() keeps the snapshot before an adoption until it is released", async () => {
+    const { store, replica } = await bench();
+    await noteAdopted(replica, 2n, undefined);
+    await noteAdopted(replica, 2n, undefined);
+    expect((await retainReplica(replica)).remove.map(({ level }) => level)).toEqual([0]);
+    const planned = await retainReplica(replica, { releaseAdopted: true, dryRun: true });
+    expect(planned.remove.map(({ level }) => level)).toEqual([9]);
+    expect(await left(replica)).toBe("0:2 1:2 9:1 9:2");
+    expect(await readAdopted(replica, undefined)).toEqual([2n]);
+    await retainReplica(replica, { releaseAdopted: true });
+    expect(await left(replica)).toBe("0:2 1:2 9:2");
+    expect(await readAdopted(replica, undefined)).toEqual([]);
+    expect(store.count("put")).toBe(1);
+  });
+
+  test("retainReplica() removes nothing where it cannot tell what an adoption keeps", async () => {
+    for (const bytes of ["", "{}", '{"txids":["2"]}', "x".repeat(5000)]) {
+      const { store, replica } = await bench();
+      await store.put(ADOPTED_KEY, asciiBytes(bytes));
+      await expect(retainReplica(replica)).rejects.toMatchObject({
+        code: "DAMAGED_FILE",
+        file: ADOPTED_KEY,
+      });
+      expect(store.count("delete")).toBe(0);
+    }
   });
 
   test("retainReplica() refuses to count ages where the server's clock is another", async () => {

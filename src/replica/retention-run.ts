@@ -4,6 +4,7 @@
  * @module
  */
 import { UnsupportedError } from "../core/errors.ts";
+import { readAdopted, releaseAdopted } from "./adopted.ts";
 import { SNAPSHOT_LEVEL } from "./layout.ts";
 import { type LevelsOptions, resolveLevels } from "./levels.ts";
 import type { Replica } from "./replica.ts";
@@ -16,6 +17,8 @@ export interface RetainReplicaOptions extends Pick<
   LevelsOptions,
   "snapshot" | "l0RetentionMs" | "retention"
 > {
+  /** Let go what an adopted earlier state was put in place of; until then it stays. @default false */
+  readonly releaseAdopted?: boolean | undefined;
   /** Remove nothing, only tell what would go. @default false */
   readonly dryRun?: boolean | undefined;
   /** Ends the work with `AbortedError`; what was removed stays so. */
@@ -27,7 +30,7 @@ export async function retainReplica(
   replica: Replica,
   options: RetainReplicaOptions = {},
 ): Promise<RetentionPlan> {
-  const { dryRun, signal } = options;
+  const { dryRun, releaseAdopted: isReleased, signal } = options;
   const { platform, store } = replica;
   const settings = resolveLevels(options);
   const clock = new RetentionClock(platform.clock, store);
@@ -46,8 +49,10 @@ export async function retainReplica(
   }
   const { nowMs } = time;
   const known = [l0, ...levels.slice(1, SNAPSHOT_LEVEL), snapshots];
-  const plan = planRetention(known, { ...settings, nowMs });
+  const adopted = isReleased === true ? [] : await readAdopted(replica, signal);
+  const plan = planRetention(known, { ...settings, nowMs, adopted });
   if (dryRun !== true) {
+    if (isReleased === true) await releaseAdopted(replica, signal);
     const writer = replicaWriter(replica);
     // Snapshots last: as long as they are there, the next call finds the same floor.
     for (const isLast of [false, true]) {

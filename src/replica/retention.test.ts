@@ -77,6 +77,31 @@ describe("planRetention() of the levels above", () => {
     expect(removed(files)).toBe(gone);
   });
 
+  test.each<[name: string, files: string, adopted: readonly bigint[], gone: string]>([
+    ["the newest snapshot before an adoption stays", "9:1-10 9:1-20 9:1-60", [25n], "9:1-10"],
+    ["so does each of several", "9:1-10 9:1-20 9:1-30 9:1-60", [15n, 25n], "9:1-30"],
+    ["one of the adoption itself does not", "9:1-10 9:1-25 9:1-60", [25n], "9:1-25"],
+    [
+      "what leads on from it up to the adoption stays, what comes after does not",
+      "1:1-9 1:10-14 1:15-24 1:25-30 1:31-60 9:1-10 9:1-40 9:1-60",
+      [25n],
+      "1:1-9 1:25-30 9:1-40",
+    ],
+    [
+      "all before the adoption stays where no snapshot is older",
+      "1:1-9 1:10-30 1:31-60 9:1-40 9:1-60",
+      [15n],
+      "1:10-30 9:1-40",
+    ],
+  ])("planRetention(): %s", (_, files, adopted, gone) => {
+    expect(removed(files, { adopted })).toBe(gone);
+    expect(removed(files, { adopted: [] })).not.toBe(gone);
+  });
+
+  test("planRetention() asks for nothing later for what an adoption keeps", () => {
+    expect(plan("9:1-10 9:1-80", { adopted: [20n] }).nextAtMs).toBe(undefined);
+  });
+
   test("planRetention() does not count on a snapshot too short to be whole", () => {
     const levels = levelFiles("9:1-10 9:1-60");
     const [old, cut] = levels[9] as [LtxFileInfo, LtxFileInfo];

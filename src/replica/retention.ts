@@ -3,8 +3,8 @@
  *
  * | level | goes | stays in any case |
  * | --- | --- | --- |
- * | 9 | snapshots older than their retention | the newest |
- * | 1 to 8 | files that end before the *floor*, the last TXID of the newest snapshot that goes | the newest of its level |
+ * | 9 | snapshots older than their retention | the newest; the newest before an adoption |
+ * | 1 to 8 | files that end before the *floor*, the last TXID of the newest snapshot that goes | the newest of its level; those between a snapshot and an adoption |
  * | 0 | the oldest files, as far as a level above holds them and they are old enough | the newest: the next TXID is told by it |
  *
  * The floor is one snapshot lower than it could be, so that a restore that was planned before still finds its files.
@@ -12,8 +12,8 @@
  * @module
  */
 import { formatTxid } from "../ltx/file-name.ts";
-import { LTX_SIZE_MIN } from "../ltx/page-index.ts";
 import { maxTxidOf } from "./compactor-plan.ts";
+import { isWhole } from "./gap.ts";
 import { compareSpans, SNAPSHOT_LEVEL } from "./layout.ts";
 import type { LevelSettings } from "./levels.ts";
 import type { LtxFileInfo } from "./replica.ts";
@@ -25,6 +25,8 @@ export interface RetentionRules extends Pick<
 > {
   /** The time that ages are counted to, in wall-clock milliseconds. */
   readonly nowMs: number;
+  /** TXIDs of the files that adopted an earlier state: what led to the state before stays. @default none */
+  readonly adopted?: readonly bigint[] | undefined;
 }
 
 /** A file and what becomes of it. */
@@ -64,9 +66,10 @@ export function planRetention(
   const going = snapshots.decisions.filter(({ remove }) => remove).map(({ file }) => file);
   const floor = maxTxidOf(going);
   const l0 = planL0(levels[0] ?? [], levels.slice(1), rules);
+  const isHeld = heldFiles(levels[SNAPSHOT_LEVEL] ?? [], rules);
   const middle: RetentionDecision[] = [];
   for (let level = 1; level < SNAPSHOT_LEVEL; level++) {
-    middle.push(...planLevel(levels[level] ?? [], floor, rules));
+    middle.push(...planLevel(levels[level] ?? [], { ...rules, floor, isHeld }));
   }
   const decisions = [...l0.decisions, ...middle, ...snapshots.decisions];
   const times = [l0.nextAtMs, snapshots.nextAtMs].filter((time) => time !== undefined);
@@ -83,11 +86,13 @@ export function planSnapshots(files: readonly LtxFileInfo[], rules: RetentionRul
   const { nowMs, snapshotRetentionMs, retentionEnabled } = rules;
   const sorted = [...files].sort(compareSpans);
   // What was cut while it was written must not be what everything else goes for.
-  const newest = sorted.findLast((file) => file.size >= LTX_SIZE_MIN);
+  const newest = sorted.findLast(isWhole);
+  const isHeld = heldFiles(sorted, rules);
   let nextAtMs: number | undefined;
   const decisions = sorted.map((file): RetentionDecision => {
     if (!retentionEnabled) return keep(file, OFF);
     if (file === newest) return keep(file, "the newest snapshot");
+    if (isHeld(file)) return keep(file, HELD);
     if (newest === undefined || file.maxTxid > newest.maxTxid)
       return keep(file, "too short to be whole");
     const endMs = file.time.getTime() + snapshotRetentionMs;
@@ -102,15 +107,19 @@ export function planSnapshots(files: readonly LtxFileInfo[], rules: RetentionRul
 /** The part of a plan that is about one level between 1 and 8. */
 function planLevel(
   files: readonly LtxFileInfo[],
-  floor: bigint,
-  { retentionEnabled }: RetentionRules,
+  options: RetentionRules & {
+    readonly floor: bigint;
+    readonly isHeld: (file: LtxFileInfo) => boolean;
+  },
 ): RetentionDecision[] {
+  const { retentionEnabled, floor, isHeld } = options;
   const newest = maxTxidOf(files);
   return [...files].sort(compareSpans).map((file) => {
     if (!retentionEnabled) return keep(file, OFF);
     if (file.maxTxid === newest) return keep(file, "the newest of its level");
     if (floor === 0n) return keep(file, "no snapshot goes");
     if (file.maxTxid >= floor) return keep(file, `at or after the floor ${formatTxid(floor)}`);
+    if (isHeld(file)) return keep(file, HELD);
     return remove(file, `ends before the floor ${formatTxid(floor)}`);
   });
 }
@@ -164,7 +173,20 @@ function coverage(above: readonly LtxFileInfo[]): (file: LtxFileInfo) => boolean
   };
 }
 
+/** Tells of the files above level 0 whether they are of a state that another was adopted in place of. */
+function heldFiles(
+  snapshots: readonly LtxFileInfo[],
+  { adopted = [] }: RetentionRules,
+): (file: LtxFileInfo) => boolean {
+  const held = adopted.map((before) => ({
+    before,
+    from: maxTxidOf(snapshots.filter((file) => isWhole(file) && file.maxTxid < before)),
+  }));
+  return ({ maxTxid }) => held.some(({ from, before }) => maxTxid >= from && maxTxid < before);
+}
+
 const OFF = "retention is off";
+const HELD = "of a state that an earlier one was adopted in place of, until it is released";
 
 function keep(file: LtxFileInfo, reason: string): RetentionDecision {
   return { file, remove: false, reason };

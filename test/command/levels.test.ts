@@ -112,6 +112,17 @@ describe("pagestream retain", () => {
     expect(filesOf(replica)).toEqual(["0/3-3", "1/1-3", "9/1-3"]);
   });
 
+  test("keeps what an adopted state was put in place of until it is released", async () => {
+    const replica = makeReplica(files);
+    mkdirSync(join(replica, "pagestream"));
+    writeFileSync(join(replica, "pagestream/adopted.json"), '{"txids":["0000000000000002"]}');
+    await pagestream(["retain", replica]);
+    expect(filesOf(replica)).toEqual(["0/3-3", "1/1-3", "9/1-1", "9/1-3"]);
+    await pagestream(["retain", "-release-adopted", replica]);
+    expect(filesOf(replica)).toEqual(["0/3-3", "1/1-3", "9/1-3"]);
+    expect(readdirSync(join(replica, "pagestream"))).toEqual([]);
+  });
+
   test("takes the times that Litestream's configuration has", async () => {
     const replica = makeReplica(files);
     const flags = ["-snapshot-retention", "96h", "-l0-retention", "1h30m"];

@@ -232,6 +232,7 @@ function addKeepCommands(program: Command, done: (exitCode: number) => void): vo
     .option("--dry-run", "only print which files would go, and why")
     .option("--snapshot-retention <time>", "how long snapshots are kept; default: 24h")
     .option("--l0-retention <time>", "how long level 0 is kept; default: 5m; 0s: for ever")
+    .option("--release-adopted", "let go what an adopted earlier state was put in place of")
     .option("--json", "print a JSON object")
     .action(async (replica: string | undefined, flags: RetainFlags) => {
       const { runRetain } = await import("./retain.ts");

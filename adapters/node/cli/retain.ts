@@ -12,6 +12,7 @@ import { type NamedReplica, openLocation } from "./location.ts";
 /** Flags of `pagestream retain`. */
 export interface RetainFlags {
   readonly dryRun?: boolean;
+  readonly releaseAdopted?: boolean;
   readonly snapshotRetention?: string;
   readonly l0Retention?: string;
   readonly json?: boolean;
@@ -23,13 +24,18 @@ export async function runRetain(text: string | undefined, flags: RetainFlags): P
     const hint = "pagestream retain -dry-run file:///path/to/replica";
     throw usageError("replica path or URL required", hint);
   }
-  const { dryRun = false } = flags;
+  const { dryRun = false, releaseAdopted } = flags;
   const retentionMs = toMs("snapshot-retention", flags.snapshotRetention);
   const l0RetentionMs = toMs("l0-retention", flags.l0Retention);
   const replica = await openLocation(text, dryRun ? "read" : "write");
   let plan: RetentionPlan;
   try {
-    plan = await retain(replica.store, { dryRun, snapshot: { retentionMs }, l0RetentionMs });
+    plan = await retain(replica.store, {
+      dryRun,
+      releaseAdopted,
+      snapshot: { retentionMs },
+      l0RetentionMs,
+    });
   } finally {
     await replica.store.close?.();
   }
