@@ -10,6 +10,21 @@ export { type FileSinkOptions, fileSinkOf, recoverTargetOf } from "./file-sink.t
 export { fileFollowTargetOf } from "./follow-target.ts";
 export { fileSpool } from "./file-spool.ts";
 export { fileStore, type FileStoreOptions } from "./file-store.ts";
+export {
+  type NativeConnection,
+  type NativeDriver,
+  type NativeOpenOptions,
+  nodeSqliteDriver,
+  preparing,
+  type PreparedStatement,
+  type PreparingDatabase,
+} from "./native-driver.ts";
 export { type NativeSqlite, nodeSqlite, type SqliteHandle } from "./native-sqlite.ts";
 export { storeFromConfig, storeFromUrl, withFiles } from "./store-from-url.ts";
 export { syncFilesOf, type SyncFilesOptions } from "./sync-files.ts";
+export {
+  openWalFollower,
+  type WalFollower,
+  type WalFollowerOptions,
+  type WatchFile,
+} from "./wal-follower.ts";
