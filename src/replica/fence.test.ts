@@ -359,6 +359,34 @@ describe("fencedWriter()", () => {
     },
   );
 
+  test("createMerged() has the fence know the L0 file that it is made of, whose answer was lost", async () => {
+    const { platform, store, fence, writer } = await newWriter(memoryStore());
+    await writer.create(l0(1));
+    store.failNext("put", { after: storeFault("gone", false) });
+    await expect(writer.create(l0(2))).rejects.toMatchObject({ code: "STORE" });
+    expect(await writer.createMerged(merged(1, [1, 2]))).toBe("created");
+    await platform.clock.advanceAsync(10 * MINUTE);
+    fence.doubt();
+    await writer.create(l0(2));
+    await writer.create(l0(3));
+    expect(await files(writer)).toEqual(["0:1-1", "0:2-2", "0:3-3", "1:1-2"]);
+  });
+
+  test("createMerged() makes nothing of another writer's file, nor of one that is gone", async () => {
+    const inner = memoryStore();
+    const { fence, writer } = await newWriter(inner);
+    await writer.create(l0(1));
+    await expect(writer.createMerged(merged(1, [1, 2]))).rejects.toMatchObject({
+      code: "PRECONDITION_FAILED",
+    });
+    await (await newWriter(inner, { seed: 2 })).writer.create(l0(2, 2));
+    await expect(writer.createMerged(merged(1, [1, 2]))).rejects.toMatchObject({
+      code: "CONFLICT",
+    });
+    expect(fence.conflict).toBeDefined();
+    expect(await files(writer)).toEqual(["0:1-1", "0:2-2"]);
+  });
+
   test("create() of a file that fills a gap proves nothing", async () => {
     const { platform, store, writer } = await newWriter(memoryStore());
     await writer.create(l0(1));

@@ -159,8 +159,13 @@ export function fencedWriter(options: {
     create,
     async createMerged(file, { signal } = {}) {
       let isSent = false;
+      const { maxTxid } = file.where;
       const before = async (): Promise<void> => {
+        // It may be made of an L0 file that was listed before its own answer came, if it is ours at all: a listing tells.
+        if (fence.leads(maxTxid)) fence.doubt();
         await fence.prove(signal);
+        if (fence.leads(maxTxid))
+          throw outdated(replica.key(file.where), "a file that it is made of is gone");
         isSent = true;
       };
       await replica.prepareToWrite({ signal });
@@ -208,12 +213,7 @@ async function createMergedFile(
   const { signal, before } = options;
   const resolve = async (there: LtxFileInfo): Promise<MergedOutcome> => {
     if (await isSameState(replica, there, file, signal)) return "existing";
-    throw new PreconditionFailedError({
-      operation: "upload",
-      object: there.key,
-      what: "a file of the same range with another state or time is there",
-      next: "List the level again",
-    });
+    throw outdated(there.key, "a file of the same range with another state or time is there");
   };
   if (!replica.store.capabilities.conditionalPut) {
     const there = await replica.find(where, { signal });
@@ -228,6 +228,16 @@ async function createMergedFile(
     if (there === undefined) throw error;
     return await resolve(there);
   }
+}
+
+/** What was listed is not what is there. */
+function outdated(object: string, what: string): PreconditionFailedError {
+  return new PreconditionFailedError({
+    operation: "upload",
+    object,
+    what,
+    next: "List the level again",
+  });
 }
 
 /** Whether a file leads to the same state: what it holds is then the same, however it was compressed. */
