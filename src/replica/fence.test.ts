@@ -186,6 +186,19 @@ describe("fencedWriter()", () => {
     expect(await files(writer)).toEqual(["0:1-1", "0:2-2", "0:3-3", "0:4-4"]);
   });
 
+  test("create() lists after a try that failed, since another writer may have left names free", async () => {
+    const inner = memoryStore();
+    const { store, writer } = await newWriter(inner);
+    await writer.create(l0(1));
+    store.failNext("put", { before: storeFault("refused", false) });
+    await expect(writer.create(l0(2))).rejects.toMatchObject({ code: "STORE" });
+    await (await newWriter(inner, { seed: 2 })).writer.create(object(0, [4, 4], 2));
+    store.reset();
+    await expect(writer.create(l0(2))).rejects.toMatchObject({ code: "CONFLICT" });
+    expect(operations(store)).toEqual(["list"]);
+    expect(await files(writer)).toEqual(["0:1-1", "0:4-4"]);
+  });
+
   test("create() lists before a snapshot that leads, which no name on its level would stop", async () => {
     const inner = memoryStore();
     const { writer } = await newWriter(inner);

@@ -115,6 +115,9 @@ export function fencedWriter(options: {
   /** Files of ours above level 0 that wait for their L0 file. */
   let ahead: readonly AheadFile[] = [];
 
+  /** Whether the last try to create a file is not known to have succeeded. */
+  let hasFailed = false;
+
   /** Another writer has the L0 file that they went before: its TXID must not have two states. */
   const takeBackAhead = async (): Promise<void> => {
     for (const file of ahead) await takeBack(replica, file, { always: true });
@@ -134,8 +137,9 @@ export function fencedWriter(options: {
     let sentAt: Instant | undefined;
     const before = async (): Promise<void> => {
       await lease?.hold(signal);
-      // No name on its own level tells that another writer has this TXID.
-      if (isAhead) fence.doubt();
+      // No name on its own level tells that another writer has this TXID, and after a try that failed time may have passed
+      // in which another one went on and left names free: the bridge of a second replica does.
+      if (isAhead || hasFailed || sentAt !== undefined) fence.doubt();
       await fence.prove(signal);
       fence.sending(kept);
       sentAt = fence.now();
@@ -143,11 +147,13 @@ export function fencedWriter(options: {
     try {
       const done = await createObject(replica, object, { ...how, before });
       fence.landed(done.object === object ? { ...done, object: kept } : done, sentAt);
+      hasFailed = false;
       if (level === 0) ahead = [];
       else if (isAhead) ahead = [...ahead, { key: replica.key(object.where), maxTxid, isOurs }];
       await fence.prove(signal);
       return done.object;
     } catch (error) {
+      hasFailed = true;
       if (level === 0 && error instanceof ConflictError) await takeBackAhead();
       const late = sentAt && { key: replica.key(object.where), isOurs };
       throw await lost(error, late);
