@@ -301,6 +301,8 @@ export class Destination implements SnapshotTarget {
   nothingUpTo(sequence: number, doubts: number): void {
     this.#sequence = sequence;
     this.#settledDoubts = doubts;
+    // What a store holds that was never seen is still to be found out.
+    if (!this.#isKnown && this.isFailing) return;
     void this.#catchUp?.stop();
     this.#catchUp = undefined;
   }

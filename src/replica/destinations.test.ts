@@ -192,6 +192,29 @@ describe("startPrimary() with several replicas", () => {
     await at.run(second.close());
   });
 
+  test("asks one that did not answer before its first file, though the database was found empty meanwhile", async () => {
+    const at = new DestinationsBench(1);
+    const first = await at.start();
+    await at.commit(first, [1, 2]);
+    await at.run(first.close());
+    const later = new DestinationsBench(2);
+    for await (const { key } of at.at(0).inner.list({})) {
+      const { body } = await at.at(0).inner.get(key);
+      await later.at(0).inner.put(key, new Uint8Array(await new Response(body).arrayBuffer()));
+    }
+    later.at(0).dead = true;
+    const replication = await later.start();
+    later.database.needsFull("test");
+    await later.run(replication.durable({ at: "any" }));
+    later.at(0).dead = false;
+    await later.commit(replication, [1, 2, 3]);
+    for (const i of [0, 1]) {
+      expect(await later.restored(i)).toEqual(later.database.bytes);
+      expect((await later.standing(i)).gap).toBeUndefined();
+    }
+    await later.run(replication.close());
+  });
+
   test("continues after the one that goes furthest, whichever comes first in the list", async () => {
     const at = new DestinationsBench(2);
     const first = await at.start();
