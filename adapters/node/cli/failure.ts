@@ -17,6 +17,7 @@
  * @module
  */
 import type { ErrorCode, PagestreamError } from "pagestream";
+import { maskSecrets } from "../telemetry/secrets.ts";
 
 /** Exit codes of the command. */
 export const EXIT = {
@@ -90,6 +91,8 @@ interface Failure {
   readonly code: string;
   readonly exitCode: number;
   readonly hint: string | undefined;
+  /** What the error underneath says, where it says more. */
+  readonly cause: string | undefined;
 }
 
 /** How errors are to be shown. */
@@ -100,10 +103,10 @@ export interface ReportOptions {
 
 /** Writes an error to standard error and returns its exit code. */
 export function reportFailure(error: unknown, options: ReportOptions): number {
-  const { code, message, hint, exitCode } = describe(error);
+  const { code, message, hint, exitCode, cause } = describe(error);
   if (options.json) {
-    const shown = hint === undefined ? { code, message } : { code, message, hint };
-    process.stderr.write(`${JSON.stringify({ error: shown })}\n`);
+    // What is undefined is left out.
+    process.stderr.write(`${JSON.stringify({ error: { code, message, hint, cause } })}\n`);
   } else {
     process.stderr.write(`Error: ${message}\n`);
     if (hint !== undefined) process.stderr.write(`Try: ${hint}\n`);
@@ -116,16 +119,22 @@ export function reportFailure(error: unknown, options: ReportOptions): number {
 }
 
 function describe(error: unknown): Failure {
+  const text = error instanceof Error ? error.message : String(error);
+  const [message, cause] = [maskSecrets(text), causeOf(error, text)];
   if (error instanceof CommandError) {
-    const { message, code, exitCode, hint } = error;
-    return { message, code, exitCode, hint };
+    const { code, exitCode, hint } = error;
+    return { message, code, exitCode, hint, cause };
   }
-  if (isLibraryError(error)) {
-    const exitCode = EXIT_OF[error.code] ?? EXIT.failure;
-    return { message: error.message, code: error.code, exitCode, hint: undefined };
-  }
-  const message = error instanceof Error ? error.message : String(error);
-  return { message, code: "FAILURE", exitCode: EXIT.failure, hint: undefined };
+  const known = isLibraryError(error) ? error.code : undefined;
+  const exitCode = (known && EXIT_OF[known]) ?? EXIT.failure;
+  return { message, code: known ?? "FAILURE", exitCode, hint: undefined, cause };
+}
+
+/** The first error underneath that says something else. */
+function causeOf(error: unknown, message: string): string | undefined {
+  const cause = error instanceof Error ? error.cause : undefined;
+  if (!(cause instanceof Error)) return undefined;
+  return cause.message === message ? causeOf(cause, message) : maskSecrets(cause.message);
 }
 
 /** As the library's own guard tells, but without loading the library for the help of a command. */

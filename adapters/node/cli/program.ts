@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { Command, Option } from "commander";
+import { Argument, Command, Option } from "commander";
 import { setEncryption } from "./encryption.ts";
 import type { CompactFlags } from "./compact.ts";
 import type { DemoFlags } from "./demo.ts";
@@ -22,9 +22,9 @@ const REPLICA_HELP = "the replica: a directory, or a URL of any store";
 
 const EXIT_CODES = `
 Exit codes:
-  0 done, 1 failed, 2 wrong usage, 4 no backup, 5 target exists, 6 damaged,
-  7 another writer, 8 last upload not finished, 9 replica not looked at; with --compat-exit
-  0 or 1. Of verify: 0 sound, 1 fault found, all others: nothing is known
+  0 done, 1 failed, 2 wrong usage, 3 wrong configuration, 4 no backup, 5 target exists,
+  6 damaged, 7 another writer, 8 last upload not finished, 9 replica not looked at; with
+  --compat-exit 0 or 1. Of verify: 0 sound, 1 fault found, all others: nothing is known
 
 Long flags take one dash or two. A REPLICA is a directory, or a URL as Litestream writes it:
   file:///path  s3://BUCKET/path?endpoint=HOST&region=REGION  gs://BUCKET/path
@@ -66,7 +66,12 @@ export function createProgram(done: (exitCode: number) => void): Command {
     .option("-o, --output <path>", "where the database goes (required)")
     .option("--txid <hex16>", "restore this transaction: 16 hex digits; default: the newest")
     .option("--timestamp <time>", "restore the state of this time: RFC 3339, or 5 minutes ago")
-    .option("--integrity-check <mode>", "let SQLite check it first: none, quick or full", "none")
+    .addOption(
+      withChoices(
+        new Option("--integrity-check <mode>", "let SQLite check it first").default("none"),
+        ["none", "quick", "full"],
+      ),
+    )
     .option("--if-db-not-exists", "exit with 0 if the database exists already")
     .option("--if-replica-exists", "exit with 0 if there is no backup")
     .option("--force", "replace an existing database once the new one is complete")
@@ -147,6 +152,23 @@ Example:
   addKeepCommands(program, done);
   addLookCommands(program, done);
   addLtxCommands(program, done);
+
+  program
+    .command("completion")
+    .description("print what makes a shell complete this command")
+    .addArgument(withChoices(new Argument("[shell]", "the shell"), ["bash", "zsh", "fish"]))
+    .addHelpText(
+      "after",
+      `
+Examples:
+  source <(pagestream completion bash)
+  pagestream completion fish > ~/.config/fish/completions/pagestream.fish
+`,
+    )
+    .action(async (shell: string | undefined) => {
+      const { runCompletion } = await import("./completion.ts");
+      done(runCompletion(shell, program));
+    });
 
   program
     .command("version")
@@ -238,6 +260,12 @@ function addKeepCommands(program: Command, done: (exitCode: number) => void): vo
       const { runRetain } = await import("./retain.ts");
       done(await runRetain(replica, flags));
     });
+}
+
+/** What help and completion show; what is given is checked by the command, in its own words. */
+function withChoices<Named extends Option | Argument>(named: Named, choices: string[]): Named {
+  named.argChoices = choices;
+  return named;
 }
 
 function collect(value: string, before: readonly string[] = []): readonly string[] {
