@@ -22,17 +22,19 @@ async function bench(...txids: readonly number[]): Promise<Bench> {
   const platform = fakePlatform(1);
   const store = faultyStore(memoryStore());
   const replica = new Replica(store, { platform });
-  for (const txid of txids) {
-    const { bytes, timestamp } = buildLtx({
-      pageSize: 512,
-      minTxid: BigInt(txid),
-      pages: txid === 1 ? { 1: 1, 2: 2 } : { 2: txid },
-    });
-    const span = { level: 0, minTxid: BigInt(txid), maxTxid: BigInt(txid) };
-    await replica.write({ ...span, timestamp: BigInt(timestamp) }, bytes);
-  }
+  for (const txid of txids) await write(replica, txid);
   store.reset();
   return { platform, store, replica };
+}
+
+async function write(replica: Replica, txid: number): Promise<void> {
+  const { bytes, timestamp } = buildLtx({
+    pageSize: 512,
+    minTxid: BigInt(txid),
+    pages: txid === 1 ? { 1: 1, 2: 2 } : { 2: txid },
+  });
+  const span = { level: 0, minTxid: BigInt(txid), maxTxid: BigInt(txid) };
+  await replica.write({ ...span, timestamp: BigInt(timestamp) }, bytes);
 }
 
 async function levelsOf({ replica }: Bench): Promise<string> {
@@ -85,6 +87,25 @@ describe("compactReplica()", () => {
     expect(await compactReplica(at.replica, { level: 1 })).toMatchObject([{ type: "gap" }]);
     expect(await levelsOf(at)).toBe("1:1-2");
   });
+
+  test.each<[below: string, lost: readonly number[], outcomes: readonly string[], files: string]>([
+    ["there", [1], ["2 compacted", "1 compacted", "2 compacted"], "1:1-1 1:2-2 1:3-3 2:1-1 2:2-3"],
+    ["lost too", [0, 1], ["2 compacted", "2 gap"], "1:1-1 1:3-3 2:1-1"],
+  ])(
+    "compactReplica() makes a file that a level has lost where what lies below is %s",
+    async (_, lost, expected, files) => {
+      const at = await bench();
+      for (const txid of [1, 2, 3]) {
+        await write(at.replica, txid);
+        await compactReplica(at.replica, { level: 1 });
+      }
+      const span = { minTxid: 2n, maxTxid: 2n };
+      await at.store.delete(lost.map((level) => at.replica.key({ level, ...span })));
+      const outcomes = await compactReplica(at.replica, { level: 2 });
+      expect(outcomes.map(({ type, level }) => `${level} ${type}`)).toEqual(expected);
+      expect(await levelsOf(at)).toBe(files);
+    },
+  );
 
   test("compactReplica() lists once more where a file went meanwhile", async () => {
     const at = await bench(1, 2);

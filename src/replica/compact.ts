@@ -4,8 +4,14 @@
  * @module
  */
 import { InvalidArgumentError } from "../core/errors.ts";
-import { type CompactionOutcome, compactLevel, isOutdated, tooEarlyUntil } from "./compactor.ts";
-import { maxTxidOf } from "./compactor-plan.ts";
+import {
+  type CompactionOutcome,
+  compactLevel,
+  isOutdated,
+  repairLevel,
+  tooEarlyUntil,
+} from "./compactor.ts";
+import { maxTxidOf, mayBeRepaired } from "./compactor-plan.ts";
 import { SNAPSHOT_LEVEL } from "./layout.ts";
 import { type LevelsOptions, resolveLevels } from "./levels.ts";
 import type { LtxFileInfo, Replica } from "./replica.ts";
@@ -44,6 +50,10 @@ export async function compactReplica(
       let outcome: CompactionOutcome;
       try {
         outcome = await compactOnce(replica, files, { ...options, level: each });
+        if (outcome.type === "gap") {
+          const where = { writer: replicaWriter(replica), levels: files, signal };
+          outcome = (await repairLevel(outcome.gap, where)) ?? outcome;
+        }
       } catch (error) {
         // The writer, or its retention, was faster: what it left is in a new listing.
         if (!isOutdated(error) || isSecondTry) throw error;
@@ -54,8 +64,9 @@ export async function compactReplica(
       outcomes.push(outcome);
       if (outcome.type !== "compacted") break;
       const { file } = outcome;
-      files = files.map((known, i) => (i === each ? [...known, file] : known));
-      if (!outcome.more) break;
+      files = files.map((known, i) => (i === file.level ? [...known, file] : known));
+      // The next turn begins at the gap.
+      if (!outcome.more && !mayBeRepaired(outcome.gap)) break;
     }
   }
   return outcomes;

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { levelFiles, spansOf } from "../../test/helpers/level-files.ts";
-import { findLevelFaults, planCompaction } from "./compactor-plan.ts";
+import { findLevelFaults, planCompaction, planRepair } from "./compactor-plan.ts";
 import type { LtxFileInfo } from "./replica.ts";
 
 function plan(text: string, level = 1, maxInputs?: number): string {
@@ -94,6 +94,38 @@ describe("planCompaction()", () => {
   test("planCompaction() takes no more files than are merged at once", () => {
     expect(plan("0:1 0:2 0:3 0:4 0:5", 1, 3)).toBe("0:1 0:2 0:3 as 1- more");
     expect(plan("1:1-3 0:4 0:5", 1, 2)).toBe("0:4 0:5 as 4-");
+  });
+});
+
+describe("planRepair()", () => {
+  const repair = (text: string): string => {
+    const below = levelFiles(text).flat();
+    const next = { level: 2, minTxid: 61n, maxTxid: 90n };
+    return spansOf(planRepair({ level: 2, reached: 30n, next, bridged: false }, below));
+  };
+
+  test.each<[name: string, files: string, plan: string]>([
+    ["the files of the level below", "1:1-30 1:31-45 1:46-60 1:61-75", "1:31-45 1:46-60"],
+    [
+      "those of several levels, the longest first",
+      "1:31-45 0:44-50 0:46 0:51-60",
+      "1:31-45 0:44-50 0:51-60",
+    ],
+    ["one that begins before the gap", "1:16-60", "1:16-60"],
+    ["nothing where one file ends behind the gap", "1:31-45 1:46-75", ""],
+    ["nothing where a TXID is in no file", "1:31-45 1:47-60", ""],
+    ["nothing where there is nothing", "", ""],
+  ])("planRepair() takes %s", (_, files, expected) => {
+    expect(repair(files)).toBe(expected);
+  });
+
+  test("planRepair() takes nothing where one merge does not do", () => {
+    const files = (count: number): string =>
+      Array.from({ length: count }, (_, i) => `0:${31 + i}`).join(" ");
+    const next = { level: 1, minTxid: 288n, maxTxid: 300n };
+    const gap = { level: 1, reached: 30n, next, bridged: false };
+    expect(planRepair(gap, levelFiles(files(257)).flat())).toEqual([]);
+    expect(planRepair({ ...gap, reached: 31n }, levelFiles(files(257)).flat())).toHaveLength(256);
   });
 });
 

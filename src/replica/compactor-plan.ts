@@ -67,12 +67,46 @@ export function planCompaction(
     reached = first.minTxid - 1n;
   }
   const minTxid = reached + 1n;
+  const { files, next } = chainAfter(reached, sources, maxInputs);
+  reached = files.at(-1)?.maxTxid ?? reached;
+  const isJoined = next !== undefined && next.minTxid <= reached + 1n;
+  if (next !== undefined && !isJoined) {
+    gap ??= { level: level - 1, reached, next, bridged: base + 1n >= next.minTxid };
+  }
+  return { files, minTxid, gap, more: isJoined || (gap?.bridged === true && next !== undefined) };
+}
+
+/** Whether a gap stops a level that what lies below the gap's own may still hold. */
+export function mayBeRepaired(gap: LevelGap | undefined): boolean {
+  return gap !== undefined && gap.level > 0 && !gap.bridged;
+}
+
+/**
+ * The files that make the one file a level lacks: a chain of what lies `below` the level, in any order, that holds the gap
+ * to its last TXID and not one more. None where there is no such chain, or it is too long for one merge.
+ */
+export function planRepair(
+  { reached, next }: LevelGap,
+  below: readonly LtxFileInfo[],
+): readonly LtxFileInfo[] {
+  const inside = below.filter((f) => f.maxTxid > reached && f.maxTxid < next.minTxid);
+  const { files } = chainAfter(reached, inside.sort(compareSpans), MAX_INPUTS);
+  return files.at(-1)?.maxTxid === next.minTxid - 1n ? files : [];
+}
+
+/** The fewest files that follow a TXID without a gap, and the first file that is not looked at; `sorted` by span. */
+function chainAfter(
+  txid: bigint,
+  sorted: readonly LtxFileInfo[],
+  maxInputs: number,
+): { readonly files: readonly LtxFileInfo[]; readonly next: LtxFileInfo | undefined } {
   const files: LtxFileInfo[] = [];
+  let reached = txid;
   let at = 0;
   while (files.length < maxInputs) {
     let choice: LtxFileInfo | undefined;
-    for (; at < sources.length; at++) {
-      const file = sources[at] as LtxFileInfo;
+    for (; at < sorted.length; at++) {
+      const file = sorted[at] as LtxFileInfo;
       if (file.minTxid > reached + 1n) break;
       if (file.maxTxid > (choice?.maxTxid ?? reached)) choice = file;
     }
@@ -80,12 +114,7 @@ export function planCompaction(
     files.push(choice);
     reached = choice.maxTxid;
   }
-  const next = sources[at];
-  const isJoined = next !== undefined && next.minTxid <= reached + 1n;
-  if (next !== undefined && !isJoined) {
-    gap ??= { level: level - 1, reached, next, bridged: base + 1n >= next.minTxid };
-  }
-  return { files, minTxid, gap, more: isJoined || (gap?.bridged === true && next !== undefined) };
+  return { files, next: sorted[at] };
 }
 
 /** What does not follow in a level. */

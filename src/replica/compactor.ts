@@ -4,7 +4,12 @@
  * @module
  */
 import { isPagestreamError } from "../core/errors.ts";
-import { type CompactionFiles, type LevelGap, planCompaction } from "./compactor-plan.ts";
+import {
+  type CompactionFiles,
+  type LevelGap,
+  planCompaction,
+  planRepair,
+} from "./compactor-plan.ts";
 import { MergedBody, type MergedBodyOptions } from "./compactor-merge.ts";
 import { SNAPSHOT_LEVEL } from "./layout.ts";
 import { boundaryAfter, boundaryBefore } from "./levels.ts";
@@ -32,6 +37,9 @@ export type CompactionOutcome =
   | { readonly type: "nothing-new"; readonly level: number }
   /** Files are missing below, and no snapshot leads over them: nothing can be compacted before they are back. */
   | { readonly type: "gap"; readonly level: number; readonly gap: LevelGap };
+
+/** A file of a level that was made. */
+export type Compacted = Extract<CompactionOutcome, { type: "compacted" }>;
 
 /** What a merge reads from and writes with. */
 export interface MergeOptions extends Pick<MergedBodyOptions, "local" | "keeps" | "signal"> {
@@ -68,6 +76,39 @@ export async function compactLevel(
     const { bytes } = merged;
     const more = plan.more || merged.files.length < plan.files.length;
     return { type: "compacted", level, file, bytes, sources: merged.files.length, more, gap };
+  } finally {
+    await merged.close();
+  }
+}
+
+/**
+ * Writes the file that a level lacks between two others, out of what lies below it. `undefined` where that is not to be
+ * had; the same errors as of {@linkcode compactLevel}.
+ */
+export async function repairLevel(
+  gap: LevelGap,
+  options: MergeOptions & { readonly levels: readonly (readonly LtxFileInfo[])[] },
+): Promise<Compacted | undefined> {
+  const { writer, levels, local, signal } = options;
+  const { level, reached } = gap;
+  const files = planRepair(gap, levels.slice(0, level).flat());
+  if (files.length === 0) return undefined;
+  const how = { minTxid: reached + 1n, local, signal };
+  const merged = await MergedBody.open(writer.replica, files, how);
+  try {
+    // Behind a change of the page size lies what a file of the level cannot hold with what comes before.
+    if (merged.files.length < files.length) return undefined;
+    const file = await upload(level, merged, options);
+    const sources = files.length;
+    return {
+      type: "compacted",
+      level,
+      file,
+      bytes: undefined,
+      sources,
+      more: true,
+      gap: undefined,
+    };
   } finally {
     await merged.close();
   }

@@ -5,17 +5,13 @@
  */
 import type { PagestreamError } from "../core/errors.ts";
 import type { Platform } from "../core/platform.ts";
+import type { Compacted } from "./compactor.ts";
 import type { LevelFault, LevelGap } from "./compactor-plan.ts";
 import type { ConflictError } from "./errors.ts";
 import type { EventReporter } from "./event-reporter.ts";
 import { resolveLevels } from "./levels.ts";
 import type { LocalState } from "./local-state.ts";
-import {
-  type Compacted,
-  Maintenance,
-  type MaintenanceEvents,
-  type MaintenanceTarget,
-} from "./maintenance.ts";
+import { Maintenance, type MaintenanceEvents, type MaintenanceTarget } from "./maintenance.ts";
 import { RecentFiles } from "./maintenance-cache.ts";
 import type { LtxFileInfo } from "./replica.ts";
 import type { ReplicateOptions } from "./replication.ts";

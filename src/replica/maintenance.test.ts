@@ -345,6 +345,32 @@ describe("snapshots of a replication", () => {
   });
 });
 
+describe("a file that a level has lost", () => {
+  test("is made anew of what lies below before the level above goes on, and told", async () => {
+    const at = levelsBench();
+    // A process that wrote the file would still have it in memory.
+    const first = await begin(at);
+    await write(at, 6 * MINUTE, 10 * SECOND);
+    const lost = (await filesOf(at))[1]?.at(-1) as LtxFileInfo;
+    expect(lost.maxTxid - lost.minTxid).toBe(2n);
+    await write(at, 2 * MINUTE, 10 * SECOND);
+    await run(at.platform, first.close());
+    await at.store.delete([lost.key]);
+    const replication = await begin(at);
+    const events = collect(replication);
+    await write(at, 3 * MINUTE, 10 * SECOND);
+    const levels = await filesOf(at);
+    for (const files of levels.slice(1, 9)) expect(findLevelFaults(files)).toEqual([]);
+    expect(levels[1]?.find(({ key }) => key === lost.key)).toMatchObject({ time: lost.time });
+    expect(levels[2]?.at(-1)?.maxTxid).toBeGreaterThan(lost.maxTxid);
+    expect(events.filter(({ type }) => type === "level-fault")).toContainEqual(
+      expect.objectContaining({ level: 1, fault: "gap", before: lost.maxTxid + 1n }),
+    );
+    expect(await restored(at)).toEqual(at.database.bytes);
+    await run(at.platform, replication.close());
+  });
+});
+
 describe("retention of a replication", () => {
   test("removes L0 files that level 1 holds after five minutes, and never the newest", async () => {
     const at = levelsBench();

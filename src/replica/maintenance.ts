@@ -11,13 +11,20 @@
 import { isPagestreamError, PagestreamError } from "../core/errors.ts";
 import type { Aborter, Platform } from "../core/platform.ts";
 import {
+  type Compacted,
   type CompactionOutcome,
   compactLevel,
   isOutdated,
   promoteFullFile,
+  repairLevel,
   tooEarlyUntil,
 } from "./compactor.ts";
-import { findLevelFaults, type LevelFault, type LevelGap } from "./compactor-plan.ts";
+import {
+  findLevelFaults,
+  type LevelFault,
+  type LevelGap,
+  mayBeRepaired,
+} from "./compactor-plan.ts";
 import { ConflictError } from "./errors.ts";
 import { SNAPSHOT_LEVEL } from "./layout.ts";
 import { boundaryAfter, boundaryBefore, type LevelSettings } from "./levels.ts";
@@ -39,9 +46,6 @@ const DONE: Promise<void> = Promise.resolve();
 /** What may be due, in the order in which it is done: levels from 1 upwards in between. */
 const REMOVE_L0 = 0;
 const REMOVE_SNAPSHOTS = SNAPSHOT_LEVEL + 1;
-
-/** A file of a level that was made. */
-export type Compacted = Extract<CompactionOutcome, { type: "compacted" }>;
 
 /** Who is told what {@linkcode Maintenance} does. */
 export interface MaintenanceEvents extends RetentionEvents {
@@ -358,7 +362,10 @@ export class Maintenance {
       this.#known = undefined;
       outcome = await attempt();
     }
-    if (outcome.type === "gap") this.#tellGap(outcome.gap);
+    if (outcome.type === "gap") {
+      const isRepaired = this.#tellGap(outcome.gap) && (await this.#repair(outcome.gap, signal));
+      return isRepaired ? "more" : "done";
+    }
     if (outcome.type !== "compacted") return "done";
     const known = await this.#files(signal);
     const previous = known.newest(level);
@@ -367,24 +374,47 @@ export class Maintenance {
     }
     known.add(outcome.file);
     this.#events.compacted(outcome);
-    if (outcome.gap !== undefined) this.#tellGap(outcome.gap);
+    const { gap } = outcome;
+    const isRepairable = mayBeRepaired(gap);
+    if (gap !== undefined && !isRepairable) this.#tellGap(gap);
     if (previous !== undefined) this.#check([previous, outcome.file]);
     if (outcome.bytes !== undefined) recent.add(replica, outcome.file.key, outcome.bytes);
     if (next !== undefined) this.#mark(level + 1, boundaryAfter(platform.clock.now() - 1, next));
     if (level === 1) this.#mark(REMOVE_L0, this.#retention.l0DueMs(known));
     this.#told = "";
-    return outcome.more ? "more" : "done";
+    // The next turn begins at the gap.
+    return outcome.more || isRepairable ? "more" : "done";
   }
 
   #check(files: readonly LtxFileInfo[]): void {
     for (const fault of findLevelFaults(files)) this.#events.fault(fault);
   }
 
-  #tellGap(gap: LevelGap): void {
+  /** Says whether that is news. */
+  #tellGap(gap: LevelGap): boolean {
     const text = `${gap.level} ${gap.reached} ${gap.next.minTxid}`;
-    if (this.#told === text) return;
+    if (this.#told === text) return false;
     this.#told = text;
     this.#events.gap(gap);
+    return true;
+  }
+
+  /** Closes a gap above level 0 by what lies below it. */
+  async #repair(gap: LevelGap, signal: AbortSignal | undefined): Promise<boolean> {
+    if (!mayBeRepaired(gap)) return false;
+    const { writer } = this.#target;
+    try {
+      // Not all files of lower levels are remembered.
+      const levels = await writer.replica.levels({ signal });
+      const repaired = await repairLevel(gap, { writer, levels, signal });
+      if (repaired === undefined) return false;
+      this.#known?.add(repaired.file);
+      this.#events.compacted(repaired);
+      return true;
+    } catch (error) {
+      this.#told = "";
+      throw error;
+    }
   }
 
   async #takeSnapshot(signal: AbortSignal): Promise<void> {
