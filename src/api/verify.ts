@@ -42,8 +42,8 @@ export interface VerifyOptions extends VerifyRequest {
  * back, page sizes that do not fit. With `restore` the newest state is restored too, and where the target has a SQLite it
  * checks integrity and foreign keys and runs the probes.
  *
- * A fault is no exception. It rejects where it could not look: `NoBackupError` where there is no file, and the errors of the
- * store.
+ * A fault is no exception. It rejects where it could not look: `NoBackupError` where there is no file, `UnsupportedError`
+ * where there are none but those of Litestream 0.3, and the errors of the store.
  *
  * @example
  * ```ts ignore

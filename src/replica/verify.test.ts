@@ -365,6 +365,17 @@ describe("verify", () => {
     expect(brief((await verify(still)).faults)).toEqual([`NOT_FOUND ${gone}`]);
   });
 
+  test("verify() tells a replica of Litestream 0.3 from none", async () => {
+    const store = memoryStore();
+    await store.put("generations/0123456789abcdef/notes.txt", new Uint8Array(1));
+    await expect(verify(store)).rejects.toMatchObject({ code: "NO_BACKUP" });
+    const snapshot = "generations/0123456789abcdef/snapshots/00000000.snapshot.lz4";
+    await store.put(snapshot, new Uint8Array(1));
+    const verifying = verify(store);
+    await expect(verifying).rejects.toMatchObject({ code: "UNSUPPORTED" });
+    await expect(verifying).rejects.toThrow(/Litestream 0\.3.* Restore it with an integrity check/);
+  });
+
   test("verify() rejects where it cannot look", async () => {
     await expect(verify(memoryStore())).rejects.toMatchObject({ code: "NO_BACKUP" });
     const store = faultyStore(await replicaIn(memoryStore()));

@@ -4,9 +4,10 @@
  * @module
  */
 import { ENCRYPTION_MARK, isEncrypted } from "../core/encryption-mark.ts";
-import { InvalidArgumentError, isPagestreamError } from "../core/errors.ts";
+import { InvalidArgumentError, isPagestreamError, UnsupportedError } from "../core/errors.ts";
 import type { Aborter } from "../core/platform.ts";
 import { NoBackupError } from "./errors.ts";
+import { legacyFiles } from "./legacy-layout.ts";
 import type { LtxFileInfo, Replica } from "./replica.ts";
 import { checkProbes, drill, type DrillTarget, type Probe } from "./verify-drill.ts";
 import { type VerifiedFile, verifyFile } from "./verify-file.ts";
@@ -54,7 +55,7 @@ export interface VerifyRequest {
 
 /**
  * Reads every file of a replica and says what is wrong. Rejects only where it cannot look: `NoBackupError` where there is
- * no file, and the errors of the store.
+ * no file, `UnsupportedError` where there are none but those of Litestream 0.3, and the errors of the store.
  */
 export async function verifyReplica(
   replica: Replica,
@@ -138,12 +139,10 @@ class Verification {
   /** Lists the files and reads those that are not known to be sound. */
   async #look(): Promise<readonly (readonly LtxFileInfo[])[]> {
     const replica = this.#replica;
-    const levels = await replica.levels({ signal: this.#request.signal });
+    const { signal } = this.#request;
+    const levels = await replica.levels({ signal });
     const all = levels.flat();
-    if (all.length === 0) {
-      const object = replica.description;
-      throw new NoBackupError({ operation: "verify", object, what: "it holds no LTX files" });
-    }
+    if (all.length === 0) throw await nothingToRead(replica, signal);
     this.#total = { totalFiles: all.length, totalBytes: bytesOf(all) };
     await this.#readAll(all.filter(({ key }) => !this.#sound.has(key)));
     return levels;
@@ -203,6 +202,22 @@ class Verification {
     const length = ENCRYPTION_MARK.length;
     return isEncrypted(await this.#replica.read(file, { offset: 0, length, signal }));
   }
+}
+
+/** Why there is no LTX file: a replica of Litestream 0.3 is not the same as none. */
+async function nothingToRead(
+  replica: Replica,
+  signal: AbortSignal | undefined,
+): Promise<NoBackupError | UnsupportedError> {
+  const why = { operation: "verify", object: replica.description };
+  if ((await legacyFiles(replica, signal)).length === 0) {
+    return new NoBackupError({ ...why, what: "it holds no LTX files" });
+  }
+  return new UnsupportedError({
+    ...why,
+    what: "it is a replica of Litestream 0.3, and holds no LTX files",
+    next: "Restore it with an integrity check to prove it, and replicate the database anew to get one that can be verified",
+  });
 }
 
 const GONE = "it is listed and cannot be read";

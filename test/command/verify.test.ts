@@ -1,5 +1,5 @@
 /** @module */
-import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -106,6 +106,11 @@ describe("pagestream verify", () => {
   test("verify exits with another code where it could not look", async () => {
     const nowhere = scratch.next("nowhere");
     expect((await pagestream(["verify", nowhere])).code).toBe(4);
+    const legacy = join(scratch.next("legacy"), "generations/0123456789abcdef/snapshots");
+    mkdirSync(legacy, { recursive: true });
+    writeFileSync(join(legacy, "00000000.snapshot.lz4"), "");
+    const unread = await pagestream(["verify", join(legacy, "../../..")]);
+    expect(unread).toMatchObject({ code: 9, stderr: expect.stringContaining("Litestream 0.3") });
     expect((await pagestream(["verify"])).code).toBe(2);
     for (const key of ["one", "one=/nowhere/key"]) {
       expect((await pagestream(["verify", "--encryption-key", key, nowhere])).code).toBe(2);
