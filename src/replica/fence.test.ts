@@ -41,8 +41,13 @@ function l0(txid: number, seed = 1): LtxObject {
   return object(0, [txid, txid], seed);
 }
 
-function object(level: number, [min, max]: [number, number], seed = 1): LtxObject {
-  const timestamp = 1_700_000_000_000 + max;
+function object(
+  level: number,
+  [min, max]: readonly [number, number],
+  seed = 1,
+  time = seed,
+): LtxObject {
+  const timestamp = 1_700_000_000_000 + max + 100 * time;
   const minTxid = BigInt(min);
   const maxTxid = BigInt(max);
   const pages = { 1: { seed }, 2: { seed: max } };
@@ -208,17 +213,49 @@ describe("fencedWriter()", () => {
     expect(await files(writer)).toEqual(["0:1-1", "0:2-2"]);
   });
 
-  test("create() takes back a snapshot whose L0 file another writer has created meanwhile", async () => {
+  test.each([
+    ["a snapshot whose L0 file", 9, [1, 2], 2],
+    ["a bridge below whose end an L0 file", 1, [2, 5], 2],
+  ] as const)(
+    "create() takes back %s another writer has created meanwhile",
+    async (_, level, [min, max], txid) => {
+      const inner = memoryStore();
+      const { writer } = await newWriter(frozenAt("put", { inner, before: true }));
+      await writer.create(l0(1));
+      armed = async () => {
+        await (await newWriter(inner, { seed: 2 })).writer.create(l0(txid, 2));
+      };
+      await expect(writer.create(object(level, [min, max]))).rejects.toMatchObject({
+        code: "CONFLICT",
+      });
+      expect(await files(writer)).toEqual(["0:1-1", "0:2-2"]);
+    },
+  );
+
+  test("create() takes back a bridge whose L0 file another writer has, which goes on from its own", async () => {
     const inner = memoryStore();
-    const { writer } = await newWriter(frozenAt("put", { inner, before: true }));
+    const { writer } = await newWriter(inner);
     await writer.create(l0(1));
-    armed = async () => {
-      await (await newWriter(inner, { seed: 2 })).writer.create(l0(2, 2));
-    };
-    await writer.create(object(9, [1, 2]));
-    expect(await files(writer)).toEqual(["0:1-1", "0:2-2", "9:1-2"]);
-    await expect(writer.create(l0(2))).rejects.toMatchObject({ code: "CONFLICT" });
-    expect(await files(writer)).toEqual(["0:1-1", "0:2-2"]);
+    await writer.create(object(1, [2, 3]));
+    for (const txid of [2, 3, 4]) {
+      const { where, body } = l0(txid, 2);
+      await inner.put(writer.replica.key(where), body as Uint8Array);
+    }
+    await expect(writer.create(l0(3))).rejects.toMatchObject({ code: "CONFLICT" });
+    expect(await files(writer)).toEqual(["0:1-1", "0:2-2", "0:3-3", "0:4-4"]);
+  });
+
+  test("create() leaves a bridge that another writer goes on from", async () => {
+    const inner = memoryStore();
+    const { writer } = await newWriter(inner);
+    await writer.create(l0(1));
+    await writer.create(object(1, [2, 3]));
+    const other = (await newWriter(inner, { seed: 2 })).writer;
+    // At the start it puts an L0 file of the same time behind it.
+    await other.create(object(0, [3, 3], 2, 1));
+    await other.create(l0(4, 2));
+    await expect(writer.create(l0(3))).rejects.toMatchObject({ code: "CONFLICT" });
+    expect(await files(writer)).toEqual(["0:1-1", "0:3-3", "0:4-4", "1:2-3"]);
   });
 
   test("create() names what it may not remove", async () => {

@@ -97,19 +97,22 @@ export function fencedWriter(options: {
   const { replica, fence, lease } = options;
 
   /** Removes what came too late for history, where one of its tries may have created it, and tells of the conflict. */
-  const lost = async (error: unknown, late: LateFile | undefined): Promise<unknown> => {
+  const lost = async (error: unknown, late: readonly LateFile[]): Promise<unknown> => {
     if (!(error instanceof ConflictError)) return error;
     const known = fence.lost(error);
-    if (late === undefined || (await takeBack(replica, late))) return known;
-    return new ConflictError(
-      {
-        operation: known.operation,
-        object: known.object,
-        what: `another writer has gone on, and ${late.key}, which came too late, could not be removed`,
-        next: `Remove ${late.key} by hand, then call takeOver() to continue after the other's last file`,
-      },
-      { left: late.key },
-    );
+    for (const file of late) {
+      if (await takeBack(replica, file)) continue;
+      return new ConflictError(
+        {
+          operation: known.operation,
+          object: known.object,
+          what: `another writer has gone on, and ${file.key}, which came too late, could not be removed`,
+          next: `Remove ${file.key} by hand, then call takeOver() to continue after the other's last file`,
+        },
+        { left: file.key },
+      );
+    }
+    return known;
   };
 
   /** Files of ours above level 0 that wait for their L0 file. */
@@ -118,22 +121,20 @@ export function fencedWriter(options: {
   /** Whether the last try to create a file is not known to have succeeded. */
   let hasFailed = false;
 
-  /** Another writer has the L0 file that they went before: its TXID must not have two states. */
-  const takeBackAhead = async (): Promise<void> => {
-    for (const file of ahead) await takeBack(replica, file, { always: true });
-    ahead = [];
-  };
-
   const create = async (object: LtxObject, how: CreateOptions = {}): Promise<LtxObject> => {
     const { signal } = how;
     const { level, maxTxid } = object.where;
-    const isAhead =
-      level > 0 && (fence.leads(maxTxid) || ahead.some((file) => file.maxTxid === maxTxid));
+    const waiting = ahead.filter((file) => file.maxTxid === maxTxid);
+    const isAhead = level > 0 && (fence.leads(maxTxid) || waiting.length > 0);
     // One that did not answer at the start has not been asked what it can.
     await replica.prepareToWrite({ signal });
     const kept = keptObject(object);
-    const isOurs = (there: LtxFileInfo): Promise<boolean> =>
-      isSame(replica, there, { object: kept, signal });
+    const file = {
+      key: replica.key(object.where),
+      maxTxid,
+      isAhead,
+      isOurs: (there: LtxFileInfo) => isSame(replica, there, { object: kept, signal }),
+    };
     let sentAt: Instant | undefined;
     const before = async (): Promise<void> => {
       await lease?.hold(signal);
@@ -146,17 +147,22 @@ export function fencedWriter(options: {
     };
     try {
       const done = await createObject(replica, object, { ...how, before });
-      fence.landed(done.object === object ? { ...done, object: kept } : done, sentAt);
       hasFailed = false;
+      if (isAhead) {
+        // Below it names of level 0 are free: whoever took one meanwhile shows only as long as this one is not known.
+        fence.doubt();
+        await fence.prove(signal);
+        ahead = [...ahead, file];
+      }
+      fence.landed(done.object === object ? { ...done, object: kept } : done, sentAt);
       if (level === 0) ahead = [];
-      else if (isAhead) ahead = [...ahead, { key: replica.key(object.where), maxTxid, isOurs }];
       await fence.prove(signal);
       return done.object;
     } catch (error) {
       hasFailed = true;
-      if (level === 0 && error instanceof ConflictError) await takeBackAhead();
-      const late = sentAt && { key: replica.key(object.where), isOurs };
-      throw await lost(error, late);
+      const late = sentAt === undefined ? [] : [file];
+      // Another writer has the L0 file that they went before: its TXID must not have two states.
+      throw await lost(error, level === 0 ? [...waiting, ...late] : late);
     }
   };
 
@@ -182,8 +188,8 @@ export function fencedWriter(options: {
       } catch (error) {
         const isOurs = (there: LtxFileInfo): Promise<boolean> =>
           isSameState(replica, there, file, signal);
-        const late = isSent ? { key: replica.key(file.where), isOurs } : undefined;
-        throw await lost(error, late);
+        const late = { key: replica.key(file.where), isAhead: false, isOurs };
+        throw await lost(error, isSent ? [late] : []);
       }
     },
     createBlocking(objects, upload) {
@@ -268,6 +274,8 @@ async function isSameState(
 /** A file that may have been created after another writer had gone on. */
 interface LateFile {
   readonly key: string;
+  /** Whether it led beyond our newest L0 file: then other files may have come below it. */
+  readonly isAhead: boolean;
   /** Whether what the store has under its name is what was sent. */
   readonly isOurs: (there: LtxFileInfo) => Promise<boolean>;
 }
@@ -279,21 +287,19 @@ interface AheadFile extends LateFile {
 
 /**
  * Removes a file that came too late. One that came in time may be what the other writer's history stands on: what no
- * other file covers cannot have come late, since retention removes only names that are covered; `always` removes it all the
- * same. Returns false where it is there and could not be removed.
+ * other file covers cannot have come late, since retention removes only names that are covered. Returns false where it is
+ * there and could not be removed.
  */
-async function takeBack(
-  replica: Replica,
-  { key, isOurs }: LateFile,
-  { always = false }: { readonly always?: boolean } = {},
-): Promise<boolean> {
+async function takeBack(replica: Replica, { key, isAhead, isOurs }: LateFile): Promise<boolean> {
   const { store } = replica;
   try {
     const files = (await replica.levels()).flat();
     const there = files.find((file) => file.key === key);
     if (there === undefined) return true;
-    if (!always && !files.some((file) => covers(file, there))) return true;
-    if (!(await isOurs(there))) return true;
+    const isNeeded = isAhead
+      ? await isBuiltOn(replica, there, files)
+      : !files.some((file) => covers(file, there));
+    if (isNeeded || !(await isOurs(there))) return true;
     let ifMatch: string | undefined;
     if (store.capabilities.conditionalDelete && there.etag !== "") ifMatch = there.etag;
     else if ((await store.head(key)).etag !== there.etag) return false;
@@ -302,6 +308,28 @@ async function takeBack(
   } catch (error) {
     return isPagestreamError(error, "NOT_FOUND");
   }
+}
+
+/**
+ * Whether another writer goes on from a file that leads: it has then put the L0 file of the same TXID and time behind it,
+ * and whatever comes after begins there.
+ */
+async function isBuiltOn(
+  replica: Replica,
+  there: LtxFileInfo,
+  files: readonly LtxFileInfo[],
+): Promise<boolean> {
+  const { key, maxTxid: txid } = there;
+  const l0 = files.find(({ level, maxTxid }) => level === 0 && maxTxid === txid);
+  if (l0 !== undefined) {
+    const headers = [there, l0].map(async (file) =>
+      decodeHeader(await replica.read(file, { length: LTX_HEADER_SIZE }), file.key),
+    );
+    const [ours, other] = await Promise.all(headers);
+    return ours?.timestamp === other?.timestamp;
+  }
+  if (!files.some(({ maxTxid }) => maxTxid > txid)) return false;
+  return !files.some((file) => file.key !== key && file.minTxid <= txid && file.maxTxid >= txid);
 }
 
 /** Whether one file makes another unnecessary for any later state. */
