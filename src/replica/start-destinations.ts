@@ -51,14 +51,16 @@ export async function planStart(
   // Where a destination that does not answer may have more, nothing is proven to be the newest.
   const isNewest = last.txid === (promoted.at(-1)?.header.maxTxid ?? txid);
   const isProven = found.needsFull === undefined && isNewest;
+  // What repairs the lead under its newest TXID is nothing that another lacks.
+  const later = promoted.filter(({ header }) => header.maxTxid > txid);
   // While anything of the proven state still has to be uploaded, nothing is durable.
-  const isCurrent = isProven && promoted.length + differing.length === 0;
+  const isCurrent = isProven && later.length + differing.length === 0;
   const current = isCurrent ? sequence : undefined;
   return {
     last,
     proven: isProven ? { sequence, differing } : undefined,
     place() {
-      lead.begin(found, { sequence: current, isOurs: true });
+      lead.begin(found, { sequence: promoted.length === 0 ? current : undefined, isOurs: true });
       for (const [other, seen] of others) {
         const isOurs = joining.get(other)?.isOurs === true;
         const isThere = seen.standing.maxTxid === txid ? current : undefined;
@@ -68,8 +70,6 @@ export async function planStart(
     feed() {
       lead.take(promoted);
       if (!isWhole) lead.gapFound();
-      // What repairs the lead under its newest TXID is nothing that another lacks.
-      const later = promoted.filter(({ header }) => header.maxTxid > txid);
       for (const [other, { files }] of joining) {
         if (files === undefined) other.leaveBehind("it lacks files that are not kept any more");
         else other.take(isCurrent ? withSequence(files, sequence) : files);
