@@ -5,7 +5,8 @@
  * A replica that has nothing, or nothing that can be built on, gets a snapshot `1..N`. One that is merely behind keeps its
  * history: level 1 goes as far as its own files reach, M, and then gets `(M+1)..N` with all pages. Right after that the L0
  * file N follows, since no level may rest above the newest L0 file: Litestream would number from there, and restores would
- * ignore its files. Only then come the files after N.
+ * ignore its files. It holds every page too: the names before it stay free, and whatever arrives there late, or from another
+ * writer, must not become what it continues. Only then come the files after N.
  *
  * @module
  */
@@ -17,9 +18,8 @@ import { boundaryImage } from "./snapshot.ts";
 import type { CommitCollector } from "./commit-collector.ts";
 import { isDamage } from "./behind.ts";
 import { compactLevel } from "./compactor.ts";
-import { copyL0, stagedL0 } from "./copy-file.ts";
+import { stagedL0 } from "./copy-file.ts";
 import { isWhole, type Standing, standingOf } from "./gap.ts";
-import type { CutState } from "./l0-cutter.ts";
 import { SNAPSHOT_LEVEL } from "./layout.ts";
 import type { LocalState } from "./local-state.ts";
 import { PageDigest } from "./page-digest.ts";
@@ -51,8 +51,6 @@ export interface BridgeOptions {
   readonly keep: (name: string) => void;
   /** The files cut since the bridge was begun, in order. */
   readonly arrived: () => readonly StagedFile[];
-  /** Other replicas that have the L0 file of a TXID. */
-  readonly others: (txid: bigint) => readonly Replica[];
 }
 
 /** A bridge whose first part is in the replica. The L0 file has to follow at once. */
@@ -108,11 +106,10 @@ export async function beginBridge(
   // The page size may change until the database is read.
   const planFor = (size: number): BridgePlan =>
     planBridge(standing, pageSize !== undefined && pageSize !== size);
-  const { base, plan, cut, sequence, doubts } = await encodeBase(options, planFor, signal);
+  const { base, plan, sequence, doubts } = await encodeBase(options, planFor, signal);
   let l0: StagedFile | undefined;
   try {
-    const continues = cut.txid === found.maxTxid + 1n;
-    l0 = await stageL0(options, base, { continues, signal });
+    l0 = stageL0(options, base);
     await writer.create(stagedObject(state, base), { signal });
     if (plan.also !== undefined) await createAlso(options, base, plan.also, signal);
     return { base, l0, sequence, doubts };
@@ -176,7 +173,6 @@ async function pageSizeOf(
 interface EncodedBase {
   readonly base: StagedFile;
   readonly plan: BridgePlan;
-  readonly cut: CutState;
   readonly sequence: number;
   readonly doubts: number;
 }
@@ -211,7 +207,7 @@ async function encodeBase(
     );
     try {
       await read(image, (pgno, data) => writer.page(pgno, data));
-      return { base: writer.finish(), plan, cut, sequence, doubts };
+      return { base: writer.finish(), plan, sequence, doubts };
     } catch (error) {
       writer.abort();
       throw error;
@@ -219,27 +215,17 @@ async function encodeBase(
   });
 }
 
-/**
- * The L0 file of the base's TXID: as it was cut, which another destination may still wait for, as another replica has it, or
- * else with every page. What `continues` the replica's newest file has every page too: that file may be of another history.
- */
-async function stageL0(
-  options: BridgeOptions,
-  base: StagedFile,
-  { continues, signal }: { readonly continues: boolean; readonly signal: AbortSignal },
-): Promise<StagedFile> {
-  const { state, platform, key, folder, keep, arrived, others } = options;
+/** The L0 file of the base's TXID, with every page: as it was cut, which another destination may still wait for, or made anew. */
+function stageL0(options: BridgeOptions, base: StagedFile): StagedFile {
+  const { state, platform, key, folder, keep, arrived } = options;
   const { sequence } = base;
   const txid = base.header.maxTxid;
   const isIt = ({ level, header }: StagedFile): boolean => level === 0 && header.maxTxid === txid;
   const staged = arrived().find(isIt) ?? stagedL0(txid, { state, platform, key, sequence });
-  if (staged !== undefined && (staged.full || !continues)) {
+  if (staged?.full === true) {
     keep(staged.name);
     return staged;
   }
-  const where = { state, platform, key, sequence, folder, signal };
-  const copied = continues ? undefined : await copyL0(others(txid), txid, where);
-  if (copied !== undefined) return copied;
   const name = `${folder}/${formatFileName(txid, txid)}`;
   const derived = deriveFile(state, base, { level: 0, minTxid: txid, name });
   return { ...derived, digests: base.digests };

@@ -250,7 +250,6 @@ export class CatchUp {
           this.#kept = name;
         },
         arrived: () => this.#arrived,
-        others: (txid) => tools.others(writer.replica, txid),
       },
       levels,
       signal,

@@ -7,13 +7,14 @@ import { equalBytes } from "../core/bytes.ts";
 import { isPagestreamError } from "../core/errors.ts";
 import type { Platform } from "../core/platform.ts";
 import { formatFileName } from "../ltx/file-name.ts";
+import { decodeHeader, LTX_HEADER_SIZE, type LtxHeader } from "../ltx/header.ts";
 import { LTX_TRAILER_SIZE } from "../ltx/trailer.ts";
 import { isWhole } from "./gap.ts";
 import type { LocalState } from "./local-state.ts";
 import { PageDigest } from "./page-digest.ts";
 import { readRange } from "./range-reader.ts";
 import type { LtxFileInfo, Replica } from "./replica.ts";
-import { readStaged, stagedName, type StagedFile } from "./staged-file.ts";
+import { coversAll, readStaged, stagedName, type StagedFile } from "./staged-file.ts";
 
 /** What a copied file is staged with. */
 export interface CopyOptions {
@@ -63,27 +64,64 @@ export async function copyL0(
   return undefined;
 }
 
-/** Whether two replicas hold the very same L0 file of a TXID: then what comes before it is the same history too. */
+/** An L0 file and the replica that has it. */
+export interface PlacedFile {
+  readonly replica: Replica;
+  readonly file: LtxFileInfo;
+}
+
+/** Whether two replicas hold the same L0 file of a TXID: then what comes before it is the same history too. */
 export async function shareL0(
   one: Replica,
   other: Replica,
   wanted: { readonly txid: bigint; readonly signal: AbortSignal | undefined },
 ): Promise<boolean> {
   const { txid, signal } = wanted;
-  const ends = await Promise.all(
-    [one, other].map(async (replica) => {
+  const [a, b] = await Promise.all(
+    [one, other].map(async (replica): Promise<PlacedFile | undefined> => {
       const file = await replica.find({ level: 0, minTxid: txid, maxTxid: txid }, { signal });
-      return file && isWhole(file) ? await fileEnd(replica, file, signal) : undefined;
+      return file && isWhole(file) ? { replica, file } : undefined;
     }),
   );
-  const [a, b] = ends;
-  return a !== undefined && b !== undefined && equalBytes(a, b);
+  if (a === undefined || b === undefined) return false;
+  try {
+    return await isSameL0(a, b, signal);
+  } catch (error) {
+    // Retention removed one of them since it was found.
+    if (!isPagestreamError(error, "NOT_FOUND")) throw error;
+    return false;
+  }
+}
+
+/**
+ * Whether two L0 files of a TXID lead to the same state of the same history: the very same file, or one of the same time with
+ * every page, as a bridge ends with.
+ */
+export async function isSameL0(
+  one: PlacedFile,
+  other: PlacedFile,
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  const both = [one, other] as const;
+  if (one.file.size === other.file.size) {
+    const [a, b] = await Promise.all(both.map((each) => fileEnd(each, signal)));
+    return equalBytes(a as Uint8Array, b as Uint8Array);
+  }
+  const headers = both.map(async ({ replica, file }) =>
+    decodeHeader(await replica.read(file, { length: LTX_HEADER_SIZE, signal }), file.key),
+  );
+  const [a, b] = (await Promise.all(headers)) as [LtxHeader, LtxHeader];
+  if (a.timestamp !== b.timestamp || a.commit !== b.commit || a.pageSize !== b.pageSize) {
+    return false;
+  }
+  const { replica, file } = one.file.size > other.file.size ? one : other;
+  const { pgnos } = await replica.pageIndex(file, { signal });
+  return coversAll(pgnos, a);
 }
 
 /** The last bytes of a file, both of its checksums among them. */
-export function fileEnd(
-  replica: Replica,
-  file: LtxFileInfo,
+function fileEnd(
+  { replica, file }: PlacedFile,
   signal: AbortSignal | undefined,
 ): Promise<Uint8Array> {
   const length = LTX_TRAILER_SIZE;

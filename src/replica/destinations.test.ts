@@ -124,6 +124,23 @@ describe("startPrimary() with several replicas", () => {
     await at.run(second.close());
   });
 
+  test("has all at the start after a crash amid a change of the page size, with no further commit", async () => {
+    const at = new DestinationsBench(2);
+    const first = await at.start();
+    await at.commit(first, [1, 2, 3]);
+    at.database.resize(1024, 4);
+    at.at(0).refuses = (_, operation) => operation === "upload";
+    at.at(1).refuses = (key, operation) => operation === "upload" && key.startsWith("ltx/0/");
+    await expect(at.run(first.close())).rejects.toMatchObject({ code: "STORE" });
+    expect((await at.standing(1)).snapshot).toBe(2n);
+    for (const i of [0, 1]) at.at(i).refuses = () => false;
+    const second = await at.start();
+    await at.run(second.durable({ signal: AbortSignal.timeout(2_000) }));
+    expect(second.position.replicated).toBe(2n);
+    for (const i of [0, 1]) expect(await at.restored(i)).toEqual(at.database.bytes);
+    await at.run(second.close());
+  });
+
   test.each(["async", "hold-retry"] as const)(
     "asks one that did not answer at the start though the database is empty, with durability %s",
     async (durability) => {
@@ -301,6 +318,29 @@ describe("startPrimary() with several replicas", () => {
     for (const i of [0, 1]) expect(await at.restored(i)).toEqual(at.database.bytes);
     expect(await at.restored(1, 6n)).toEqual(at.states.get(6n));
     await at.run(second.close());
+  });
+
+  test("takes over with what another writer wrote right before its lease was taken", async () => {
+    const at = new DestinationsBench(2);
+    const first = await at.start({ lease: true });
+    await at.commit(first, [1, 2]);
+    await at.run(first.close());
+    const other = new DestinationsBench(1);
+    const foreign = await other.start();
+    for (const page of [2, 3]) await other.commit(foreign, [1, page]);
+    const key = "ltx/0/0000000000000002-0000000000000002.ltx";
+    const { body } = await other.at(0).inner.get(key);
+    const bytes = new Uint8Array(await new Response(body).arrayBuffer());
+    at.at(1).onPut = async (put) => {
+      if (put === "lock.json") await at.at(1).inner.put(key, bytes);
+    };
+    const second = await at.start({ lease: true, takeOver: true, onBehind: "adopt" });
+    at.at(1).onPut = () => {};
+    await at.commit(second, [1, 3]);
+    expect(second.position.replicated).toBe(4n);
+    for (const i of [0, 1]) expect(await at.restored(i)).toEqual(at.database.bytes);
+    await at.run(second.close());
+    await other.run(foreign.close());
   });
 
   test("stops everywhere when another writer uses one of them", async () => {

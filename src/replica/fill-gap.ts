@@ -46,8 +46,7 @@ export async function fillGap(found: Standing, options: FillGapOptions): Promise
 
 /**
  * Uploads the L0 file of the TXID that a level above ends with, as a crash between the two left it. Returns whether that is
- * done: only where both are of the same time, and so of the same history. Where the replica has the file right before, which
- * may be of another, it must hold every page.
+ * done: only where both are of the same time, and so of the same history, and the file holds every page, as that of a bridge.
  */
 export async function finishBridge(txid: bigint, options: FillGapOptions): Promise<boolean> {
   const { writer, state, signal } = options;
@@ -56,11 +55,7 @@ export async function finishBridge(txid: bigint, options: FillGapOptions): Promi
   const where = { ...options, sequence: -1 };
   const staged = stagedL0(txid, where);
   const file = staged ?? (await copyL0(options.others(txid), txid, where));
-  const continues = levels[0]?.at(-1)?.maxTxid === txid - 1n;
-  const isSame =
-    file !== undefined &&
-    (file.full || !continues) &&
-    BigInt(top?.time.getTime() ?? -1) === file.header.timestamp;
+  const isSame = file?.full === true && BigInt(top?.time.getTime() ?? -1) === file.header.timestamp;
   if (isSame) await writer.create(stagedObject(state, file), { signal });
   if (staged === undefined && file !== undefined) state.removeStaged(file.name);
   return isSame;

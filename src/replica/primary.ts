@@ -205,13 +205,10 @@ export class Primary implements Replication {
 
   /** Settles continuity and begins to upload. */
   async start(announce: readonly StartEvent[] = [], signal?: AbortSignal): Promise<void> {
-    const { takeOver, rested } = this.#options;
+    const { takeOver = false, rested } = this.#options;
     // Before anything is awaited: nothing was delivered yet.
     const proven = rested === undefined ? proveState(this.#source, this.#state) : undefined;
-    const survey = await surveyAll(this.#destinations.list, signal);
-    for (const { lease } of [survey.lead, ...survey.others.keys()]) {
-      await (takeOver === true ? lease?.takeOver(signal) : lease?.inspect(signal));
-    }
+    const survey = await surveyAll(this.#destinations.list, { takeOver, signal });
     const logged = await recoverLog({
       source: this.#source,
       writer: survey.lead.writer,
@@ -352,10 +349,7 @@ export class Primary implements Replication {
     for (const name of this.#state.staged()) this.#state.removeStaged(name);
     this.#local?.forget();
     this.#marker.forget();
-    const survey = await surveyAll(list, options.signal);
-    for (const { lease } of [survey.lead, ...survey.others.keys()]) {
-      await lease?.takeOver(options.signal);
-    }
+    const survey = await surveyAll(list, { takeOver: true, signal: options.signal });
     const where = this.#where(survey, options);
     const found = await continueAnyway(where, "taken over after a conflict");
     this.#failure = undefined;

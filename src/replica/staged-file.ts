@@ -225,9 +225,9 @@ export function readStaged(
 }
 
 /** Whether pages in ascending order are all pages of the database. */
-function coversAll(digests: PageDigests, header: LtxHeader): boolean {
+export function coversAll(pages: { readonly length: number }, header: LtxHeader): boolean {
   const lock = lockPage(header.pageSize);
-  return digests.length === header.commit - (lock <= header.commit ? 1 : 0);
+  return pages.length === header.commit - (lock <= header.commit ? 1 : 0);
 }
 
 function decodeStaged(

@@ -3,19 +3,21 @@
  *
  * @module
  */
-import { AbortedError, isPagestreamError, type PagestreamError } from "../core/errors.ts";
+import { isPagestreamError, type PagestreamError } from "../core/errors.ts";
 import { type Instant, instantOf } from "../core/instant.ts";
 import type { Platform } from "../core/platform.ts";
-import { equalBytes } from "../core/bytes.ts";
 import { decodeHeader, LTX_HEADER_SIZE } from "../ltx/header.ts";
 import type { Continuity } from "./continuity.ts";
-import { fileEnd, stagedL0 } from "./copy-file.ts";
+import { isSameL0, stagedL0 } from "./copy-file.ts";
 import type { Destination } from "./destination.ts";
 import { isSound, isWhole, type Standing, standingOf } from "./gap.ts";
 import type { LocalState } from "./local-state.ts";
 import { readMarker } from "./marker.ts";
 import type { LtxFileInfo, Replica } from "./replica.ts";
 import { parseStagedName, type StagedFile, withSnapshots } from "./staged-file.ts";
+
+/** What is no trouble of one store, but for the caller to hear. */
+const DECIDED: ReadonlySet<string> = new Set(["ABORTED", "CONFLICT", "UNSUPPORTED"]);
 
 /** A destination that answered. */
 export interface Seen {
@@ -36,29 +38,50 @@ export interface Survey {
   readonly silent: ReadonlyMap<Destination, PagestreamError>;
 }
 
-/** Lists all destinations; a single one is not asked. Throws where none answers. */
+/**
+ * Lists all destinations, after it has made sure of the lease of each; a single one is not listed. Throws where none answers,
+ * and where another writer holds a lease that is not to be taken over.
+ */
 export async function surveyAll(
   destinations: readonly Destination[],
-  signal: AbortSignal | undefined,
+  options: { readonly takeOver: boolean; readonly signal: AbortSignal | undefined },
 ): Promise<Survey> {
+  const { takeOver, signal } = options;
   const others = new Map<Destination, Seen>();
   const silent = new Map<Destination, PagestreamError>();
   let lead = destinations[0] as Destination;
-  if (destinations.length === 1) return { lead, others, silent };
-  await Promise.all(
-    destinations.map(async (destination) => {
-      try {
-        const { replica } = destination;
-        await replica.prepareToWrite({ signal });
-        const listedAt = instantOf(replica.platform.clock);
-        const levels = await replica.levels({ signal });
-        others.set(destination, { standing: standingOf(levels), levels, listedAt });
-      } catch (error) {
-        if (error instanceof AbortedError || !isPagestreamError(error)) throw error;
-        silent.set(destination, error);
-      }
-    }),
-  );
+  const hold = ({ lease }: Destination): Promise<void> | undefined =>
+    takeOver ? lease?.takeOver(signal) : lease?.inspect(signal);
+  if (destinations.length === 1) {
+    await hold(lead);
+    return { lead, others, silent };
+  }
+  const ask = async (destination: Destination, work: () => Promise<void>): Promise<void> => {
+    if (silent.has(destination)) return;
+    try {
+      await work();
+    } catch (error) {
+      if (!isPagestreamError(error) || DECIDED.has(error.code)) throw error;
+      silent.set(destination, error);
+    }
+  };
+  const prepare = (destination: Destination): Promise<void> =>
+    ask(destination, async () => {
+      await destination.replica.prepareToWrite({ signal });
+      await hold(destination);
+    });
+  // Two who take over at once do so in one order: one of them gets all.
+  if (takeOver) for (const each of destinations) await prepare(each);
+  else await Promise.all(destinations.map(prepare));
+  // What is listed before another writer's lease has ended need not be all that it wrote.
+  const list = (destination: Destination): Promise<void> =>
+    ask(destination, async () => {
+      const { replica } = destination;
+      const listedAt = instantOf(replica.platform.clock);
+      const levels = await replica.levels({ signal });
+      others.set(destination, { standing: standingOf(levels), levels, listedAt });
+    });
+  await Promise.all(destinations.map(list));
   let furthest = -1n;
   for (const destination of destinations) {
     const seen = others.get(destination);
@@ -154,8 +177,6 @@ async function isSameHistory(
     file.minTxid === maxTxid && file.maxTxid === maxTxid && isWhole(file);
   const here = seen.levels[0]?.find(isNewest);
   const there = found.levels[0]?.find(isNewest);
-  if (here === undefined || there === undefined || here.size !== there.size) return false;
-  const ends = [fileEnd(replica, here, signal), fileEnd(lead, there, signal)];
-  const [a, b] = (await Promise.all(ends)) as [Uint8Array, Uint8Array];
-  return equalBytes(a, b);
+  if (here === undefined || there === undefined) return false;
+  return await isSameL0({ replica, file: here }, { replica: lead, file: there }, signal);
 }
