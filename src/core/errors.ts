@@ -12,6 +12,7 @@
 export const ERROR_CODES = [
   "ABORTED",
   "CLOSED",
+  "CONFIG",
   "CONFLICT",
   "DAMAGED_FILE",
   "DATABASE_BEHIND",

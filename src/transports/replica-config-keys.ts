@@ -109,8 +109,8 @@ export interface ReplicaConfig {
 /** What the value of a key is. */
 export type KeyKind = "text" | "flag" | "number" | "size" | "duration" | "texts";
 
-/** Every key, and what its value is. */
-export const KEY_KINDS: Readonly<Record<keyof ReplicaConfig, KeyKind>> = {
+/** Every key of a {@linkcode ReplicaConfig}, and what its value is. */
+export const REPLICA_KEYS: Readonly<Record<keyof ReplicaConfig, KeyKind>> = {
   url: "text",
   type: "text",
   path: "text",

@@ -5,7 +5,7 @@
  */
 import { InvalidArgumentError } from "../core/errors.ts";
 import { withScheme } from "./location.ts";
-import { KEY_KINDS, type KeyKind, type ReplicaConfig } from "./replica-config-keys.ts";
+import { REPLICA_KEYS, type KeyKind, type ReplicaConfig } from "./replica-config-keys.ts";
 import type { NatsSettings, ReplicaSettings, S3Settings } from "./replica-settings.ts";
 import { isReplicaUrl, parseReplicaUrl } from "./replica-url.ts";
 import { similarName } from "./suggest.ts";
@@ -190,9 +190,11 @@ function checkKeys(config: ReplicaConfig): void {
       const what = "Litestream encrypts with age no more, so the replica would be plain text";
       throw refused(key, what, "Leave it out, and encrypt in another way");
     }
-    const kind = Object.hasOwn(KEY_KINDS, key) ? KEY_KINDS[key as keyof ReplicaConfig] : undefined;
+    const kind = Object.hasOwn(REPLICA_KEYS, key)
+      ? REPLICA_KEYS[key as keyof ReplicaConfig]
+      : undefined;
     if (kind === undefined) {
-      const similar = similarName(key, Object.keys(KEY_KINDS));
+      const similar = similarName(key, Object.keys(REPLICA_KEYS));
       const next = similar === undefined ? undefined : `Did you mean ${similar}`;
       throw refused(JSON.stringify(key.slice(0, 80)), "there is no such key of a replica", next);
     }

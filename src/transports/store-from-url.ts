@@ -22,7 +22,7 @@ import type { S3CredentialProvider, S3Credentials } from "./s3-credentials.ts";
 
 export type * from "./replica-settings.ts";
 export { parseReplicaConfig } from "./replica-config.ts";
-export type { ReplicaConfig } from "./replica-config-keys.ts";
+export { type KeyKind, REPLICA_KEYS, type ReplicaConfig } from "./replica-config-keys.ts";
 export {
   isReplicaUrl,
   parseReplicaUrl,

@@ -66,6 +66,7 @@ export {
   wholeBody,
   type WholeBodyOptions,
 } from "./spool.ts";
+export { similarName } from "./suggest.ts";
 export { formatTimestamp, parseTimestamp, TIMESTAMP_METADATA } from "./timestamp.ts";
 export {
   checkFileKey,

@@ -34,6 +34,7 @@ export const EXIT = {
 } as const;
 
 const EXIT_OF: Readonly<Partial<Record<ErrorCode, number>>> = {
+  CONFIG: EXIT.config,
   CONFLICT: EXIT.conflict,
   DAMAGED_FILE: EXIT.integrity,
   DECRYPT: EXIT.integrity,

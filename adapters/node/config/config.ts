@@ -56,6 +56,12 @@ export interface DatabaseConfig {
   readonly options: DatabaseOptions;
 }
 
+/** Paths of databases that this process has open. */
+export interface OpenPaths {
+  /** Whether it has this one. */
+  has(path: string): boolean;
+}
+
 /** The databases of a directory. */
 export interface DirectoryConfig {
   /** The directory. */
@@ -67,12 +73,12 @@ export interface DirectoryConfig {
   /** Whether databases that come and go at run time are taken up. */
   readonly watch: boolean;
   /**
-   * The SQLite databases that lie there now, by path. `ConfigError` where two would share their local state, and where
-   * there is none although nothing would be taken up later.
+   * The SQLite databases that lie there now, sorted by path. Those in `open` are not opened once more to look at them:
+   * that would end the locks of a SQLite in this process. `ConfigError` where there is none although `watch` is off.
    */
-  members(): readonly DatabaseConfig[];
+  members(open?: OpenPaths): readonly DatabaseConfig[];
   /** The database at a path; undefined where the entry has no such member, or the file there is no SQLite database. */
-  memberAt(path: string): DatabaseConfig | undefined;
+  memberAt(path: string, open?: OpenPaths): DatabaseConfig | undefined;
 }
 
 /** Something that is accepted and does not do what it says, or does it in another way. */
