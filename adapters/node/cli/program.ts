@@ -4,6 +4,7 @@
  * @module
  */
 import { Argument, Command, Option } from "commander";
+import { addControlCommands } from "./control-program.ts";
 import { setEncryption } from "./encryption.ts";
 import type { CompactFlags } from "./compact.ts";
 import type { DemoFlags } from "./demo.ts";
@@ -152,6 +153,7 @@ Example:
   addKeepCommands(program, done);
   addLookCommands(program, done);
   addLtxCommands(program, done);
+  addControlCommands(program, done);
 
   program
     .command("completion")

@@ -77,4 +77,6 @@ export type DaemonEvent =
       | { readonly type: "restored"; readonly txid: bigint }
       /** Its start failed; the next try comes by itself. */
       | { readonly type: "waiting"; readonly error: PagestreamError; readonly retryMs: number }
+      /** A directory cannot be watched, or what came into it cannot be used; `database` is its path. */
+      | { readonly type: "watch-failed"; readonly error: Error }
     ));
