@@ -155,6 +155,13 @@ describe("a database that goes on from the marker's state", () => {
   });
 });
 
+test("an empty replica gets every page, and the database is read once for it", async () => {
+  const at = bench();
+  at.database.write(PAGES);
+  expect((await again(at)).files).toEqual([{ txid: 1n, pages: 20, full: true }]);
+  expect(at.database.images).toBe(1);
+});
+
 describe("a marker that is lost", () => {
   test("is rebuilt from the replica, at the cost of one download and no upload", async () => {
     const at = bench();

@@ -141,6 +141,10 @@ async function establish(options: ContinuityOptions): Promise<Continuity> {
   let found: Findings;
   if (sequence !== undefined) {
     found = { ...NOTHING_FOUND, marker: settled.marker, sequence };
+  } else if (source.commit > 0 && maxTxid === 0n && settled.waiting.length === 0) {
+    // There is nothing to compare with.
+    const needsFull = known.contradiction ?? "the replica is empty";
+    found = { ...NOTHING_FOUND, needsFull };
   } else if (source.commit > 0) {
     const local =
       known.local ?? (await readLocalPages(source, digest, { clock: platform.clock, signal }));
