@@ -10,6 +10,7 @@ import { join } from "node:path";
 import { type ObjectStore, UnsupportedError } from "pagestream";
 import { withFiles } from "pagestream/files-kit";
 import {
+  type Fetch,
   type NatsSettings,
   natsOptions,
   type ReplicaConfig,
@@ -18,6 +19,7 @@ import {
   storeFromUrl as fromUrl,
   type StoreFromOptions,
   type StoreFromUrlOptions,
+  type TlsSettings,
   type TokenSource,
 } from "pagestream/transports/store-from-url";
 import { awsCredentials } from "./aws-credentials.ts";
@@ -56,6 +58,7 @@ function withNode<T extends StoreFromOptions>(options: T): T {
   const here = withFiles(options);
   return {
     ...here,
+    tls: (settings) => fetchWith(settings, here),
     credentials: {
       s3: awsCredentials(),
       gs: googleIdentity(here),
@@ -127,9 +130,16 @@ async function natsOverTcp(
   });
 }
 
+async function fetchWith(settings: TlsSettings, options: StoreFromOptions): Promise<Fetch> {
+  const { tlsFetch } = await import("./tls-fetch.ts");
+  const { ca, ...identity } = await tlsOf(settings, options);
+  const authorities = ca === undefined ? [] : [ca];
+  return tlsFetch({ skipVerify: settings.skipVerify, authorities, ...identity });
+}
+
 /** The texts of the files that settings name; none of them means the system's authorities. */
 async function tlsOf(
-  { rootCas = [], clientCert, clientKey }: NatsSettings,
+  { rootCas = [], clientCert, clientKey }: Omit<TlsSettings, "skipVerify">,
   { readFile }: StoreFromOptions,
 ): Promise<{ readonly ca?: string; readonly cert?: string; readonly key?: string }> {
   const read = readFile as NonNullable<typeof readFile>;

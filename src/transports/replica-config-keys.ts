@@ -24,7 +24,7 @@ export interface ReplicaConfig {
   readonly "secret-access-key"?: string | undefined;
   /** The bucket in the path instead of in the host name. */
   readonly "force-path-style"?: boolean | undefined;
-  /** Accept any certificate: refused, as `fetch` cannot. */
+  /** Accept any certificate; on Node only, as `fetch` cannot. */
   readonly "skip-verify"?: boolean | undefined;
   /** Whether the hash of each body is signed. */
   readonly "sign-payload"?: boolean | undefined;
@@ -82,7 +82,7 @@ export interface ReplicaConfig {
   readonly nkey?: string | undefined;
   /** Whether the connection to NATS is encrypted. */
   readonly tls?: boolean | undefined;
-  /** Files of the authorities to trust. */
+  /** Files of the authorities to trust beside the system's; of NATS only these. */
   readonly "root-cas"?: readonly string[] | undefined;
   /** File of the client's certificate, together with `client-key`. */
   readonly "client-cert"?: string | undefined;

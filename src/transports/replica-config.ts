@@ -6,7 +6,7 @@
 import { InvalidArgumentError } from "../core/errors.ts";
 import { withScheme } from "./location.ts";
 import { REPLICA_KEYS, type KeyKind, type ReplicaConfig } from "./replica-config-keys.ts";
-import type { NatsSettings, ReplicaSettings, S3Settings } from "./replica-settings.ts";
+import type { NatsSettings, ReplicaSettings, S3Settings, TlsSettings } from "./replica-settings.ts";
 import { isReplicaUrl, parseReplicaUrl } from "./replica-url.ts";
 import { similarName } from "./suggest.ts";
 
@@ -97,6 +97,7 @@ function merged(place: ReplicaSettings, config: ReplicaConfig): ReplicaSettings 
         accountKey: config["account-key"],
         sasToken: config["sas-token"]?.replace(/^\?/, ""),
         endpoint: config.endpoint,
+        ...tlsSettings(config, undefined),
       };
     case "oss":
       return {
@@ -106,6 +107,7 @@ function merged(place: ReplicaSettings, config: ReplicaConfig): ReplicaSettings 
         ...keyPair(config),
         partSize: parseSize(config["part-size"]),
         concurrency: config.concurrency,
+        ...tlsSettings(config, undefined),
       };
     case "sftp":
       return {
@@ -121,6 +123,7 @@ function merged(place: ReplicaSettings, config: ReplicaConfig): ReplicaSettings 
         ...place,
         username: config["webdav-username"] ?? place.username,
         password: config["webdav-password"] ?? place.password,
+        ...tlsSettings(config, undefined),
       };
     case "nats":
       return natsSettings(place, config);
@@ -137,7 +140,7 @@ function s3Settings(place: S3Settings, config: ReplicaConfig): S3Settings {
     region: config.region ?? place.region,
     endpoint: endpoint === undefined ? place.endpoint : withScheme(endpoint),
     forcePathStyle: pathStyle ?? (endpoint === undefined ? undefined : true),
-    skipVerify: config["skip-verify"] ?? place.skipVerify,
+    ...tlsSettings(config, place.skipVerify),
     signPayload: config["sign-payload"] ?? place.signPayload,
     requireContentMD5: config["require-content-md5"] ?? place.requireContentMD5,
     partSize: parseSize(config["part-size"]) ?? place.partSize,
@@ -151,11 +154,29 @@ function s3Settings(place: S3Settings, config: ReplicaConfig): S3Settings {
   };
 }
 
-function natsSettings(place: NatsSettings, config: ReplicaConfig): NatsSettings {
-  const { "client-cert": clientCert, "client-key": clientKey, timeout } = config;
+/** `skipVerify` is what the URL says of it. */
+function tlsSettings(config: ReplicaConfig, skipVerify: boolean | undefined): TlsSettings {
+  const { "client-cert": clientCert, "client-key": clientKey } = config;
   if ((clientCert === undefined) !== (clientKey === undefined)) {
     const missing = clientCert === undefined ? "client-cert" : "client-key";
     throw refused(missing, "client-cert and client-key must be given together");
+  }
+  return {
+    skipVerify: config["skip-verify"] ?? skipVerify,
+    rootCas: config["root-cas"],
+    clientCert,
+    clientKey,
+  };
+}
+
+function natsSettings(place: NatsSettings, config: ReplicaConfig): NatsSettings {
+  const { skipVerify, ...certificates } = tlsSettings(config, undefined);
+  if (skipVerify === true) {
+    throw refused(
+      "skip-verify",
+      "NATS has no such option",
+      "Name the server's authority in root-cas",
+    );
   }
   const { username, password, token, jwt, seed, creds, nkey, tls } = config;
   return {
@@ -168,10 +189,8 @@ function natsSettings(place: NatsSettings, config: ReplicaConfig): NatsSettings 
     creds,
     nkey,
     tls,
-    clientCert,
-    clientKey,
-    rootCas: config["root-cas"],
-    timeoutMs: parseDuration(timeout),
+    ...certificates,
+    timeoutMs: parseDuration(config.timeout),
   };
 }
 

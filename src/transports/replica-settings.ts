@@ -12,8 +12,20 @@ export interface FileSettings {
   readonly path: string;
 }
 
+/** How a connection over TLS is made, where not as the runtime does it. */
+export interface TlsSettings {
+  /** Accept any certificate. */
+  readonly skipVerify?: boolean | undefined;
+  /** Files of authorities to trust beside those of the system. */
+  readonly rootCas?: readonly string[] | undefined;
+  /** File of the client's certificate. */
+  readonly clientCert?: string | undefined;
+  /** File of the key of that certificate. */
+  readonly clientKey?: string | undefined;
+}
+
 /** A bucket of S3 or of a service that speaks like it. What is undefined was not given. */
-export interface S3Settings {
+export interface S3Settings extends TlsSettings {
   /** Which kind this is. */
   readonly type: "s3";
   /** Name of the bucket, or the ARN of an access point. */
@@ -26,8 +38,6 @@ export interface S3Settings {
   readonly endpoint?: string | undefined;
   /** The bucket in the path instead of in the host name. */
   readonly forcePathStyle?: boolean | undefined;
-  /** Accept any certificate. */
-  readonly skipVerify?: boolean | undefined;
   /** Whether the hash of each body is signed. */
   readonly signPayload?: boolean | undefined;
   /** Whether requests that delete many objects carry Content-MD5. */
@@ -65,7 +75,7 @@ export interface GcsSettings {
 }
 
 /** A container of Azure Blob Storage. */
-export interface AzureSettings {
+export interface AzureSettings extends TlsSettings {
   /** Which kind this is. */
   readonly type: "abs";
   /** Name of the container. */
@@ -105,7 +115,7 @@ export interface SftpSettings {
 }
 
 /** A WebDAV server. */
-export interface WebdavSettings {
+export interface WebdavSettings extends TlsSettings {
   /** Which kind this is. */
   readonly type: "webdav";
   /** Address of the server; the path of the replica is no part of it. */
@@ -153,7 +163,7 @@ export interface NatsSettings {
 }
 
 /** A bucket of Alibaba Cloud OSS. */
-export interface OssSettings {
+export interface OssSettings extends TlsSettings {
   /** Which kind this is. */
   readonly type: "oss";
   /** Name of the bucket. */

@@ -126,8 +126,12 @@ describe("storeFromUrl()", () => {
 
   test("storeFromUrl() cannot go without the verification of certificates", async () => {
     const made = storeFromUrl("s3://bkt/db?skipVerify=true", { env });
-    expect(await refusal(made)).toMatch(/UNSUPPORTED .*NODE_EXTRA_CA_CERTS/);
+    expect(await refusal(made)).toMatch(/UNSUPPORTED .*skip-verify, .*@pagestream\/node/);
     expect((await storeFromUrl("s3://bkt/db?skipVerify=false", { env })).type).toBe("s3");
+    for (const url of ["s3://b/x", "webdav://h/x", "abs://a@b/x", "oss://b/x", "nats://h/b"]) {
+      const named = storeFromConfig({ url, "root-cas": ["/ca.pem"] }, { env });
+      expect([url, await refusal(named)]).toEqual([url, expect.stringContaining("root-cas")]);
+    }
   });
 });
 

@@ -5,7 +5,7 @@
  */
 import { InvalidArgumentError, UnsupportedError } from "../core/errors.ts";
 import type { TokenSource } from "./access-token.ts";
-import type { HttpOptions } from "./http-client.ts";
+import type { Fetch, HttpOptions } from "./http-client.ts";
 import type { ObjectStore } from "./object-store.ts";
 import { parseReplicaConfig } from "./replica-config.ts";
 import type { ReplicaConfig } from "./replica-config-keys.ts";
@@ -16,6 +16,7 @@ import type {
   OssSettings,
   ReplicaSettings,
   S3Settings,
+  TlsSettings,
 } from "./replica-settings.ts";
 import { parseReplicaUrl, type UrlForm } from "./replica-url.ts";
 import type { S3CredentialProvider, S3Credentials } from "./s3-credentials.ts";
@@ -30,7 +31,7 @@ export {
   type UrlForm,
 } from "./replica-url.ts";
 export type { TokenSource } from "./access-token.ts";
-export type { HttpOptions } from "./http-client.ts";
+export type { Fetch, HttpOptions } from "./http-client.ts";
 export type { S3CredentialProvider, S3Credentials } from "./s3-credentials.ts";
 
 /** Stores that a runtime brings, by type; they go before those that are built in. */
@@ -71,6 +72,8 @@ export interface StoreFromOptions {
   readonly readFile?: ((path: string) => Promise<string>) | undefined;
   /** Of every store over HTTP. */
   readonly http?: HttpOptions | undefined;
+  /** Makes what sends requests with such settings, in place of `http.fetch`. @default such settings are refused */
+  readonly tls?: ((settings: TlsSettings) => Fetch | Promise<Fetch>) | undefined;
 }
 
 /** Options of {@linkcode storeFromUrl}. */
@@ -130,8 +133,9 @@ export async function storeFromConfig(
 
 async function storeFromSettings(
   settings: ReplicaSettings,
-  options: StoreFromOptions,
+  given: StoreFromOptions,
 ): Promise<ObjectStore> {
+  const options = await withTls(settings, given);
   const { schemes = {}, http } = options;
   const factory = schemes[settings.type] as
     | ((settings: ReplicaSettings) => ObjectStore | Promise<ObjectStore>)
@@ -161,17 +165,29 @@ async function storeFromSettings(
   }
 }
 
-async function s3(settings: S3Settings, options: StoreFromOptions): Promise<ObjectStore> {
-  const { skipVerify, sseCustomerKeyPath, accessKeyId, secretAccessKey, ...rest } = settings;
-  const { env = {}, credentials, http } = options;
-  if (skipVerify === true) {
+/** The options with requests sent as settings ask for; NATS over TCP sees to its own. */
+async function withTls(
+  settings: ReplicaSettings,
+  options: StoreFromOptions,
+): Promise<StoreFromOptions> {
+  if (options.schemes?.[settings.type] !== undefined) return options;
+  const { skipVerify, rootCas = [], clientCert, clientKey } = settings as TlsSettings;
+  if (skipVerify !== true && rootCas.length === 0 && clientCert === undefined) return options;
+  if (options.tls === undefined || settings.type === "nats") {
     throw new UnsupportedError({
       operation: "use",
-      object: `s3://${settings.bucket}`,
-      what: "fetch cannot go without the verification of certificates, which skip-verify asks for",
-      next: "Make the server's authority known to the runtime; NODE_EXTRA_CA_CERTS names a file of it",
+      object: `a replica of type ${settings.type}`,
+      what: "skip-verify, root-cas and client certificates cannot be had here, where fetch makes all connections",
+      next: "Use storeFromConfig of @pagestream/node, or make the server's authority known to the runtime",
     });
   }
+  const fetch = await options.tls({ skipVerify, rootCas, clientCert, clientKey });
+  return { ...options, http: { ...options.http, fetch } };
+}
+
+async function s3(settings: S3Settings, options: StoreFromOptions): Promise<ObjectStore> {
+  const { sseCustomerKeyPath, accessKeyId, secretAccessKey, ...rest } = settings;
+  const { env = {}, credentials, http } = options;
   refusePathless(settings, options);
   const { envCredentials, s3Store } = await import("./s3.ts");
   const keyFile =

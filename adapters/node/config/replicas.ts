@@ -33,8 +33,11 @@ const PATHS = ["key-path", "sse-customer-key-path", "creds", "nkey", "client-cer
 
 /** The keys of a replica with those that it inherits; the replica's own go first. Keys of old releases are left out. */
 export function inheritKeys(own: ReplicaSection, shared: ReplicaSection): ReplicaKeys {
+  const { url, type } = own;
+  const isS3 = type === "s3" || /^s3:/i.test(String(url));
   const inherited = Object.entries(shared).filter(
-    ([key]) => !OWN.has(key) && !(own["url"] !== undefined && OF_URL.has(key)),
+    ([key]) =>
+      !OWN.has(key) && !(url !== undefined && OF_URL.has(key)) && (isS3 || key !== "skip-verify"),
   );
   const given = Object.entries(own).filter(([, value]) => value !== undefined);
   const all = [...inherited, ...given].filter(([key]) => Object.hasOwn(REPLICA_KEYS, key));

@@ -253,7 +253,7 @@ export class Daemon implements AsyncDisposable {
       });
       this.#unwatch.push(end);
     }
-    for (const config of directory.members()) this.#addFound(directory, config);
+    for (const config of directory.members(this.#members)) this.#addFound(directory, config);
   }
 
   /** A file of a directory came, changed or went. */
@@ -261,7 +261,7 @@ export class Daemon implements AsyncDisposable {
     if (existsSync(path)) {
       if (this.#members.has(path)) return;
       try {
-        const config = directory.memberAt(path);
+        const config = directory.memberAt(path, this.#members);
         if (config !== undefined) void this.#addFound(directory, config)?.start();
       } catch (error) {
         this.#tell({ type: "watch-failed", database: path, error: error as Error });
