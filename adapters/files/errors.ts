@@ -3,7 +3,23 @@
  *
  * @module
  */
-import { IoError, NotFoundError, PagestreamError, StoreError } from "pagestream";
+import { type ErrorDetails, IoError, NotFoundError, PagestreamError, StoreError } from "pagestream";
+
+/** A database whose WAL is to be followed is in another journal mode; code `UNSUPPORTED`. */
+export class NotWalError extends PagestreamError {
+  /** Makes the error from what its reader is told. */
+  constructor(details: ErrorDetails) {
+    super("UNSUPPORTED", details);
+  }
+}
+
+/** Somebody keeps a database in exclusive locking mode, and nobody else can read it; code `DATABASE_LOCKED`. */
+export class ExclusiveLockError extends PagestreamError {
+  /** Makes the error from what its reader is told. */
+  constructor(details: ErrorDetails) {
+    super("DATABASE_LOCKED", details);
+  }
+}
 
 /** What {@linkcode errnoOf} gives where Deno's permissions refuse a call, which has no errno. */
 export const NOT_PERMITTED = "NotCapable";

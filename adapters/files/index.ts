@@ -19,12 +19,9 @@ export {
   type PreparedStatement,
   type PreparingDatabase,
 } from "./native-driver.ts";
+export { ExclusiveLockError, NotWalError } from "./errors.ts";
 export { type NativeSqlite, nodeSqlite, type SqliteHandle } from "./native-sqlite.ts";
 export { storeFromConfig, storeFromUrl, withFiles } from "./store-from-url.ts";
 export { syncFilesOf, type SyncFilesOptions } from "./sync-files.ts";
-export {
-  openWalFollower,
-  type WalFollower,
-  type WalFollowerOptions,
-  type WatchFile,
-} from "./wal-follower.ts";
+export { openWalFollower, type WalFollower, type WalFollowerOptions } from "./wal-follower.ts";
+export type { WatchFile } from "./wal-wakeups.ts";

@@ -31,6 +31,14 @@ export {
   WalMismatchError,
 } from "../core/errors.ts";
 export type { Aborter, Clock, Platform } from "../core/platform.ts";
+export { readWalIndexHeader, type WalIndexHeader, type WalIndexState } from "../core/wal-index.ts";
+export {
+  isInWalMode,
+  type WalCommits,
+  type WalDoubt,
+  type WalFiles,
+  WalTail,
+} from "../core/wal-tail.ts";
 export { DEFAULT_RETRY, type RetryPolicy } from "../core/retry.ts";
 export type {
   FileIdentity,

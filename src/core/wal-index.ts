@@ -7,7 +7,8 @@
  * |        |      | checksums, page size (u16), frames, pages, checksum of the last frame (8),   |
  * |        |      | salts as in the WAL (8), checksum of the 40 bytes before (8)                 |
  * |     48 |   48 | the same again; written first and read last, so that a torn one shows        |
- * |     96 |   40 | what checkpoints and readers keep                                            |
+ * |     96 |   40 | frames that are in the database file, and what else checkpoints and readers    |
+ * |        |      | keep                                                                        |
  * |    136 |  ... | page numbers of frames 1 to 4062, then a hash table of 8192 u16 at 16384     |
  * |  32768 |  ... | further blocks: page numbers of 4096 frames each, then a hash table          |
  *
@@ -52,6 +53,12 @@ export interface WalIndexHeader {
   readonly salts: Uint8Array;
 }
 
+/** What the index says of the WAL and of how far it was checkpointed. */
+export interface WalIndexState extends WalIndexHeader {
+  /** Frames that are in the database file. */
+  readonly backfilled: number;
+}
+
 /** The part of a file that the index needs. */
 export interface WalIndexFile {
   read(into: Uint8Array, offset: number): number;
@@ -59,8 +66,8 @@ export interface WalIndexFile {
 }
 
 /** Reads the header; `undefined` where its two copies differ or it is damaged, as in the middle of a recovery. */
-export function readWalIndexHeader(file: WalIndexFile): WalIndexHeader | undefined {
-  const bytes = new Uint8Array(2 * HEADER_SIZE);
+export function readWalIndexHeader(file: Pick<WalIndexFile, "read">): WalIndexState | undefined {
+  const bytes = new Uint8Array(2 * HEADER_SIZE + 4);
   if (file.read(bytes, 0) < bytes.length) return undefined;
   for (let i = 0; i < HEADER_SIZE; i++) if (bytes[i] !== bytes[HEADER_SIZE + i]) return undefined;
   const view = viewOf(bytes);
@@ -77,6 +84,7 @@ export function readWalIndexHeader(file: WalIndexFile): WalIndexHeader | undefin
     checksum1: u32(24),
     checksum2: u32(28),
     salts: bytes.slice(32, 40),
+    backfilled: u32(2 * HEADER_SIZE),
   };
 }
 
@@ -103,7 +111,7 @@ export function writeWalIndexHeader(file: WalIndexFile, header: WalIndexHeader):
 }
 
 /** The page numbers of the first `frames` frames, in order. */
-export function readFramePages(file: WalIndexFile, frames: number): Uint32Array {
+export function readFramePages(file: Pick<WalIndexFile, "read">, frames: number): Uint32Array {
   const pgnos = new Uint32Array(frames);
   for (let done = 0; done < frames;) {
     const block = blockOf(done);
@@ -150,7 +158,7 @@ function pgnosAt(block: number): number {
   return block * WAL_INDEX_BLOCK + (block === 0 ? FIRST_PGNOS : 0);
 }
 
-function readBlock(file: WalIndexFile, block: number, count: number): Uint32Array {
+function readBlock(file: Pick<WalIndexFile, "read">, block: number, count: number): Uint32Array {
   const pgnos = new Uint32Array(count);
   file.read(new Uint8Array(pgnos.buffer), pgnosAt(block));
   return pgnos;

@@ -10,6 +10,7 @@ import type {
   ListenOptions,
 } from "../core/commit-source.ts";
 import { DATABASE_HEADER_SIZE } from "../core/database-header.ts";
+import { allPages } from "../core/lock-page.ts";
 import {
   decodeWalFrameHeader,
   decodeWalHeader,
@@ -17,7 +18,7 @@ import {
   WAL_HEADER_SIZE,
 } from "../core/wal.ts";
 import type { CaptureContext } from "./capture-context.ts";
-import { allPages, type CommitSize, DirtyPages } from "./commit-detector.ts";
+import { type CommitSize, DirtyPages } from "./commit-detector.ts";
 import { SQLITE_LOCK_SHARED, SQLITE_TXN_WRITE } from "./constants.ts";
 import { ChangeCounter } from "./change-counter.ts";
 import { CapturedImage } from "./database-image.ts";

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
+import { allPages } from "../core/lock-page.ts";
 import { seededRandom } from "../testing/seeded-random.ts";
-import { allPages, DirtyPages } from "./commit-detector.ts";
+import { DirtyPages } from "./commit-detector.ts";
 
 test("DirtyPages.collect() sorts, drops what lies past the end and adds what is new", () => {
   const dirty = new DirtyPages();

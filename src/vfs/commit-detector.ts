@@ -120,14 +120,6 @@ export class DirtyPages {
   }
 }
 
-/** Every page of a database of `commit` pages, without the lock page. */
-export function allPages(pageSize: number, commit: number): Uint32Array<ArrayBuffer> {
-  const lock = lockPage(pageSize);
-  const pgnos = new Uint32Array(commit >= lock ? commit - 1 : commit);
-  for (let i = 0; i < pgnos.length; i++) pgnos[i] = i + 1 < lock ? i + 1 : i + 2;
-  return pgnos;
-}
-
 function isPageSize(length: number): boolean {
   return length >= 512 && length <= 65_536 && (length & (length - 1)) === 0;
 }

@@ -8,10 +8,9 @@
  * @module
  */
 import type { DatabaseImage, PageImage } from "../core/commit-source.ts";
-import { AbortedError, ImageOverrunError, InvalidArgumentError } from "../core/errors.ts";
-import { lockPage } from "../core/lock-page.ts";
+import { AbortedError, ImageOverrunError } from "../core/errors.ts";
+import { imagePages } from "../core/lock-page.ts";
 import { NotCapturedError } from "./errors.ts";
-import { allPages } from "./commit-detector.ts";
 import { reasonOf } from "./listener-slot.ts";
 import { LARGEST_READ, type ParentFile } from "./parent-file.ts";
 
@@ -80,7 +79,7 @@ export class CapturedImage implements DatabaseImage {
     this.sequence = sequence;
     this.pageSize = pageSize;
     this.commit = commit;
-    this.#pgnos = pageSize === 0 ? new Uint32Array(0) : wantedPages(pageSize, commit, pages);
+    this.#pgnos = pageSize === 0 ? new Uint32Array(0) : imagePages(pageSize, commit, pages);
     this.#pending = new Uint32Array((commit + 32) >>> 5);
     for (const pgno of this.#pgnos) this.#pending[pgno >>> 5]! |= 1 << (pgno & 31);
     const iterator: AsyncIterator<readonly PageImage[]> = {
@@ -251,24 +250,4 @@ export class CapturedImage implements DatabaseImage {
     this.#boundary.signal?.removeEventListener("abort", this.#onAbort);
     this.#boundary.onRelease(this);
   }
-}
-
-/** The pages to read: those asked for that exist, without the lock page. */
-function wantedPages(
-  pageSize: number,
-  commit: number,
-  pages: Uint32Array | undefined,
-): Uint32Array {
-  if (pages === undefined) return allPages(pageSize, commit);
-  for (let i = 1; i < pages.length; i++) {
-    if (pages[i]! > pages[i - 1]!) continue;
-    throw new InvalidArgumentError({
-      operation: "read",
-      object: "an image",
-      what: `page ${pages[i]} follows page ${pages[i - 1]}`,
-      next: "Pass page numbers in ascending order",
-    });
-  }
-  const lock = lockPage(pageSize);
-  return pages.filter((pgno) => pgno >= 1 && pgno <= commit && pgno !== lock);
 }

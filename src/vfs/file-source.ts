@@ -15,8 +15,8 @@ import {
   storedPageCount,
 } from "../core/database-header.ts";
 import { InvalidDatabaseError, throwIfAborted, UnsupportedError } from "../core/errors.ts";
+import { allPages } from "../core/lock-page.ts";
 import type { SyncFile, SyncFiles } from "../core/sync-files.ts";
-import { allPages } from "./commit-detector.ts";
 import { ForeignAccessError } from "./errors.ts";
 
 /** Bytes of a run. */

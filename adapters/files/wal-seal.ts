@@ -1,0 +1,132 @@
+/**
+ * Keeps a WAL within its bound where nobody else does.
+ *
+ * Past the limit it checkpoints beside running writers. When little is left it holds them off for the few milliseconds in which
+ * the rest can be brought into the database file, so that the next of them begins the log anew. It never waits for a
+ * lock, and nobody waits for it but those who write just then.
+ *
+ * @module
+ */
+import { type Clock, type PagestreamError, UnsupportedError } from "pagestream";
+import { ioError } from "./errors.ts";
+import { isBusy } from "./file-lock.ts";
+import type { NativeConnection } from "./native-driver.ts";
+import type { WalLink } from "./wal-link.ts";
+
+/** What a {@linkcode WalSeal} works with. */
+export interface WalSealOptions {
+  /** Bytes of the WAL. */
+  readonly limit: number;
+  readonly clock: Clock;
+  readonly warn: (warning: PagestreamError) => void;
+}
+
+/** Frames that can be brought into the file while writers are held off. */
+const FEW_FRAMES = 256;
+const SHORTEST_WAIT_MS = 5;
+const LONGEST_WAIT_MS = 5_000;
+/** Before it, a checkpoint beside the writer that begins the log anew could lose what that one wrote. */
+const SAFE_SQLITE = [3, 51, 3];
+
+/** Checkpoints one database past a limit. */
+export class WalSeal {
+  readonly #options: WalSealOptions;
+  /** One that checkpoints; a connection cannot do so within a transaction of its own, which is the other one's part. */
+  #connection: NativeConnection | undefined;
+  #writer: NativeConnection | undefined;
+  #notBefore = -Infinity;
+  #wait = SHORTEST_WAIT_MS;
+  #isSafe: boolean | undefined;
+
+  constructor(options: WalSealOptions) {
+    this.#options = options;
+  }
+
+  /** Does what the size of the log asks for; `step` moves the follower's read transaction to now. */
+  attempt(link: WalLink | undefined, step: () => void): void {
+    const { limit, clock, warn } = this.#options;
+    if (link === undefined || link.tail.walBytes <= limit || link.settled) {
+      this.#wait = SHORTEST_WAIT_MS;
+      return;
+    }
+    if (clock.monotonic() < this.#notBefore || this.#isSafe === false) return;
+    try {
+      const connection = (this.#connection ??= open(link));
+      if (!this.#checkSafety(connection, link)) return;
+      const before = link.unsaved;
+      checkpoint(connection);
+      step();
+      const sealed = link.unsaved < FEW_FRAMES && this.#sealNow(link, connection, step);
+      // Where a reader is in the way, there is no use in trying again at once.
+      const progress = link.unsaved < before || sealed;
+      this.#wait = progress ? SHORTEST_WAIT_MS : Math.min(2 * this.#wait, LONGEST_WAIT_MS);
+    } catch (error) {
+      this.#wait = Math.min(2 * this.#wait, LONGEST_WAIT_MS);
+      if (!isBusy(error)) warn(ioError(error, "checkpoint", link.path) as PagestreamError);
+    }
+    this.#notBefore = clock.monotonic() + this.#wait;
+  }
+
+  /** Lets go of its connection. */
+  close(): void {
+    this.#connection?.close();
+    this.#writer?.close();
+    this.#connection = undefined;
+    this.#writer = undefined;
+  }
+
+  /** Holds writers off, if none is at work, and brings the rest into the file. */
+  #sealNow(link: WalLink, connection: NativeConnection, step: () => void): boolean {
+    const writer = (this.#writer ??= open(link));
+    try {
+      writer.get("BEGIN IMMEDIATE");
+    } catch (error) {
+      if (isBusy(error)) return false;
+      throw error;
+    }
+    try {
+      step();
+      checkpoint(connection);
+      step();
+    } finally {
+      writer.get("ROLLBACK");
+    }
+    return link.settled;
+  }
+
+  #checkSafety(connection: NativeConnection, link: WalLink): boolean {
+    if (this.#isSafe !== undefined) return this.#isSafe;
+    const row = connection.get("SELECT sqlite_version() AS version");
+    const version = String(row?.["version"]);
+    this.#isSafe = isAtLeast(version.split(".").map(Number), SAFE_SQLITE);
+    if (!this.#isSafe) {
+      this.#options.warn(
+        new UnsupportedError({
+          operation: "checkpoint",
+          object: link.path,
+          what: `SQLite ${version} may lose commits when the WAL is begun anew beside a checkpoint`,
+          next: "Use SQLite 3.51.3 or newer; until then the WAL grows unless the application checkpoints it",
+        }),
+      );
+    }
+    return this.#isSafe;
+  }
+}
+
+function open(link: WalLink): NativeConnection {
+  const connection = link.connect();
+  connection.exec("PRAGMA wal_autocheckpoint = 0");
+  return connection;
+}
+
+function checkpoint(connection: NativeConnection): void {
+  connection.get("PRAGMA wal_checkpoint(PASSIVE)");
+}
+
+function isAtLeast(version: readonly number[], least: readonly number[]): boolean {
+  for (const [i, part] of least.entries()) {
+    const own = version[i] ?? 0;
+    if (own !== part) return own > part;
+  }
+  return true;
+}

@@ -1,0 +1,146 @@
+/**
+ * When a WAL follower looks at its database.
+ *
+ * A write to the WAL or to the database file calls for a look at once, and for more of them shortly after: a checkpoint writes
+ * the database file and then waits for readers to move on, which is nothing that could be observed.
+ *
+ * @module
+ */
+import * as fs from "node:fs";
+import type { Clock } from "pagestream";
+
+/** Calls `changed` whenever a file or folder may have been written; returns the function that ends it. Throws where it cannot. */
+export type WatchFile = (path: string, changed: () => void) => () => void;
+
+/** The runtime's `fs.watch`. It keeps no process alive. */
+export const watchFile: WatchFile = (path, changed) => {
+  const watcher = fs.watch(path, { persistent: false }, () => changed());
+  // A file that is gone has nothing more to tell.
+  watcher.on("error", () => undefined);
+  return () => watcher.close();
+};
+
+/** What a look found. */
+export interface Look {
+  /** Whether there was something new. */
+  readonly changed: boolean;
+  /** Whether nothing will change unless somebody writes. */
+  readonly settled: boolean;
+}
+
+/** What {@linkcode Wakeups} works with. */
+export interface WakeupOptions {
+  readonly clock: Clock;
+  readonly watch: WatchFile;
+  /** Milliseconds between looks that nothing has called for. */
+  readonly tickMs: number;
+  /** Looks. Must not throw. */
+  readonly look: () => Look;
+}
+
+/** Milliseconds between one look and the next, after a write. */
+const LADDER: readonly number[] = [2, 4, 8, 16, 30, 60];
+/** Milliseconds that looks are apart at least, and while commits follow each other. */
+const SHORTEST_MS = 2;
+const BUSY_MS = 8;
+
+/** The timers and watches of one follower. */
+export class Wakeups {
+  readonly #options: WakeupOptions;
+  #watched: readonly string[] = [];
+  #unwatch: (() => void)[] = [];
+  #cancelTick: (() => void) | undefined;
+  #cancelNext: (() => void) | undefined;
+  #nextAt = Infinity;
+  #lastAt = -Infinity;
+  #rung = 0;
+  /** Looks in a row that found something. */
+  #busy = 0;
+  #ended = false;
+
+  constructor(options: WakeupOptions) {
+    this.#options = options;
+    this.#tick();
+  }
+
+  /** Watches these paths instead of those before; ones that cannot be watched are left to the tick. */
+  watch(paths: readonly string[]): void {
+    if (this.#ended) return;
+    this.#unwatchAll();
+    this.#watched = paths;
+    for (const path of paths) {
+      try {
+        this.#unwatch.push(this.#options.watch(path, () => this.wake()));
+      } catch {
+        // Not there, or the system has no more watches to give.
+      }
+    }
+  }
+
+  /** Whether everything that should be is watched. */
+  get isWatching(): boolean {
+    return this.#unwatch.length === this.#watched.length;
+  }
+
+  /** Something may have been written. */
+  wake(): void {
+    if (this.#ended) return;
+    this.#rung = 0;
+    const wait = this.#lastAt + (this.#busy > 1 ? BUSY_MS : SHORTEST_MS);
+    this.#lookAt(wait);
+  }
+
+  /** Ends all of it. */
+  end(): void {
+    this.#ended = true;
+    this.#unwatchAll();
+    this.#cancelTick?.();
+    this.#cancelNext?.();
+  }
+
+  #lookAt(time: number): void {
+    if (this.#nextAt <= time) return;
+    const wait = time - this.#options.clock.monotonic();
+    this.#cancelNext?.();
+    this.#cancelNext = undefined;
+    this.#nextAt = time;
+    if (wait <= 0) this.#look();
+    else this.#cancelNext = this.#options.clock.schedule(() => this.#look(), wait);
+  }
+
+  #look(): void {
+    const { clock, look } = this.#options;
+    this.#cancelNext?.();
+    this.#cancelNext = undefined;
+    // Writes that are noticed meanwhile are seen by this look.
+    this.#nextAt = -Infinity;
+    const { changed, settled } = look();
+    this.#nextAt = Infinity;
+    if (this.#ended) return;
+    this.#lastAt = clock.monotonic();
+    this.#busy = changed ? this.#busy + 1 : 0;
+    if (changed) this.#rung = 0;
+    const delay = LADDER[this.#rung];
+    if (settled || delay === undefined) return;
+    this.#rung++;
+    this.#lookAt(this.#lastAt + (this.#busy > 1 ? Math.max(BUSY_MS, delay) : delay));
+  }
+
+  #tick(): void {
+    const { clock, tickMs } = this.#options;
+    this.#cancelTick = clock.schedule(
+      () => {
+        if (this.#ended) return;
+        this.wake();
+        this.#tick();
+      },
+      tickMs,
+      true,
+    );
+  }
+
+  #unwatchAll(): void {
+    for (const unwatch of this.#unwatch) unwatch();
+    this.#unwatch = [];
+  }
+}
