@@ -54,8 +54,11 @@ export interface PreparedStatement {
 
 /** A database as `node:sqlite` and its relatives open it. */
 export interface PreparingDatabase {
+  /** Runs statements, separated by semicolons. */
   exec(sql: string): unknown;
+  /** Prepares one statement. */
   prepare(sql: string): PreparedStatement;
+  /** Closes it. */
   close(): unknown;
 }
 

@@ -18,6 +18,7 @@
  * @module
  */
 import { viewOf } from "./bytes.ts";
+import type { SyncFile } from "./sync-files.ts";
 import { WalChecksum } from "./wal.ts";
 
 /** Bytes of a block, the unit in which SQLite maps the file. */
@@ -48,6 +49,7 @@ export interface WalIndexHeader {
   readonly commit: number;
   /** Checksum of the last of the frames. */
   readonly checksum1: number;
+  /** Its second half. */
   readonly checksum2: number;
   /** Both salts, 8 bytes as they stand in the WAL. */
   readonly salts: Uint8Array;
@@ -66,7 +68,7 @@ export interface WalIndexFile {
 }
 
 /** Reads the header; `undefined` where its two copies differ or it is damaged, as in the middle of a recovery. */
-export function readWalIndexHeader(file: Pick<WalIndexFile, "read">): WalIndexState | undefined {
+export function readWalIndexHeader(file: Pick<SyncFile, "read">): WalIndexState | undefined {
   const bytes = new Uint8Array(2 * HEADER_SIZE + 4);
   if (file.read(bytes, 0) < bytes.length) return undefined;
   for (let i = 0; i < HEADER_SIZE; i++) if (bytes[i] !== bytes[HEADER_SIZE + i]) return undefined;
@@ -111,7 +113,7 @@ export function writeWalIndexHeader(file: WalIndexFile, header: WalIndexHeader):
 }
 
 /** The page numbers of the first `frames` frames, in order. */
-export function readFramePages(file: Pick<WalIndexFile, "read">, frames: number): Uint32Array {
+export function readFramePages(file: Pick<SyncFile, "read">, frames: number): Uint32Array {
   const pgnos = new Uint32Array(frames);
   for (let done = 0; done < frames;) {
     const block = blockOf(done);
@@ -158,7 +160,7 @@ function pgnosAt(block: number): number {
   return block * WAL_INDEX_BLOCK + (block === 0 ? FIRST_PGNOS : 0);
 }
 
-function readBlock(file: Pick<WalIndexFile, "read">, block: number, count: number): Uint32Array {
+function readBlock(file: Pick<SyncFile, "read">, block: number, count: number): Uint32Array {
   const pgnos = new Uint32Array(count);
   file.read(new Uint8Array(pgnos.buffer), pgnosAt(block));
   return pgnos;

@@ -43,8 +43,9 @@ export interface WalFiles {
 export interface WalCommits {
   /** Number of commits. */
   readonly commits: number;
-  /** Size in pages before and after. */
+  /** Size in pages before them. */
   readonly previousCommit: number;
+  /** Size in pages after them. */
   readonly commit: number;
   /** What they changed; readable until the tail is asked for something else. */
   readonly pages: CommittedPages;
@@ -52,6 +53,7 @@ export interface WalCommits {
 
 /** Why commits may have been missed. */
 export interface WalDoubt {
+  /** The reason, in words. */
   readonly doubt: string;
 }
 
@@ -62,6 +64,7 @@ const MARK = /^wal1 ([0-9a-f]{16}) (\d{1,10}) ([0-9a-f]{16})$/;
 export class WalTail {
   /** What to call the database in errors. */
   readonly name: string;
+  /** Page size in bytes; another one needs another tail. */
   readonly pageSize: number;
   /** Size in pages at the boundary. */
   commit: number;
