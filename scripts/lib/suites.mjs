@@ -26,6 +26,7 @@ export const SUITES = [
     ],
   },
   { name: "unit", parts: [{ vitest: "unit", coverage: true }], wants: ["python"] },
+  { name: "follower", parts: [{ vitest: "follower" }], wants: ["python"] },
   { name: "package", parts: [{ script: "scripts/package/main.ts" }], built: true },
   { name: "command", parts: [{ vitest: "command" }], built: true, wants: ["litestream"] },
   { name: "examples", parts: [{ script: "scripts/examples.ts" }], built: true },
@@ -67,4 +68,5 @@ export const SUITES = [
   },
   { name: "fuzz", parts: [{ vitest: "fuzz" }], built: true, wants: ["python"] },
   { name: "simulation", parts: [{ vitest: "simulation" }] },
+  { name: "soak", parts: [{ vitest: "soak" }] },
 ];

@@ -197,6 +197,8 @@ export interface DaemonOptions {
   readonly snapshotRetention?: string | undefined;
   /** @default an hour */
   readonly l0Retention?: string | undefined;
+  /** Litestream's own default is "1s". @default "200ms" */
+  readonly syncInterval?: string | undefined;
 }
 
 /** Writes a configuration for `options` into a directory and returns its path. */
@@ -214,7 +216,7 @@ export function writeConfig(directory: string, options: DaemonOptions): string {
     "shutdown-sync-timeout": "5s",
     dbs: Object.entries(options.databases).map(([database, replica]) => ({
       path: database,
-      replica: { type: "file", path: replica, "sync-interval": "200ms" },
+      replica: { type: "file", path: replica, "sync-interval": options.syncInterval ?? "200ms" },
     })),
   };
   // JSON is YAML.
