@@ -25,6 +25,7 @@ import {
 import { DatabaseLockedError } from "pagestream/vfs";
 import { ExclusiveLockError, ioError, NotWalError } from "./errors.ts";
 import { isSameFile } from "./file-identity.ts";
+import { isBusy } from "./file-lock.ts";
 import type { NativeDriver } from "./native-driver.ts";
 import { type Unlinked, WalLink, type WalLinkOptions } from "./wal-link.ts";
 import { WalSeal } from "./wal-seal.ts";
@@ -343,8 +344,11 @@ class FollowedDatabase implements WalFollower {
   // Connecting.
 
   #connect(): Unlinked | undefined {
-    if (this.#options.enforceWal === true) this.#enforceWal();
-    const link = WalLink.open(this.path, this.#linkOptions);
+    let link = WalLink.open(this.path, this.#linkOptions);
+    if (link === "no WAL" && this.#options.enforceWal === true) {
+      if (!this.#switchToWal()) return "locked";
+      link = WalLink.open(this.path, this.#linkOptions);
+    }
     if (typeof link === "string") return link;
     this.#link = link;
     return undefined;
@@ -368,14 +372,19 @@ class FollowedDatabase implements WalFollower {
     this.#link = undefined;
   }
 
-  #enforceWal(): void {
-    if ((this.#options.files.identity(this.path)?.size ?? 0) === 0) return;
-    // The log of a database in WAL mode already is left alone by a connection that reads nothing else.
-    const connection = this.#options.driver.open(this.path, { timeoutMs: 0 });
+  /** False where other connections are in the way. */
+  #switchToWal(): boolean {
     try {
-      connection.get("PRAGMA journal_mode = WAL");
-    } finally {
-      connection.close();
+      const connection = this.#options.driver.open(this.path, { timeoutMs: 0 });
+      try {
+        connection.get("PRAGMA journal_mode = WAL");
+      } finally {
+        connection.close();
+      }
+      return true;
+    } catch (error) {
+      if (isBusy(error)) return false;
+      throw ioError(error, OPERATION, this.path);
     }
   }
 

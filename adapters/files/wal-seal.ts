@@ -23,6 +23,12 @@ export interface WalSealOptions {
 
 /** Frames that can be brought into the file while writers are held off. */
 const FEW_FRAMES = 256;
+/** Checkpoints in a row beside running writers: each finds less to do than the one before. */
+const ROUNDS = 4;
+/** How far past the limit the log may grow before writers are held off for longer than a few milliseconds. */
+const FAR = 1.25;
+/** How long the write lock is tried for while writers pass it on to each other. */
+const TRY_MS = 3;
 const SHORTEST_WAIT_MS = 5;
 const LONGEST_WAIT_MS = 5_000;
 /** Before it, a checkpoint beside the writer that begins the log anew could lose what that one wrote. */
@@ -54,9 +60,13 @@ export class WalSeal {
       const connection = (this.#connection ??= open(link));
       if (!this.#checkSafety(connection, link)) return;
       const before = link.unsaved;
-      checkpoint(connection);
-      step();
-      const sealed = link.unsaved < FEW_FRAMES && this.#sealNow(link, connection, step);
+      for (let i = 0; i < ROUNDS && link.unsaved >= (i === 0 ? 1 : FEW_FRAMES); i++) {
+        checkpoint(connection);
+        step();
+      }
+      const isFar = link.tail.walBytes > limit * FAR;
+      const isNear = link.unsaved < FEW_FRAMES || isFar;
+      const sealed = isNear && this.#sealNow(link, connection, step);
       // Where a reader is in the way, there is no use in trying again at once.
       const progress = link.unsaved < before || sealed;
       this.#wait = progress ? SHORTEST_WAIT_MS : Math.min(2 * this.#wait, LONGEST_WAIT_MS);
@@ -78,12 +88,7 @@ export class WalSeal {
   /** Holds writers off, if none is at work, and brings the rest into the file. */
   #sealNow(link: WalLink, connection: NativeConnection, step: () => void): boolean {
     const writer = (this.#writer ??= open(link));
-    try {
-      writer.get("BEGIN IMMEDIATE");
-    } catch (error) {
-      if (isBusy(error)) return false;
-      throw error;
-    }
+    if (!this.#lock(writer)) return false;
     try {
       step();
       checkpoint(connection);
@@ -92,6 +97,21 @@ export class WalSeal {
       writer.get("ROLLBACK");
     }
     return link.settled;
+  }
+
+  /** Takes the write lock in a gap between two transactions, if there is one soon. */
+  #lock(writer: NativeConnection): boolean {
+    const { clock } = this.#options;
+    const end = clock.monotonic() + TRY_MS;
+    do {
+      try {
+        writer.get("BEGIN IMMEDIATE");
+        return true;
+      } catch (error) {
+        if (!isBusy(error)) throw error;
+      }
+    } while (clock.monotonic() < end);
+    return false;
   }
 
   #checkSafety(connection: NativeConnection, link: WalLink): boolean {

@@ -13,7 +13,7 @@ const VERSION = 3_007_000;
 const RUN_BYTES = 256 * 1024;
 
 /** Where a WAL goes on. */
-export interface WalTail {
+export interface WalEnd {
   /** Frames that stay. */
   readonly frames: number;
   readonly pageSize: number;
@@ -35,7 +35,7 @@ export class WalWriter {
   #offset: number;
 
   /** Goes on after the frames of `tail`. */
-  constructor(write: (bytes: Uint8Array, offset: number) => void, tail: WalTail) {
+  constructor(write: (bytes: Uint8Array, offset: number) => void, tail: WalEnd) {
     this.#write = write;
     this.#sums = new WalChecksum(tail.bigEndian).restart(tail.checksum1, tail.checksum2);
     this.#salts = tail.salts;
@@ -79,7 +79,7 @@ export class WalWriter {
 export function newWal(
   pageSize: number,
   salts: Uint8Array,
-): { readonly header: Uint8Array; readonly tail: WalTail } {
+): { readonly header: Uint8Array; readonly tail: WalEnd } {
   const header = new Uint8Array(WAL_HEADER_SIZE);
   const view = viewOf(header);
   view.setUint32(0, MAGIC);

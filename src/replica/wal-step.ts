@@ -14,7 +14,7 @@ import {
   type WalIndexHeader,
   writeWalIndexHeader,
 } from "../core/wal-index.ts";
-import { newWal, type WalTail, WalWriter } from "../core/wal-writer.ts";
+import { newWal, type WalEnd, WalWriter } from "../core/wal-writer.ts";
 import { WAL_FRAME_HEADER_SIZE, WAL_HEADER_SIZE } from "../core/wal.ts";
 import type { NextState } from "./follow-target.ts";
 
@@ -38,7 +38,7 @@ export class WalStep {
   readonly #files: CopyFiles;
   readonly #next: NextState;
   readonly #header: WalIndexHeader;
-  readonly #tail: WalTail;
+  readonly #tail: WalEnd;
   readonly #writer: WalWriter;
   /** Where a whole step finds the newest image of a page: its frame, counted from 0. */
   readonly #frameOf: ReadonlyMap<number, number> | undefined;
