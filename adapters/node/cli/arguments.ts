@@ -35,6 +35,19 @@ export function normaliseArguments(argv: readonly string[], program: Command): s
   return result;
 }
 
+/** The first flag behind an argument that is none, in normalised arguments of one command. */
+export function lateFlag(args: readonly string[], command: Command): string | undefined {
+  let isLate = false;
+  for (let i = 0; i < args.length; i++) {
+    const argument = args[i] as string;
+    if (argument === "--") return undefined;
+    if (!argument.startsWith("-")) isLate = true;
+    else if (isLate) return argument.replace(/^--?/, "-").replace(/=.*$/s, "");
+    else if (allOptions(command).some((o) => o.required && o.long === argument)) i++;
+  }
+  return undefined;
+}
+
 function allOptions(command: Command): readonly Option[] {
   return [...command.options, ...command.commands.flatMap(allOptions)];
 }

@@ -5,7 +5,7 @@
  */
 import { setFlagsFromString } from "node:v8";
 import { type Command, CommanderError } from "commander";
-import { normaliseArguments } from "./arguments.ts";
+import { lateFlag, normaliseArguments } from "./arguments.ts";
 import { EXIT, reportFailure, usageError } from "./failure.ts";
 import { createProgram } from "./program.ts";
 
@@ -29,6 +29,7 @@ export async function main(argv: readonly string[]): Promise<number> {
       process.stdout.write(program.helpInformation());
       exitCode = EXIT.usage;
     } else {
+      if (args[0] === "replicate") refuseLateFlag(args.slice(1), program);
       await program.parseAsync(args, { from: "user" });
     }
   } catch (error) {
@@ -38,6 +39,14 @@ export async function main(argv: readonly string[]): Promise<number> {
         : reportFailure(explainParsing(error, args), { json: flags.includes("--json") });
   }
   return flags.includes("--compat-exit") && exitCode !== EXIT.ok ? EXIT.failure : exitCode;
+}
+
+/** As Litestream does: a flag there is most likely meant for the URL before it. */
+function refuseLateFlag(args: readonly string[], program: Command): void {
+  const flag = lateFlag(args, program);
+  if (flag === undefined) return;
+  const what = `flag ${JSON.stringify(flag)} must be positioned before DB_PATH and REPLICA_URL arguments`;
+  throw usageError(what, `pagestream replicate ${flag} DB_PATH REPLICA_URL`);
 }
 
 /** `help X` is `X --help`, `--version` is `version`, and nothing is read behind a command that does not exist. */

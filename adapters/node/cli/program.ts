@@ -4,7 +4,7 @@
  * @module
  */
 import { Argument, Command, Option } from "commander";
-import { addControlCommands } from "./control-program.ts";
+import { addControlCommands, addReplicateCommand } from "./daemon-program.ts";
 import { setEncryption } from "./encryption.ts";
 import type { CompactFlags } from "./compact.ts";
 import type { DemoFlags } from "./demo.ts";
@@ -150,6 +150,7 @@ Example:
       },
     );
 
+  addReplicateCommand(program, done);
   addKeepCommands(program, done);
   addLookCommands(program, done);
   addLtxCommands(program, done);

@@ -9,7 +9,7 @@ import { formatTable } from "./format.ts";
 
 /** Prints the version, as one line or with those of the runtime. */
 export async function runVersion(flags: { readonly verbose?: boolean }): Promise<number> {
-  const version = versionOf(new URL("../../package.json", import.meta.url));
+  const version = commandVersion();
   if (flags.verbose !== true) {
     process.stdout.write(`${version}\n`);
     return EXIT.ok;
@@ -23,6 +23,11 @@ export async function runVersion(flags: { readonly verbose?: boolean }): Promise
   ];
   process.stdout.write(formatTable(rows));
   return EXIT.ok;
+}
+
+/** The version of this package. */
+export function commandVersion(): string {
+  return versionOf(new URL("../../package.json", import.meta.url));
 }
 
 function versionOf(manifest: URL): string {

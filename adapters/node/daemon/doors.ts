@@ -15,8 +15,10 @@ import { openDatabase } from "./open-database.ts";
 export interface DaemonOptions {
   /** Opens a database that exists. @default a follower of its WAL */
   readonly open?: ((config: DatabaseConfig) => DaemonSource | Promise<DaemonSource>) | undefined;
-  /** Makes the store of a replica. @default as its keys say */
-  readonly openStore?: ((replica: ReplicaConfig) => Promise<ObjectStore>) | undefined;
+  /** Makes the store of a replica; `database` is the path of what goes there. @default as its keys say */
+  readonly openStore?:
+    | ((replica: ReplicaConfig, database: string) => Promise<ObjectStore>)
+    | undefined;
   /** Local state of a database. @default files in its `metaPath` */
   readonly stateOf?: ((config: DatabaseConfig) => LocalState) | undefined;
   /** Dates files and times every pause. @default the runtime's clock and random numbers */
@@ -27,7 +29,11 @@ export interface DaemonOptions {
 export function daemonDoors(
   options: DaemonOptions,
 ): Pick<MemberTools, "open" | "openStore" | "stateOf" | "owner"> {
-  const { open = openDatabase, openStore = storeOf, stateOf = stateBeside } = options;
+  const {
+    open = openDatabase,
+    openStore = (replica) => storeOf(replica),
+    stateOf = stateBeside,
+  } = options;
   return { open, openStore, stateOf, owner: `${hostname()}:${process.pid}` };
 }
 

@@ -36,8 +36,8 @@ export interface MemberTools {
   readonly platform: Platform;
   /** Opens a database, which exists. */
   readonly open: (config: DatabaseConfig) => DaemonSource | Promise<DaemonSource>;
-  /** Makes the store of a replica. */
-  readonly openStore: (replica: ReplicaConfig) => Promise<ObjectStore>;
+  /** Makes the store of a replica; `database` is the path of what goes there. */
+  readonly openStore: (replica: ReplicaConfig, database: string) => Promise<ObjectStore>;
   /** The local state of a database. */
   readonly stateOf: (config: DatabaseConfig) => LocalState;
   /** What others are told of this writer. */
@@ -174,7 +174,7 @@ export class Member {
     try {
       if (this.#stores.length === 0) {
         for (const replica of [config.replica, ...config.otherReplicas]) {
-          this.#stores.push(await this.#tools.openStore(replica));
+          this.#stores.push(await this.#tools.openStore(replica, path));
         }
       }
       const open = async (): Promise<CommitSource> => {

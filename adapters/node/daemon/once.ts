@@ -61,11 +61,11 @@ export async function replicateOnce(
 }
 
 async function retainAll(
-  { replica, otherReplicas, options }: DatabaseConfig,
+  { path, replica, otherReplicas, options }: DatabaseConfig,
   openStore: NonNullable<DaemonOptions["openStore"]>,
 ): Promise<void> {
   for (const each of [replica, ...otherReplicas]) {
-    const store = await openStore(each);
+    const store = await openStore(each, path);
     try {
       await retain(store, options);
     } finally {

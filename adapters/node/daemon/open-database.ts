@@ -3,11 +3,18 @@
  *
  * @module
  */
-import { UnsupportedError } from "pagestream";
+import { nodeSqliteDriver, openWalFollower } from "pagestream/files-kit";
 import type { DatabaseConfig } from "../config/config.ts";
+import { syncFiles } from "../files.ts";
 import type { DaemonSource } from "./member.ts";
 
 /** Follows the WAL of a database; one in another journal mode is switched to WAL, as Litestream does. */
-export async function openDatabase(config: DatabaseConfig): Promise<DaemonSource> {
-  throw new UnsupportedError({ operation: "follow", object: config.path, what: "not yet" });
+export async function openDatabase({ path, walLimit }: DatabaseConfig): Promise<DaemonSource> {
+  const files = syncFiles();
+  return await openWalFollower(path, {
+    driver: nodeSqliteDriver,
+    files,
+    walLimit,
+    enforceWal: true,
+  });
 }

@@ -20,7 +20,7 @@ export async function restoreMissing(
 ): Promise<RestoreResult | undefined> {
   const { path, replica } = config;
   if (!config.restoreIfMissing || existsSync(path)) return undefined;
-  const store = await openStore(replica);
+  const store = await openStore(replica, path);
   try {
     return await restoreIfMissing(store, fileSink(path), { journalHeader: "keep", signal });
   } finally {

@@ -1,11 +1,12 @@
 /**
- * The commands that ask a running daemon, their flags and their help.
+ * The daemon and the commands that ask it, their flags and their help.
  *
  * @module
  */
 import type { Command } from "commander";
 import type { ControlFlags } from "./control.ts";
 import type { RegisterFlags } from "./register.ts";
+import type { ReplicateFlags } from "./replicate.ts";
 import type { SyncFlags } from "./sync.ts";
 import type { UnregisterFlags } from "./unregister.ts";
 
@@ -16,7 +17,44 @@ The daemon listens when its configuration says so:
     enabled: true
 `;
 
-/** Adds them. */
+/** Adds the daemon. */
+export function addReplicateCommand(program: Command, done: (exitCode: number) => void): void {
+  program
+    .command("replicate")
+    .description("replicate databases for as long as it runs, or once")
+    .usage("[flags] | [flags] DB_PATH REPLICA_URL")
+    .argument("[names...]", "a database and where it goes, instead of a configuration")
+    .option(
+      "--config <path>",
+      "the configuration; default: $LITESTREAM_CONFIG, or /etc/litestream.yml",
+    )
+    .option("--no-expand-env", "leave $NAME in the configuration as it is")
+    .option("--exec <command>", "run this once databases are replicated, and end with it")
+    .option("--once", "upload what each replica lacks, and end")
+    .option("--force-snapshot", "with -once: upload each database as a snapshot too")
+    .option("--enforce-retention", "with -once: remove what need not be kept")
+    .option("--restore-if-db-not-exists", "restore a database that is not there first")
+    .option("--log-level <level>", "trace, debug, info, warn or error")
+    .addHelpText(
+      "after",
+      `
+Flags come before the arguments. SIGINT or SIGTERM uploads what is left and ends; a second one gives that up. The
+exit code is that of the child of -exec, or 8 where something is left that could not be uploaded.
+
+Examples:
+  pagestream replicate -config litestream.yml
+  pagestream replicate app.db s3://backups/app?region=eu-central-1
+  pagestream replicate -exec "node server.js" app.db /backup/app
+  pagestream replicate -once -force-snapshot app.db /backup/app
+`,
+    )
+    .action(async (names: readonly string[], flags: ReplicateFlags) => {
+      const { runReplicate } = await import("./replicate.ts");
+      done(await runReplicate(names, flags));
+    });
+}
+
+/** Adds the commands that ask a running one. */
 export function addControlCommands(program: Command, done: (exitCode: number) => void): void {
   control(program.command("list"), "10")
     .description("list the databases of a running daemon")
