@@ -27,6 +27,11 @@ const SYSTEMS = [
 ];
 const CPUS = ["arm", "arm64", "ia32", "loong64", "ppc64", "riscv64", "s390x", "wasm32", "x64"];
 const DARWIN_ONLY = ["fsevents"];
+/**
+ * Packages that bring their binaries and ask npm, in their manifest, not to compile them. The lock does not carry that
+ * wish, and npm without it runs node-gyp, which needs Python and a compiler.
+ */
+const PREBUILT = ["better-sqlite3"];
 const ALIASES = { aarch64: "arm64", windows: "win32", glibc: "glibc", gnu: "glibc", musl: "musl" };
 
 /** The `os`, `cpu` and `libc` fields of a platform package, from the words of its name. */
@@ -66,6 +71,10 @@ export function completeLock(lock) {
       packages[top in packages ? inside : top] = { version, ...dev, optional: true, ...platform };
       added += 1;
     }
+  }
+  for (const name of PREBUILT) {
+    const record = packages[`node_modules/${name}`];
+    if (record !== undefined) record.gypfile = false;
   }
   const [root, ...others] = Object.entries(packages);
   lock.packages = Object.fromEntries([root, ...others.toSorted(([a], [b]) => (a < b ? -1 : 1))]);

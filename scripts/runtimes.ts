@@ -70,11 +70,9 @@ const installed = await installPacked();
 const tests = join(installed.folder, "test");
 cpSync(join(root, "test/runtime"), tests, { recursive: true });
 mkdirSync(join(installed.folder, "node_modules/@sqlite.org"));
-symlinkSync(
-  join(root, "node_modules/@sqlite.org/sqlite-wasm"),
-  join(installed.folder, "node_modules/@sqlite.org/sqlite-wasm"),
-);
-symlinkSync(join(root, "node_modules/@nats-io"), join(installed.folder, "node_modules/@nats-io"));
+for (const name of ["@sqlite.org/sqlite-wasm", "@nats-io", "better-sqlite3"]) {
+  symlinkSync(join(root, "node_modules", name), join(installed.folder, "node_modules", name));
+}
 // The same stores on the same servers for all.
 const web = await startWebServers();
 const stores = "addresses" in web ? JSON.stringify(web.addresses) : "{}";

@@ -3,7 +3,7 @@
  *
  * @module
  */
-export { type Recovery, replicate, TargetExistsError } from "pagestream";
+export { type Recovery, TargetExistsError } from "pagestream";
 export { DatabaseLockedError } from "pagestream/vfs";
 export {
   type Closable,
@@ -16,6 +16,13 @@ export {
   type FileStoreOptions,
   storeFromConfig,
   storeFromUrl,
+  type NativeHandle,
+  type NativeReplication,
+  type OpenNative,
+  type ReplicateNativeOptions,
+  SecondLibraryError,
   type SyncFilesOptions,
+  type WalFollower,
 } from "../files/index.ts";
 export { fileDrill, fileFollowTarget, fileSink, recoverTarget, syncFiles } from "./files.ts";
+export { replicate } from "./replicate.ts";

@@ -13,6 +13,14 @@ export class NotWalError extends PagestreamError {
   }
 }
 
+/** Another SQLite library of this process has the database open; two drop each other's locks. Code `UNSUPPORTED`. */
+export class SecondLibraryError extends PagestreamError {
+  /** Makes the error from what its reader is told. */
+  constructor(details: ErrorDetails) {
+    super("UNSUPPORTED", details);
+  }
+}
+
 /** Somebody keeps a database in exclusive locking mode, and nobody else can read it; code `DATABASE_LOCKED`. */
 export class ExclusiveLockError extends PagestreamError {
   /** Makes the error from what its reader is told. */

@@ -38,13 +38,23 @@ interface HeldLock {
   readonly release: () => void;
 }
 
+/** Options of {@linkcode lockDatabase}. */
+export interface LockOptions {
+  /** Native SQLite may have the file open: the lock is against others that replicate it. @default false */
+  readonly besideNative?: boolean | undefined;
+}
+
 /** Takes the lock of a database file, which need not exist yet. Throws `DatabaseLockedError`, or `IoError`. */
-export function lockDatabase(path: string, sqlite: NativeSqlite): FileLock {
+export function lockDatabase(
+  path: string,
+  sqlite: NativeSqlite,
+  options: LockOptions = {},
+): FileLock {
   const full = fullPath(path);
   refuseHeldHere(full);
   const release = holdSideFile(full, sqlite);
   try {
-    refuseForeignLocks(full);
+    if (options.besideNative !== true) refuseForeignLocks(full);
   } catch (error) {
     release();
     throw error;

@@ -19,8 +19,16 @@ export {
   type PreparedStatement,
   type PreparingDatabase,
 } from "./native-driver.ts";
-export { ExclusiveLockError, NotWalError } from "./errors.ts";
+export { ExclusiveLockError, NotWalError, SecondLibraryError } from "./errors.ts";
+export type { NativeHandle, NativeStatement, OpenNative } from "./native-handle.ts";
 export { type NativeSqlite, nodeSqlite, type SqliteHandle } from "./native-sqlite.ts";
+export {
+  type NativeReplication,
+  type NativeRuntime,
+  replicateOn,
+  type ReplicateNativeOptions,
+  type ReplicateTarget,
+} from "./replicate-native.ts";
 export { storeFromConfig, storeFromUrl, withFiles } from "./store-from-url.ts";
 export { syncFilesOf, type SyncFilesOptions } from "./sync-files.ts";
 export { openWalFollower, type WalFollower, type WalFollowerOptions } from "./wal-follower.ts";

@@ -15,10 +15,12 @@ import {
   type ImageOptions,
   InvalidArgumentError,
   isPagestreamError,
+  type ListenOptions,
   type PagestreamError,
   type Platform,
   type SyncFile,
   type SyncFiles,
+  UnsupportedError,
   type WalCommits,
   webPlatform,
 } from "pagestream";
@@ -48,6 +50,8 @@ export interface WalFollowerOptions {
    * has a name: to close one would drop SQLite's locks. @default true
    */
   readonly shared?: boolean | undefined;
+  /** Whether the follower may checkpoint now: not inside a transaction of the application. @default always */
+  readonly maySeal?: (() => boolean) | undefined;
   /** Time and timers. @default the runtime's own */
   readonly platform?: Platform | undefined;
   /** What tells of writes. @default the runtime's `fs.watch` */
@@ -171,7 +175,15 @@ class FollowedDatabase implements WalFollower {
     this.#wakeups.wake();
   }
 
-  listen(listener: CommitListener): () => void {
+  listen(listener: CommitListener, options: ListenOptions = {}): () => void {
+    if (options.prepare !== undefined) {
+      throw new UnsupportedError({
+        operation: "hold the commits of",
+        object: this.path,
+        what: "a follower sees them when they are made",
+        next: "Await durable() after the commit, or open the database with openReplicated",
+      });
+    }
     if (this.#listener !== undefined) {
       throw new InvalidArgumentError({
         operation: "listen to",
@@ -286,7 +298,8 @@ class FollowedDatabase implements WalFollower {
     const { sequence } = this;
     if (this.#closed || this.#paused !== undefined) return { changed: false, settled: true };
     const done = this.#tryStep();
-    this.#seal.attempt(this.#link, () => this.#tryStep());
+    const { maySeal } = this.#options;
+    if (maySeal?.() !== false) this.#seal.attempt(this.#link, () => this.#tryStep());
     const changed = this.#sequence !== sequence;
     if (this.#link === undefined) return { changed, settled: !changed };
     return { changed, settled: done && this.#link.settled };

@@ -3,7 +3,7 @@
  *
  * @module
  */
-export { type Recovery, replicate, TargetExistsError } from "pagestream";
+export { type Recovery, TargetExistsError } from "pagestream";
 export { DatabaseLockedError } from "pagestream/vfs";
 export {
   type Closable,
@@ -14,10 +14,17 @@ export {
   fileSpool,
   fileStore,
   type FileStoreOptions,
+  type NativeHandle,
+  type NativeReplication,
+  type OpenNative,
+  type ReplicateNativeOptions,
+  SecondLibraryError,
   type SyncFilesOptions,
+  type WalFollower,
 } from "pagestream/files-kit";
 export { awsCredentials, type AwsCredentialsOptions } from "./aws-credentials.ts";
 export { fileDrill, fileFollowTarget, fileSink, recoverTarget, syncFiles } from "./files.ts";
 export { googleCredentials, type GoogleCredentialsOptions } from "./google-credentials.ts";
 export { sftpStore, type SftpStoreOptions } from "./sftp.ts";
 export { storeFromConfig, storeFromUrl } from "./store-from-url.ts";
+export { replicate } from "./replicate.ts";

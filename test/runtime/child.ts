@@ -9,20 +9,30 @@ import { setTimeout } from "node:timers/promises";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import sqlite3InitModule, { type Sqlite3Static } from "@sqlite.org/sqlite-wasm";
-import { isPagestreamError, openReplicated, type OpenReplicatedOptions } from "pagestream";
-import { adapter } from "./kit.ts";
+import {
+  isPagestreamError,
+  openReplicated,
+  type OpenReplicatedOptions,
+  type Replication,
+} from "pagestream";
+import type { Closable } from "pagestream/bun";
+import { adapter, type Library, openNative } from "./kit.ts";
 
 /** What a child is told, as JSON in its first argument. */
 export interface ChildOptions {
   /**
    * `write`: rows without end, each acknowledged once it is durable; `flush-at-exit`: some rows that only closing
-   * uploads; `lock`: takes the lock of the file and holds it.
+   * uploads; `exit`: some rows, and then an end without closing; `lock`: takes the lock of the file and holds it.
    */
-  readonly task: "write" | "flush-at-exit" | "lock";
+  readonly task: "write" | "flush-at-exit" | "exit" | "lock";
   readonly path: string;
   readonly replica: string;
   /** How the database is opened. */
   readonly mode?: Mode;
+  /** Writes through a handle of this library, not through a capture. */
+  readonly library?: Library;
+  /** Whether this process replicates what it writes. */
+  readonly replicates?: boolean;
 }
 
 /** What of `openReplicated` a case varies. */
@@ -30,8 +40,16 @@ export type Mode = Pick<OpenReplicatedOptions<Sqlite3Static>, "journalMode" | "d
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 
+/** What a task works with. */
+interface App {
+  readonly insert: () => Promise<number> | number;
+  readonly replication: Replication | undefined;
+  readonly closable: Closable | undefined;
+}
+
 /** Runs what the parent asks for. */
-async function main({ task, path, replica, mode }: ChildOptions): Promise<void> {
+async function main(options: ChildOptions): Promise<void> {
+  const { task, path, mode, library } = options;
   setInterval(() => undefined, 1000);
   if (task === "lock") {
     adapter.syncFiles().lock(path);
@@ -39,25 +57,12 @@ async function main({ task, path, replica, mode }: ChildOptions): Promise<void> 
     collectGarbage();
     return say("locked");
   }
-  const app = await openReplicated({
-    sqlite3: await sqlite3InitModule(),
-    files: adapter.syncFiles(),
-    path,
-    replica: adapter.fileStore(replica),
-    ...mode,
-    groupMs: task === "write" ? 5 : 3_600_000,
-  });
-  await app.transaction(() => {
-    app.db.exec("CREATE TABLE IF NOT EXISTS note(id INTEGER PRIMARY KEY, body)");
-  });
-  const insert = (): Promise<number> =>
-    app.transaction(() => {
-      app.db.exec("INSERT INTO note(body) VALUES (randomblob(abs(random()) % 6000))");
-      return app.db.selectValue("SELECT count(*) FROM note") as number;
-    });
-  if (task === "flush-at-exit") {
-    adapter.closeOnExit(app, { deadlineMs: 20_000 });
+  const { insert, replication, closable } =
+    library === undefined ? await capture(options) : await followHandle(options, library);
+  if (task === "flush-at-exit" || task === "exit") {
+    if (closable !== undefined) adapter.closeOnExit(closable, { deadlineMs: 20_000 });
     for (let i = 0; i < 10; i++) await insert();
+    if (task === "exit") process.exit(3);
     return say("ready");
   }
   // Some transactions are always on their way to the replica, so that the end falls among them.
@@ -65,17 +70,57 @@ async function main({ task, path, replica, mode }: ChildOptions): Promise<void> 
   for (;;) {
     const rows = await insert();
     // COMMIT itself has waited.
-    if (mode?.durability?.startsWith("hold")) {
+    if (replication === undefined || mode?.durability?.startsWith("hold")) {
       say(`durable ${rows}`);
+      await setTimeout(1);
       continue;
     }
-    const durable: Promise<void> = app.replication.durable().then(() => {
+    const durable: Promise<void> = replication.durable().then(() => {
       waiting.delete(durable);
       say(`durable ${rows}`);
     });
     waiting.add(durable);
     await (waiting.size > 4 ? Promise.race(waiting) : setTimeout(1));
   }
+}
+
+const CREATE = "CREATE TABLE IF NOT EXISTS note(id INTEGER PRIMARY KEY, body)";
+const INSERT = "INSERT INTO note(body) VALUES (randomblob(abs(random()) % 6000))";
+const COUNT = "SELECT count(*) AS rows FROM note";
+const groupMs = (task: ChildOptions["task"]): number => (task === "write" ? 5 : 3_600_000);
+
+async function capture({ task, path, replica, mode }: ChildOptions): Promise<App> {
+  const app = await openReplicated({
+    sqlite3: await sqlite3InitModule(),
+    files: adapter.syncFiles(),
+    path,
+    replica: adapter.fileStore(replica),
+    ...mode,
+    groupMs: groupMs(task),
+  });
+  await app.transaction(() => void app.db.exec(CREATE));
+  const insert = (): Promise<number> =>
+    app.transaction(() => {
+      app.db.exec(INSERT);
+      return app.db.selectValue(COUNT) as number;
+    });
+  return { insert, replication: app.replication, closable: app };
+}
+
+async function followHandle(options: ChildOptions, library: Library): Promise<App> {
+  const { task, path, replica, replicates = true } = options;
+  const handle = await openNative(library, path);
+  handle.exec(`PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; ${CREATE}`);
+  const store = adapter.fileStore(replica);
+  const replication = replicates
+    ? await adapter.replicate(handle, store, { groupMs: groupMs(task) })
+    : undefined;
+  const count = handle.prepare(COUNT);
+  const insert = (): number => {
+    handle.exec(INSERT);
+    return (count.get() as { readonly rows: number }).rows;
+  };
+  return { insert, replication, closable: replication };
 }
 
 function collectGarbage(): void {

@@ -10,6 +10,7 @@ import { constants, tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import * as runner from "node:test";
+import type { NativeHandle } from "pagestream/bun";
 import type { TestKit } from "pagestream/testing";
 import type { ChildOptions } from "./child.ts";
 
@@ -26,6 +27,19 @@ export const adapter: typeof import("pagestream/bun") = await (runtime === "bun"
   : runtime === "deno"
     ? import("pagestream/deno")
     : import("@pagestream/node"));
+
+/** A native SQLite that an application may use: the runtime's own, or the one that all of them can load. */
+export type Library = "own" | "better-sqlite3";
+
+/** Opens a database with a native SQLite. */
+export async function openNative(library: Library, path: string): Promise<NativeHandle> {
+  const name =
+    library === "better-sqlite3" ? library : runtime === "bun" ? "bun:sqlite" : "node:sqlite";
+  const module = (await import(name)) as Record<string, new (path: string) => NativeHandle>;
+  const Database = module[name === "node:sqlite" ? "DatabaseSync" : "default"];
+  if (Database === undefined) throw new Error(`${name} has no database`);
+  return new Database(path);
+}
 
 /** Starts a program in the runtime that runs this. */
 const OWN_COMMAND: readonly string[] =
@@ -91,7 +105,8 @@ export function freshDirectory(): string {
 export class Child {
   readonly #process: ChildProcess;
   readonly #lines: string[] = [];
-  readonly #ended: Promise<number>;
+  /** Resolves to the exit code as a shell has it. */
+  readonly ended: Promise<number>;
   #wake = (): void => undefined;
   #over = false;
 
@@ -114,7 +129,7 @@ export class Child {
       this.#lines.push(...lines);
       this.#wake();
     });
-    this.#ended = new Promise((resolve) => {
+    this.ended = new Promise((resolve) => {
       this.#process.on("close", (code, signal) => {
         this.#over = true;
         children.delete(this);
@@ -138,6 +153,6 @@ export class Child {
   /** Sends a signal and resolves to the exit code as a shell has it: Deno tells 143 and SIGTERM alike. */
   end(signal: "SIGKILL" | "SIGTERM"): Promise<number> {
     this.#process.kill(signal);
-    return this.#ended;
+    return this.ended;
   }
 }
