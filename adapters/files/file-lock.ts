@@ -106,6 +106,11 @@ function holdSideFile(full: string, sqlite: NativeSqlite): () => void {
   }
 }
 
+/** Keeps the thread for some milliseconds: for locks that others let go of soon, where nothing can be awaited. */
+export function sleep(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+}
+
 /** Whether SQLite says that somebody else has a lock. Node and Bun tell SQLite's result code, under two names; Deno leaves it out and tells the message alone. */
 export function isBusy(error: unknown): boolean {
   const { errcode, errno, message } = error as {

@@ -27,7 +27,7 @@ import {
 import { DatabaseLockedError } from "pagestream/vfs";
 import { ExclusiveLockError, ioError, NotWalError } from "./errors.ts";
 import { isSameFile } from "./file-identity.ts";
-import { isBusy } from "./file-lock.ts";
+import { isBusy, sleep } from "./file-lock.ts";
 import type { NativeDriver } from "./native-driver.ts";
 import { type Unlinked, WalLink, type WalLinkOptions } from "./wal-link.ts";
 import { WalSeal } from "./wal-seal.ts";
@@ -213,7 +213,7 @@ class FollowedDatabase implements WalFollower {
     }
     for (let i = 0; i < BUSY_TRIES; i++) {
       if (this.#step()) return;
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+      sleep(1);
     }
     throw new DatabaseLockedError({
       operation: "read",

@@ -9,7 +9,7 @@
  */
 import { type Clock, type PagestreamError, UnsupportedError } from "pagestream";
 import { ioError } from "./errors.ts";
-import { isBusy } from "./file-lock.ts";
+import { isBusy, sleep } from "./file-lock.ts";
 import type { NativeConnection } from "./native-driver.ts";
 import type { WalLink } from "./wal-link.ts";
 
@@ -27,6 +27,9 @@ const FEW_FRAMES = 256;
 const ROUNDS = 4;
 /** How far past the limit the log may grow before writers are held off for longer than a few milliseconds. */
 const FAR = 1.25;
+/** How long writers are held off, near the limit and far past it; a checkpoint that was begun is brought to its end. */
+const HOLD_MS = 5;
+const LONG_HOLD_MS = 100;
 /** How long the write lock is tried for while writers pass it on to each other. */
 const TRY_MS = 3;
 const SHORTEST_WAIT_MS = 5;
@@ -66,7 +69,8 @@ export class WalSeal {
       }
       const isFar = link.tail.walBytes > limit * FAR;
       const isNear = link.unsaved < FEW_FRAMES || isFar;
-      const sealed = isNear && this.#sealNow(link, connection, step);
+      const holdMs = isFar ? LONG_HOLD_MS : HOLD_MS;
+      const sealed = isNear && this.#sealNow(link, { connection, step, holdMs });
       // Where a reader is in the way, there is no use in trying again at once.
       const progress = link.unsaved < before || sealed;
       this.#wait = progress ? SHORTEST_WAIT_MS : Math.min(2 * this.#wait, LONGEST_WAIT_MS);
@@ -86,13 +90,28 @@ export class WalSeal {
   }
 
   /** Holds writers off, if none is at work, and brings the rest into the file. */
-  #sealNow(link: WalLink, connection: NativeConnection, step: () => void): boolean {
+  #sealNow(
+    link: WalLink,
+    by: {
+      readonly connection: NativeConnection;
+      readonly step: () => void;
+      readonly holdMs: number;
+    },
+  ): boolean {
+    const { connection, step, holdMs } = by;
+    const { clock } = this.#options;
     const writer = (this.#writer ??= open(link));
     if (!this.#lock(writer)) return false;
     try {
+      const end = clock.monotonic() + holdMs;
       step();
-      checkpoint(connection);
-      step();
+      for (;;) {
+        checkpoint(connection);
+        step();
+        if (link.settled || clock.monotonic() >= end) break;
+        // A writer that has committed checkpoints by itself now, and nobody else can: it is done soon.
+        sleep(1);
+      }
     } finally {
       writer.get("ROLLBACK");
     }

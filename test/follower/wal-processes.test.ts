@@ -1,0 +1,146 @@
+import { spawn } from "node:child_process";
+import * as fs from "node:fs";
+import { fileURLToPath } from "node:url";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { watchFile } from "../../adapters/files/wal-wakeups.ts";
+import { imageBytes } from "../../src/testing/commit-mirror.ts";
+import { difference } from "../../src/testing/test-kit.ts";
+import { FollowedDatabase } from "../helpers/followed-database.ts";
+import type { ApplicationResult, ApplicationTask } from "./wal-application.ts";
+
+const PROGRAM = fileURLToPath(new URL("wal-application.ts", import.meta.url));
+const LIVE = { watch: watchFile, shared: false };
+
+let db: FollowedDatabase;
+
+beforeEach(() => {
+  db = new FollowedDatabase();
+});
+
+afterEach(() => db.end());
+
+/** Runs an application to its end. */
+function run(
+  task: Partial<ApplicationTask> & Pick<ApplicationTask, "kind">,
+): Promise<ApplicationResult> {
+  const whole = { path: db.path, timeoutMs: 0, ms: 0, seed: 1, ...task };
+  const child = spawn(process.execPath, [PROGRAM, JSON.stringify(whole)], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  let output = "";
+  child.stdout.on("data", (chunk: Buffer) => (output += chunk.toString()));
+  return new Promise((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", (code) =>
+      code === 0 ? resolve(JSON.parse(output)) : reject(new Error(`ended with code ${code}`)),
+    );
+  });
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/** Only the follower is connected to it here: what would drop locks drops those of nobody else. */
+function fileAfterCheckpoint(): Uint8Array {
+  const database = db.connect(1000);
+  database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+  database.close();
+  return new Uint8Array(fs.readFileSync(db.path));
+}
+
+describe("openWalFollower() beside other processes", () => {
+  test.each([1, 2])(
+    "captures every page through hostile checkpoints, rollbacks and VACUUM, with exact images, seed %i",
+    async (seed) => {
+      db.create().close();
+      const follower = await db.follow(LIVE);
+      const mirror = await db.mirror(follower);
+      const images: string[] = [];
+      const autoCheckpoint = [1000, 50, 10][seed % 3] as number;
+      const writing = Promise.all([
+        run({ kind: "mixed", ms: 2000, seed, autoCheckpoint, timeoutMs: 5000 }),
+        run({ kind: "hostile", ms: 2000, seed, timeoutMs: 100 }),
+      ]);
+      let isOver = false;
+      void writing.finally(() => (isOver = true));
+      while (!isOver) {
+        const image = await follower.image();
+        const state = mirror.bytes.slice();
+        const isExact = image.sequence === follower.sequence;
+        const bytes = await imageBytes(image, () => pause(30));
+        if (isExact) images.push(difference(bytes, state));
+        await pause(100);
+      }
+      const [{ commits }] = await writing;
+      follower.check();
+      await follower.close();
+      expect(difference(mirror.bytes, fileAfterCheckpoint())).toBe("");
+      expect(commits).toBeGreaterThan(0);
+      expect(follower.sequence).toBeGreaterThan(commits / 2);
+      expect(mirror.fullRequests).toEqual([]);
+      expect(images.filter((problem) => problem !== "")).toEqual([]);
+      expect(images.length).toBeGreaterThan(0);
+      expect(db.warnings).toEqual([]);
+    },
+  );
+
+  test.each(["RESTART", "TRUNCATE"])(
+    "lets every %s of an application with a busy timeout of 250 ms through",
+    async (mode) => {
+      db.create().close();
+      const follower = await db.follow(LIVE);
+      const mirror = await db.mirror(follower);
+      const result = await run({ kind: "checkpoints", mode, count: 20, timeoutMs: 250 });
+      follower.check();
+      await follower.close();
+      expect(result).toMatchObject({ refused: 0, busy: 0 });
+      expect(difference(mirror.bytes, fileAfterCheckpoint())).toBe("");
+      expect(mirror.fullRequests).toEqual([]);
+    },
+  );
+
+  test("lets a writer with no busy timeout see no SQLITE_BUSY below the limit", async () => {
+    db.create().close();
+    const follower = await db.follow({ ...LIVE, walLimit: 1 << 30 });
+    const mirror = await db.mirror(follower);
+    const result = await run({ kind: "write", ms: 2000 });
+    follower.check();
+    await follower.close();
+    expect(result).toMatchObject({ busy: 0 });
+    expect(result.commits).toBeGreaterThan(100);
+    expect(difference(mirror.bytes, fileAfterCheckpoint())).toBe("");
+    expect(mirror.fullRequests).toEqual([]);
+  });
+
+  test("keeps the log near its limit beside a writer that never pauses", async () => {
+    db.create().close();
+    const walLimit = 4 << 20;
+    const follower = await db.follow({ ...LIVE, walLimit });
+    const mirror = await db.mirror(follower);
+    const { commits } = await run({ kind: "write", ms: 3000, timeoutMs: 5000 });
+    const largest = fs.statSync(`${db.path}-wal`).size;
+    follower.check();
+    await follower.close();
+    expect(commits * 4096).toBeGreaterThan(walLimit);
+    expect(largest).toBeLessThan(6 * walLimit);
+    expect(difference(mirror.bytes, fileAfterCheckpoint())).toBe("");
+    expect(mirror.fullRequests).toEqual([]);
+  });
+
+  test("asks for a full file when a generation of the log was lost with its locks", async () => {
+    const application = db.create();
+    application.exec("INSERT INTO t(body) VALUES (1)");
+    application.close();
+    const follower = await db.follow({ shared: false });
+    const mirror = await db.mirror(follower);
+    // What a careless library in this process does: it opens and closes the files.
+    for (const suffix of ["", "-shm"]) fs.closeSync(fs.openSync(db.path + suffix, "r"));
+    await run({ kind: "checkpoints", mode: "TRUNCATE", count: 3 });
+    follower.check();
+    expect(mirror.fullRequests).toHaveLength(1);
+    const image = await follower.image();
+    await follower.close();
+    expect(image.commit).toBeGreaterThan(0);
+  });
+});
