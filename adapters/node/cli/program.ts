@@ -4,6 +4,7 @@
  * @module
  */
 import { Argument, Command, Option } from "commander";
+import { addConfigCommands } from "./config-program.ts";
 import { addControlCommands, addReplicateCommand } from "./daemon-program.ts";
 import { setEncryption } from "./encryption.ts";
 import type { CompactFlags } from "./compact.ts";
@@ -173,6 +174,7 @@ Examples:
       done(runCompletion(shell, program));
     });
 
+  addConfigCommands(program, done);
   program
     .command("version")
     .description("print the version")

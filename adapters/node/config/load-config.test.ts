@@ -1,6 +1,6 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { isPagestreamError } from "pagestream";
 import { afterAll, describe, expect, test } from "vitest";
 import type { Config, DatabaseConfig } from "./config.ts";
@@ -340,6 +340,82 @@ pagestream: {wal-limit: 1MiB, lease: false}
     });
     expect(read.database("/x.db", "/backup").replica).toMatchObject({ type: "file" });
     expect(() => read.database("/x.db", "ftp://h/x")).toThrow("ftp:// is no store that is known");
+  });
+});
+
+describe("the directories of a configuration", () => {
+  const dir = join(folder, "tenants");
+  const file = (path: string): void => {
+    mkdirSync(dirname(join(dir, path)), { recursive: true });
+    writeFileSync(join(dir, path), "SQLite format 3\0 and more");
+  };
+  for (const path of ["a.db", "eu/a.db", "eu/b c#ü.db"]) file(path);
+
+  const members = (replica: string, more = ""): DatabaseConfig[] => {
+    const text = `dbs: [{dir: "${dir}", pattern: "*.db", recursive: true, ${more} replica: {${replica}}}]`;
+    return [...(config(text).directories[0]?.members() ?? [])];
+  };
+  const names = (replica: string): string[] => members(replica).map((each) => each.replica.name);
+
+  test("the directories of a configuration give every member a replica of its own", () => {
+    expect(names("path: /backup")).toEqual([
+      "/backup/a.db",
+      "/backup/eu/a.db",
+      "/backup/eu/b c#ü.db",
+    ]);
+    const inS3 = ["s3://b/x/a.db", "s3://b/x/eu/a.db", "s3://b/x/eu/b c#ü.db"];
+    expect(names("url: 's3://b/x?region=eu'")).toEqual(inS3);
+    expect(names("url: s3://b/x/")).toEqual(inS3);
+    expect(names("type: s3, bucket: b, path: x/")).toEqual(inS3);
+    expect(names("type: s3, bucket: b")[0]).toBe("s3://b/a.db");
+    expect(names("url: s3://b")[0]).toBe("s3://b/a.db");
+    expect(names("url: file:///backup")[1]).toBe("/backup/eu/a.db");
+    const { keys } = members("url: 's3://b/x?region=eu'")[2]?.replica ?? {};
+    expect(keys?.url).toBe("s3://b/x/eu/b%20c%23%C3%BC.db?region=eu");
+  });
+
+  test("the directories of a configuration extend all replicas of a list", () => {
+    const text = `dbs: [{dir: "${dir}", pattern: a.db, replicas: [{path: /x}, {url: gs://b/y}]}]`;
+    expect(config(text).directories[0]?.members()).toMatchObject([
+      { replica: { name: "/x/a.db" }, otherReplicas: [{ name: "gs://b/y/a.db" }] },
+    ]);
+  });
+
+  test("the directories of a configuration keep the states of members apart", () => {
+    const states = (more: string) => members("path: /b", more).map(({ metaPath }) => metaPath);
+    expect(states("")[1]).toBe(join(dir, "eu", ".a.db-pagestream"));
+    expect(states("meta-path: /meta,")).toEqual([
+      "/meta/.a.db-pagestream",
+      "/meta/eu/.a.db-pagestream",
+      "/meta/eu/.b c#ü.db-pagestream",
+    ]);
+    expect(states("meta-dir: ~/meta,")[1]).toBe(join(homedir(), "meta/eu/a.db-pagestream"));
+  });
+
+  test("the directories of a configuration may be empty only where they are watched", () => {
+    const text = (more: string) =>
+      config(`dbs: [{dir: "${dir}", pattern: "*.none", ${more} replica: {path: /b}}]`);
+    expect(() => text("").directories[0]?.members()).toThrow(
+      `no SQLite databases found in directory ${dir} with pattern *.none. Set watch: true to wait for some`,
+    );
+    expect(text("watch: true,").directories[0]).toMatchObject({ watch: true, recursive: false });
+    expect(text("watch: true,").directories[0]?.members()).toEqual([]);
+    const absent = `dbs: [{dir: "${dir}/none", pattern: x, replica: {path: /b}}]`;
+    expect(() => config(absent).directories[0]?.members()).toThrow("(ENOENT)");
+  });
+
+  test("the directories of a configuration know a member by its path", () => {
+    const text = `dbs: [{dir: "${dir}", pattern: "*.db", watch: true, replica: {path: /b}}]`;
+    const [directory] = config(text).directories;
+    expect(directory?.memberAt(join(dir, "a.db"))?.replica.name).toBe("/b/a.db");
+    for (const path of ["eu/a.db", "a.db-wal", "none.db"]) {
+      expect(directory?.memberAt(join(dir, path))).toBeUndefined();
+    }
+  });
+
+  test("the directories of a configuration are refused with a bucket of NATS, which holds one database", () => {
+    const text = `dbs: [{dir: "${dir}", pattern: "*.db", replica: {url: nats://h/b}}]`;
+    expect(refusal(text)).toContain("a bucket of NATS holds one database at its root");
   });
 });
 
@@ -707,6 +783,11 @@ describe("the notices of a configuration", () => {
       one({ db: "pagestream: {replicas: [{path: /c, auto-recover: true}]}" }),
       "dbs[/data/app.db].pagestream.replicas[0].auto-recover",
       /rebuilt/,
+    ],
+    [
+      one({ db: "pagestream: {replicas: [{path: /c, retention: 1h}]}" }),
+      "dbs[/data/app.db].pagestream.replicas[0].retention",
+      /first replica/,
     ],
     ["max-sync-ltx-files: 0", "max-sync-ltx-files", /staging-bytes/],
     ["max-reconnects: -1", "max-reconnects", /never ends/],

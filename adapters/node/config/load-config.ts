@@ -17,7 +17,7 @@ import { resolveConfig } from "./resolve.ts";
  */
 export function loadConfig(path: string, options: LoadConfigOptions = {}): Config {
   const file = absolutePath(path);
-  return parseConfig(readText(file), { ...options, file });
+  return parseConfig(readConfigText(file), { ...options, file });
 }
 
 /**
@@ -39,7 +39,9 @@ export function defaultConfig(options: Pick<LoadConfigOptions, "env"> = {}): Con
   return { ...parseConfig("", { ...options, file: "the defaults" }), path: undefined };
 }
 
-function readText(file: string): string {
+/** The text of a configuration file; `ConfigError` where there is none. */
+export function readConfigText(path: string): string {
+  const file = absolutePath(path);
   try {
     return readFileSync(file, "utf8");
   } catch (error) {

@@ -71,6 +71,12 @@ const RETENTION: Rule = {
     "of Litestream 0.3, used for this database; write snapshot: {retention: …} at the top level",
 };
 
+const OF_OTHERS: Rule = {
+  kind: "warning",
+  message:
+    "of Litestream 0.3, without effect: what the first replica says counts for all of a database",
+};
+
 const REPLICAS: Rule = {
   kind: "note",
   message:
@@ -112,11 +118,18 @@ export function noticesOf(
     ];
     for (const [replica, path] of replicas) {
       for (const key of keysOf(replica)) {
-        tell(key === "retention" ? RETENTION : ruleOf(OF_REPLICAS, key), [...path, key]);
+        tell(ruleOfReplica(key, path), [...path, key]);
       }
     }
   }
   return notices;
+}
+
+function ruleOfReplica(key: string, path: KeyPath): Rule | undefined {
+  const isSnapshot = key === "retention" || key === "snapshot-interval";
+  const isFirst = path.at(-1) === "replica" || (path.at(-1) === 0 && !path.includes("pagestream"));
+  if (isSnapshot && !isFirst) return OF_OTHERS;
+  return key === "retention" ? RETENTION : ruleOf(OF_REPLICAS, key);
 }
 
 function ruleOf(rules: Readonly<Record<string, Rule>>, key: string): Rule | undefined {
