@@ -29,7 +29,8 @@ export function writeDocExamples(): DocExamples {
   const extended = join(root, "tsconfig.test.json");
   // An example may end where its reader goes on.
   const compilerOptions = { noUnusedLocals: false, tsBuildInfoFile: "./.tsbuildinfo" };
-  const config = { extends: extended, compilerOptions, include: ["*.ts"], references: [] };
+  const include = ["*.ts", join(root, "scripts/lib/bun-sqlite.d.ts")];
+  const config = { extends: extended, compilerOptions, include, references: [] };
   write("tsconfig.json", JSON.stringify(config));
 
   const byRuntime = new Map<string, string[]>();
