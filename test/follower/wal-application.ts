@@ -13,9 +13,10 @@ export interface ApplicationTask {
   readonly timeoutMs: number;
   /**
    * `write`: commits as fast as it can; `mixed`: all kinds of statements and checkpoints, with naps; `hostile`: opens,
-   * checkpoints, spills, takes back, vacuums and closes; `checkpoints`: commits and checkpoints `count` times.
+   * checkpoints, spills, takes back, vacuums and closes; `checkpoints`: commits and checkpoints `count` times; `paced`:
+   * commits `count` times, with pauses.
    */
-  readonly kind: "write" | "mixed" | "hostile" | "checkpoints";
+  readonly kind: "write" | "mixed" | "hostile" | "checkpoints" | "paced";
   readonly ms: number;
   readonly seed: number;
   readonly autoCheckpoint?: number;
@@ -31,6 +32,8 @@ export interface ApplicationResult {
   /** Checkpoints that could not end. */
   readonly refused: number;
   readonly commitsPerSecond: number;
+  /** Of `paced`: when each commit returned, in milliseconds since 1970. */
+  readonly times: readonly number[];
 }
 
 const SPILL = `PRAGMA cache_size = 5; BEGIN IMMEDIATE;
@@ -39,7 +42,7 @@ const SPILL = `PRAGMA cache_size = 5; BEGIN IMMEDIATE;
 
 const task = JSON.parse(process.argv[2] ?? "") as ApplicationTask;
 const { path, timeoutMs: timeout, kind, ms, autoCheckpoint = 1000, mode, count = 0 } = task;
-const result = { commits: 0, busy: 0, refused: 0 };
+const result = { commits: 0, busy: 0, refused: 0, times: [] as number[] };
 let seed = task.seed >>> 0;
 
 function random(below: number): number {
@@ -94,6 +97,14 @@ if (kind === "hostile") {
     nap(50);
     attempt(() => checkpoint(database, mode ?? "TRUNCATE"));
     nap(50);
+  }
+  database.close();
+} else if (kind === "paced") {
+  const database = open();
+  for (let i = 0; i < count; i++) {
+    nap(30 + random(30));
+    database.exec(`INSERT INTO t(body) VALUES (${i})`);
+    result.times.push(performance.timeOrigin + performance.now());
   }
   database.close();
 } else {

@@ -62,9 +62,9 @@ describe("openWalFollower() beside other processes", () => {
         run({ kind: "mixed", ms: 2000, seed, autoCheckpoint, timeoutMs: 5000 }),
         run({ kind: "hostile", ms: 2000, seed, timeoutMs: 100 }),
       ]);
-      let isOver = false;
-      void writing.finally(() => (isOver = true));
-      while (!isOver) {
+      const running = new Set([writing]);
+      void writing.finally(() => running.clear());
+      while (running.size > 0) {
         const image = await follower.image();
         const state = mirror.bytes.slice();
         const isExact = image.sequence === follower.sequence;
