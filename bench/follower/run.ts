@@ -37,7 +37,9 @@ database.exec("PRAGMA journal_mode = WAL; CREATE TABLE t(id INTEGER PRIMARY KEY,
 database.close();
 
 /** Runs the writer to its end. */
-function write(task: Pick<ApplicationTask, "kind" | "ms"> & { readonly count?: number }): Promise<ApplicationResult> {
+function write(
+  task: Pick<ApplicationTask, "kind" | "ms"> & { readonly count?: number },
+): Promise<ApplicationResult> {
   const whole = { path, timeoutMs: 5000, seed: 1, ...task };
   const child = spawn(process.execPath, [PROGRAM, JSON.stringify(whole)], {
     stdio: ["ignore", "pipe", "inherit"],
@@ -96,6 +98,10 @@ console.log("| what | measured |");
 console.log("| --- | ---: |");
 console.log(`| commits/s of the writer alone | ${alone.toFixed(0)} |`);
 console.log(`| beside the follower | ${beside.toFixed(0)}, ${(beside / alone).toFixed(2)} of it |`);
-console.log(`| CPU of the follower and the engine per 100,000 commits | ${median(cpu).toFixed(2)} s |`);
+console.log(
+  `| CPU of the follower and the engine per 100,000 commits | ${median(cpu).toFixed(2)} s |`,
+);
 console.log(`| largest WAL | ${(largest / 1e6).toFixed(0)} MB |`);
-console.log(`| from commit to L0 in a file replica, p50, p90, p99 | ${at(0.5)}, ${at(0.9)}, ${at(0.99)} ms |`);
+console.log(
+  `| from commit to L0 in a file replica, p50, p90, p99 | ${at(0.5)}, ${at(0.9)}, ${at(0.99)} ms |`,
+);
