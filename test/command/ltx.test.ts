@@ -97,7 +97,7 @@ describe("pagestream ltx list", () => {
     expect(await pagestream(["ltx"])).toMatchObject({
       code: 2,
       stdout: "",
-      stderr: "Error: replica path or URL required\nTry: pagestream ltx file:///path/to/replica\n",
+      stderr: "Error: database path or replica URL required\nTry: pagestream ltx /path/to/db\n",
     });
     for (const level of ["10", "-1", "x", ""]) {
       const { code, stderr } = await pagestream(["ltx", "-level", level, levels.path]);

@@ -193,7 +193,7 @@ describe("pagestream restore refuses", () => {
     [
       "no replica",
       ["restore"],
-      "replica path or URL required",
+      "database path or replica URL required",
       "pagestream restore -o /path/to/db file:///path/to/replica",
     ],
     [

@@ -3,8 +3,11 @@
  *
  * @module
  */
+import { existsSync } from "node:fs";
+import { resolve } from "node:path";
 import type { Command } from "commander";
-import type { Config } from "../config/config.ts";
+import type { Config, DatabaseConfig } from "../config/config.ts";
+import { CommandError, EXIT } from "./failure.ts";
 
 /** Flags of every command that reads a configuration. */
 export interface ConfigFlags {
@@ -30,8 +33,31 @@ export function configPath({ config }: ConfigFlags): string {
   return config ?? (process.env["LITESTREAM_CONFIG"] || usual);
 }
 
+/** Whether there is a configuration, or one was asked for. */
+export function hasConfig(flags: ConfigFlags): boolean {
+  return flags.config !== undefined || existsSync(configPath(flags));
+}
+
 /** Reads it; `ConfigError` with everything that is wrong. */
 export async function readConfiguration(flags: ConfigFlags): Promise<Config> {
   const { loadConfig } = await import("../config/load-config.ts");
   return loadConfig(configPath(flags), { expandEnv: flags.expandEnv });
+}
+
+/** Every database of a configuration: those that are named, then what lies in its directories now. */
+export function databasesOf(config: Config): readonly DatabaseConfig[] {
+  const members = config.directories.flatMap((directory) => directory.members());
+  return [...config.databases, ...members];
+}
+
+/** The database of a path, which is made absolute first, as those of the configuration are. */
+export function databaseAt(config: Config, path: string): DatabaseConfig {
+  const wanted = resolve(path.replace(/^sqlite3?:\/\//, ""));
+  const found = databasesOf(config).find((each) => each.path === wanted);
+  if (found !== undefined) return found;
+  throw new CommandError(`database not found in config: ${wanted}`, {
+    code: "NOT_FOUND",
+    exitCode: EXIT.config,
+    hint: "pagestream databases",
+  });
 }

@@ -6,12 +6,13 @@
 import { follow, type Follower, type FollowEvent } from "pagestream";
 import { formatTxid } from "pagestream/ltx";
 import { fileFollowTarget } from "../files.ts";
+import type { ConfigFlags } from "./configuration.ts";
 import { EXIT, usageError } from "./failure.ts";
 import { formatTime, paint, plural, shellQuote } from "./format.ts";
-import { openLocation, toPath } from "./location.ts";
+import { openTarget, toPath } from "./location.ts";
 
 /** Flags of `pagestream follow`. */
-export interface FollowFlags {
+export interface FollowFlags extends ConfigFlags {
   readonly output?: string;
   readonly followInterval?: string;
   readonly pointer?: boolean;
@@ -28,15 +29,16 @@ export async function runFollow(text: string | undefined, flags: FollowFlags): P
       "pagestream follow -o /path/to/copy file:///path/to/replica",
     );
   }
-  if (flags.output === undefined || flags.output === "") {
+  const intervalMs = toInterval(flags.followInterval ?? "1s");
+  const replica = await openTarget(text, flags);
+  const named = flags.output ?? replica.database?.path;
+  if (named === undefined || named === "") {
     throw usageError(
       "-o is required: the file that is kept up to date",
       `pagestream follow -o /path/to/copy ${shellQuote(text)}`,
     );
   }
-  const intervalMs = toInterval(flags.followInterval ?? "1s");
-  const replica = await openLocation(text);
-  const output = toPath(flags.output);
+  const output = toPath(named);
   const ending = new AbortController();
   let signals = 0;
   const onSignal = (): void => {

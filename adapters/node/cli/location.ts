@@ -9,6 +9,8 @@ import { basename, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { ObjectStore } from "pagestream";
 import { fileStore } from "pagestream/files-kit";
+import type { DatabaseConfig } from "../config/config.ts";
+import { type ConfigFlags, databaseAt, hasConfig, readConfiguration } from "./configuration.ts";
 import { withEncryption } from "./encryption.ts";
 import { CommandError, EXIT, usageError } from "./failure.ts";
 
@@ -41,6 +43,39 @@ export async function openLocation(
   }
   const store = await withEncryption(fileStore(path));
   return { store, path, text, fileName: (key) => resolve(path, key) };
+}
+
+/** The replica of a path or URL, or of a database of the configuration. */
+export interface NamedTarget extends NamedReplica {
+  /** The database whose replica it is, where it came from the configuration. */
+  readonly database: DatabaseConfig | undefined;
+}
+
+/**
+ * Opens what a person names to read from: a replica by its URL or directory, or a database of the configuration by its
+ * path. Without `-config` a directory is a replica, and so is everything where there is no configuration.
+ */
+export async function openTarget(text: string, flags: ConfigFlags): Promise<NamedTarget> {
+  const isUrl = schemeOf(text) !== undefined && !/^sqlite3?:\/\//.test(text);
+  if (isUrl && flags.config !== undefined) {
+    throw usageError("cannot specify a replica URL and the -config flag");
+  }
+  const isDirectory = (): boolean =>
+    statSync(text, { throwIfNoEntry: false })?.isDirectory() === true;
+  const isReplica = isUrl || (flags.config === undefined && (isDirectory() || !hasConfig(flags)));
+  if (isReplica) return { ...(await openLocation(text)), database: undefined };
+  const database = databaseAt(await readConfiguration(flags), text);
+  return { ...(await openDatabase(database)), database };
+}
+
+/** Opens the replica of a database of the configuration. Whoever opened it closes its store. */
+export async function openDatabase({ replica }: DatabaseConfig): Promise<NamedReplica> {
+  const { storeOf } = await import("../config/store-of.ts");
+  const store = await withEncryption(await storeOf(replica, "read"));
+  const { name, type } = replica;
+  const fileName = (key: string): string =>
+    type === "file" ? resolve(name, key) : `${key} in ${name}`;
+  return { store, path: type === "file" ? name : undefined, text: name, fileName };
 }
 
 /** The bytes of one LTX file, wherever it lies. */

@@ -5,12 +5,13 @@
  */
 import { type LtxFileInfo, openReplica } from "pagestream";
 import { formatTxid } from "pagestream/ltx";
+import type { ConfigFlags } from "./configuration.ts";
 import { EXIT, usageError } from "./failure.ts";
 import { formatTable, formatTime } from "./format.ts";
-import { exists, openLocation } from "./location.ts";
+import { exists, openTarget } from "./location.ts";
 
 /** Flags of `pagestream ltx list`. */
-export interface ListFlags {
+export interface ListFlags extends ConfigFlags {
   readonly level: string;
   readonly json?: boolean;
 }
@@ -18,10 +19,10 @@ export interface ListFlags {
 /** Lists the LTX files of one level, or of all. */
 export async function runList(text: string | undefined, flags: ListFlags): Promise<number> {
   if (text === undefined) {
-    throw usageError("replica path or URL required", "pagestream ltx file:///path/to/replica");
+    throw usageError("database path or replica URL required", "pagestream ltx /path/to/db");
   }
   const levels = toLevels(flags.level);
-  const { store, path, text: shown } = await openLocation(text);
+  const { store, path, text: shown } = await openTarget(text, flags);
   const replica = openReplica(store);
   const files: LtxFileInfo[] = [];
   try {

@@ -5,12 +5,13 @@
  */
 import { listRestorePoints, type RestorePoint } from "pagestream";
 import { formatTxid } from "pagestream/ltx";
+import type { ConfigFlags } from "./configuration.ts";
 import { EXIT, usageError } from "./failure.ts";
 import { formatTable, formatTime } from "./format.ts";
-import { openLocation } from "./location.ts";
+import { openTarget } from "./location.ts";
 
 /** Flags of `pagestream points`. */
-export interface PointsFlags {
+export interface PointsFlags extends ConfigFlags {
   readonly limit?: string;
   readonly json?: boolean;
 }
@@ -26,7 +27,7 @@ export async function runPoints(text: string | undefined, flags: PointsFlags): P
       `invalid value ${JSON.stringify(flags.limit)} for flag -limit: a whole number from 1 on`,
     );
   }
-  const { store, text: shown } = await openLocation(text);
+  const { store, text: shown } = await openTarget(text, flags);
   let points: readonly RestorePoint[];
   try {
     points = await listRestorePoints(store);

@@ -5,7 +5,9 @@
  */
 import { Argument, Command, Option } from "commander";
 import { addConfigCommands } from "./config-program.ts";
+import { withConfigFlags } from "./configuration.ts";
 import { addControlCommands, addReplicateCommand } from "./daemon-program.ts";
+import { addDatabaseCommands } from "./database-program.ts";
 import { setEncryption } from "./encryption.ts";
 import type { CompactFlags } from "./compact.ts";
 import type { DemoFlags } from "./demo.ts";
@@ -17,10 +19,10 @@ import type { FollowFlags } from "./follow.ts";
 import type { RestoreFlags } from "./restore.ts";
 import type { RetainFlags } from "./retain.ts";
 import type { SnapshotFlags } from "./snapshot.ts";
-import type { StatusFlags } from "./status.ts";
 import type { VerifyReplicaFlags } from "./verify.ts";
 
 const REPLICA_HELP = "the replica: a directory, or a URL of any store";
+const TARGET_HELP = "a replica, by directory or URL; or a database of the configuration";
 
 const EXIT_CODES = `
 Exit codes:
@@ -61,11 +63,13 @@ export function createProgram(done: (exitCode: number) => void): Command {
       done(await runDemo(flags));
     });
 
-  program
-    .command("restore")
+  withConfigFlags(program.command("restore"))
     .description("restore a database from a replica")
-    .argument("[replica]", REPLICA_HELP)
-    .option("-o, --output <path>", "where the database goes (required)")
+    .argument("[replica]", TARGET_HELP)
+    .option(
+      "-o, --output <path>",
+      "where the database goes; default with a configuration: where it was",
+    )
     .option("--txid <hex16>", "restore this transaction: 16 hex digits; default: the newest")
     .option("--timestamp <time>", "restore the state of this time: RFC 3339, or 5 minutes ago")
     .addOption(
@@ -98,6 +102,7 @@ Examples:
   pagestream restore -o app.db -timestamp 2026-11-20T12:00:00Z file:///backup/app
   pagestream restore -o app.db s3://backups/app?region=eu-central-1
   pagestream restore -o app.db -txid 000000000000002a -integrity-check quick /backup/app
+  pagestream restore -config /etc/litestream.yml /data/app.db
 `,
     )
     .action(async (replica: string | undefined, flags: RestoreFlags) => {
@@ -105,11 +110,10 @@ Examples:
       done(await runRestore(replica, flags));
     });
 
-  program
-    .command("follow")
+  withConfigFlags(program.command("follow"))
     .description("restore a database from a replica and keep it up to date, for readers")
-    .argument("[replica]", REPLICA_HELP)
-    .option("-o, --output <path>", "the copy (required)")
+    .argument("[replica]", TARGET_HELP)
+    .option("-o, --output <path>", "the copy; default with a configuration: where it was")
     .option("--follow-interval <duration>", "pause between two questions; default: 1s")
     .option("--pointer", "read the writer's pointer object to skip ahead")
     .option("--json", "print one JSON object a line for each event")
@@ -175,6 +179,7 @@ Examples:
     });
 
   addConfigCommands(program, done);
+  addDatabaseCommands(program, done);
   program
     .command("version")
     .description("print the version")
@@ -188,10 +193,9 @@ Examples:
 
 /** What looks at a replica and changes nothing. */
 function addLookCommands(program: Command, done: (exitCode: number) => void): void {
-  program
-    .command("verify")
+  withConfigFlags(program.command("verify"))
     .description("prove that a replica can be restored")
-    .argument("[replica]", REPLICA_HELP)
+    .argument("[replica]", TARGET_HELP)
     .option("--restore", "restore it to a temporary file too, and let SQLite check that")
     .option(
       "--probe <sql>",
@@ -216,20 +220,9 @@ Example:
       done(await runVerifyReplica(replica, flags));
     });
 
-  program
-    .command("status")
-    .description("show how a replica stands: position, levels, snapshot, lease")
-    .argument("[replica]", `${REPLICA_HELP}; or a database, of which Litestream's status is shown`)
-    .option("--json", "print a JSON object")
-    .action(async (replica: string | undefined, flags: StatusFlags) => {
-      const { runStatus } = await import("./status.ts");
-      done(await runStatus(replica, flags));
-    });
-
-  program
-    .command("points")
+  withConfigFlags(program.command("points"))
     .description("list the states that can be restored, newest first")
-    .argument("[replica]", REPLICA_HELP)
+    .argument("[replica]", TARGET_HELP)
     .option("--limit <n>", "list so many")
     .option("--json", "print a JSON array")
     .action(async (replica: string | undefined, flags: PointsFlags) => {
@@ -284,13 +277,17 @@ function addLtxCommands(program: Command, done: (exitCode: number) => void): voi
     .usage("[list] [flags] REPLICA")
     .helpCommand(false);
 
-  ltx
-    .command("list", { isDefault: true })
+  listFlags(ltx.command("list", { isDefault: true }))
     .description("list the LTX files of a level (default command)")
-    .argument("[replica]", REPLICA_HELP)
-    .option("--level <level>", "level to list: 0 to 9, or all", "0")
-    .option("--json", "print a JSON array")
     .action(async (replica: string | undefined, flags: ListFlags) => {
+      const { runList } = await import("./ltx-list.ts");
+      done(await runList(replica, flags));
+    });
+
+  listFlags(program.command("wal", { hidden: true }))
+    .description("what ltx was called in older releases of Litestream")
+    .action(async (replica: string | undefined, flags: ListFlags) => {
+      process.stderr.write("Warning: 'wal' command is deprecated, please use 'ltx' instead\n");
       const { runList } = await import("./ltx-list.ts");
       done(await runList(replica, flags));
     });
@@ -315,4 +312,13 @@ function addLtxCommands(program: Command, done: (exitCode: number) => void): voi
       const { runVerify } = await import("./ltx-verify.ts");
       done(await runVerify(targets, flags));
     });
+}
+
+function listFlags(command: Command): Command {
+  const levels = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "all"];
+  const level = new Option("--level <level>", "level to list").default("0");
+  return withConfigFlags(command)
+    .argument("[replica]", TARGET_HELP)
+    .addOption(withChoices(level, levels))
+    .option("--json", "print a JSON array");
 }

@@ -12,6 +12,7 @@ import {
   type RestoreOptions,
   type RestoreResult,
 } from "pagestream";
+import type { ConfigFlags } from "./configuration.ts";
 import { EXIT, usageError, withHint } from "./failure.ts";
 import {
   formatBytes,
@@ -23,11 +24,11 @@ import {
   plural,
   shellQuote,
 } from "./format.ts";
-import { type NamedReplica, exists, openLocation } from "./location.ts";
+import { type NamedReplica, exists, openTarget } from "./location.ts";
 import { progressReporter } from "./progress.ts";
 
 /** Flags of `pagestream restore`. */
-export interface RestoreFlags {
+export interface RestoreFlags extends ConfigFlags {
   readonly output?: string;
   readonly txid?: string;
   readonly timestamp?: string;
@@ -48,12 +49,12 @@ export async function runRestore(text: string | undefined, flags: RestoreFlags):
   if (flags.follow === true) return await followInstead(text, flags);
   if (text === undefined) {
     throw usageError(
-      "replica path or URL required",
+      "database path or replica URL required",
       "pagestream restore -o /path/to/db file:///path/to/replica",
     );
   }
-  const replica = await openLocation(text);
-  const output = flags.output;
+  const replica = await openTarget(text, flags);
+  const output = flags.output ?? replica.database?.path;
   if (output === undefined || output === "") {
     throw usageError(
       "-o is required when restoring from a replica URL",
@@ -82,7 +83,8 @@ export async function runRestore(text: string | undefined, flags: RestoreFlags):
     if (flags.ifReplicaExists === true && isPagestreamError(error, "NO_BACKUP")) {
       return skip(replica, { output, reason: "no backup found", json: flags.json });
     }
-    throw helped(error, replica.text, output);
+    const typed = replica.database === undefined ? replica.text : text;
+    throw helped(error, { ...flags, replica: typed, output });
   } finally {
     await replica.store.close?.();
   }
@@ -124,17 +126,21 @@ function toOptions(flags: RestoreFlags): RestoreOptions {
 }
 
 /** Adds the command line that would help, where there is one. */
-function helped(error: unknown, replica: string, output: string): unknown {
-  const line = (flag: string): string =>
-    `pagestream restore ${flag} -o ${shellQuote(output)} ${shellQuote(replica)}`;
-  if (isPagestreamError(error, "TARGET_EXISTS")) return withHint(error, line("-force"));
+function helped(
+  error: unknown,
+  line: { readonly replica: string; readonly output: string; readonly config?: string },
+): unknown {
+  const config = line.config === undefined ? "" : ` -config ${shellQuote(line.config)}`;
+  const rest = `${config} -o ${shellQuote(line.output)} ${shellQuote(line.replica)}`;
+  const restoreWith = (flag: string): string => `pagestream restore ${flag}${rest}`;
+  if (isPagestreamError(error, "TARGET_EXISTS")) return withHint(error, restoreWith("-force"));
   const near = error as { readonly earlier?: bigint; readonly later?: bigint; reached?: bigint };
   if (isPagestreamError(error, "TXID_NOT_AVAILABLE")) {
     const txid = near.earlier ?? near.later;
-    return txid === undefined ? error : withHint(error, line(`-txid ${hex16(txid)}`));
+    return txid === undefined ? error : withHint(error, restoreWith(`-txid ${hex16(txid)}`));
   }
   if (isPagestreamError(error, "GAP") && near.reached) {
-    return withHint(error, line(`-txid ${hex16(near.reached)}`));
+    return withHint(error, restoreWith(`-txid ${hex16(near.reached)}`));
   }
   if (isPagestreamError(error, "INVALID_ARGUMENT") && error.object.startsWith("the time ")) {
     return usageError(

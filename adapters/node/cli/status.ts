@@ -1,30 +1,36 @@
 /**
- * `pagestream status`: how a replica stands, or what Litestream's `status` says of a database.
+ * `pagestream status`: how a replica stands, or how the databases of the configuration do.
  *
  * @module
  */
-import { readdirSync, statSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { statSync } from "node:fs";
 import { replicaStatus, type ReplicaStatus, stateDirectory } from "pagestream";
-import { formatTxid, parseFileName } from "pagestream/ltx";
-import { EXIT, usageError } from "./failure.ts";
+import { formatTxid } from "pagestream/ltx";
+import { type ConfigFlags, hasConfig } from "./configuration.ts";
+import { offlineStatus } from "./database-state.ts";
+import { EXIT } from "./failure.ts";
 import { formatBytes, formatCount, formatDuration, formatTable, formatTime } from "./format.ts";
-import { isRemote, openLocation, toPath } from "./location.ts";
+import { exists, isRemote, openLocation, toPath } from "./location.ts";
 
 /** Flags of `pagestream status`. */
-export interface StatusFlags {
+export interface StatusFlags extends ConfigFlags {
+  readonly offline?: boolean;
   readonly json?: boolean;
 }
 
-/** Looks at a replica or, where a file is named, at what replicating it has left beside it. */
+/**
+ * Looks at a replica, or at databases of the configuration. A database without a configuration has Litestream's status
+ * alone.
+ */
 export async function runStatus(text: string | undefined, flags: StatusFlags): Promise<number> {
-  if (text === undefined) {
-    throw usageError("replica or database required", "pagestream status file:///path/to/replica");
-  }
+  const { printOffline, runConfigStatus } = await import("./status-config.ts");
+  if (text === undefined || flags.config !== undefined) return await runConfigStatus(text, flags);
   if (!isRemote(text)) {
     const path = toPath(text);
-    if (statSync(path, { throwIfNoEntry: false })?.isFile() === true) {
-      printDatabase(path, flags);
+    const isDirectory = statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+    if (!isDirectory && hasConfig(flags)) return await runConfigStatus(path, flags);
+    if (exists(path) && !isDirectory) {
+      printOffline([offlineStatus({ path, metaPath: stateDirectory(path) })], flags);
       return EXIT.ok;
     }
   }
@@ -119,48 +125,6 @@ function ago(time: Date): string {
   if (ms < 0) return "ahead of this clock";
   const hours = ms / 3_600_000;
   return hours < 1 ? `${formatDuration(ms)} ago` : `${formatCount(Math.floor(hours))} h ago`;
-}
-
-/** Litestream's columns: it counts as initialized once a file of level 0 lies beside the database. */
-function printDatabase(path: string, flags: StatusFlags): void {
-  const txid = localTxid(path);
-  const row = {
-    database: path,
-    status: txid === undefined ? "not initialized" : "ok",
-    local_txid: txid === undefined ? "-" : formatTxid(txid),
-    wal_size: roundBytes(statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0),
-  };
-  if (flags.json === true) return printJson([row]);
-  const head = ["database", "status", "local txid", "wal size"];
-  process.stdout.write(formatTable([head, Object.values(row)]));
-}
-
-/** A size as Litestream writes it: two digits below ten, no fraction from there on. */
-function roundBytes(bytes: number): string {
-  const units = ["B", "kB", "MB", "GB", "TB", "PB"];
-  let [value, unit] = [bytes, 0];
-  for (; value >= 1000 && unit < units.length - 1; unit++) value /= 1000;
-  const tenths = Math.floor(value * 10 + 0.5) / 10;
-  return `${bytes < 10 ? bytes : tenths.toFixed(tenths < 10 ? 1 : 0)} ${units[unit]}`;
-}
-
-/** The largest TXID of level 0 that Litestream, or a replication of ours that has uploads to do, keeps on this machine. */
-function localTxid(path: string): bigint | undefined {
-  const litestream = join(dirname(path), `.${basename(path)}-litestream`);
-  let max: bigint | undefined;
-  for (const directory of [litestream, stateDirectory(path)]) {
-    for (const name of namesIn(join(directory, "ltx", "0"))) {
-      const txid = parseFileName(name)?.maxTxid;
-      if (txid !== undefined && (max === undefined || txid > max)) max = txid;
-    }
-  }
-  return max;
-}
-
-function namesIn(directory: string): readonly string[] {
-  return statSync(directory, { throwIfNoEntry: false })?.isDirectory() === true
-    ? readdirSync(directory)
-    : [];
 }
 
 function printJson(value: object): void {

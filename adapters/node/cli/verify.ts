@@ -13,12 +13,13 @@ import {
 } from "pagestream";
 import { formatTxid } from "pagestream/ltx";
 import { fileDrill } from "../files.ts";
+import type { ConfigFlags } from "./configuration.ts";
 import { CommandError, EXIT, usageError } from "./failure.ts";
 import { formatBytes, formatCount, formatTable, formatTime, paint, plural } from "./format.ts";
-import { type NamedReplica, openLocation } from "./location.ts";
+import { type NamedReplica, openTarget } from "./location.ts";
 
 /** Flags of `pagestream verify`. */
-export interface VerifyReplicaFlags {
+export interface VerifyReplicaFlags extends ConfigFlags {
   readonly restore?: boolean;
   readonly probe?: readonly string[];
   readonly foreignKeys?: boolean;
@@ -41,7 +42,7 @@ export async function runVerifyReplica(
   const restores = flags.restore === true || probe.length > 0;
   const start = performance.now();
   try {
-    const named = await openLocation(text);
+    const named = await openTarget(text, flags);
     try {
       const report = await verify(named.store, {
         restore: restores ? fileDrill({ directory: flags.tempDir }) : undefined,
