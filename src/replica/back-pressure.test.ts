@@ -8,6 +8,7 @@ import type {
 } from "../core/commit-source.ts";
 import { fakePlatform, type FakePlatform } from "../testing/index.ts";
 import { StoreError } from "../transports/errors.ts";
+import { QUIET_LEVELS } from "../../test/helpers/quiet-levels.ts";
 import { memoryStore } from "../transports/memory.ts";
 import type { ObjectStore } from "../transports/object-store.ts";
 import { bytesSink } from "./bytes-sink.ts";
@@ -172,6 +173,44 @@ describe("startPrimary() while the store is away", () => {
     expect(types).toContain("stalled");
     expect(types.filter((type) => type === "degraded")).toHaveLength(1);
     expect(types.filter((type) => type === "recovered")).toHaveLength(1);
+    await run(platform, replication.close());
+  });
+
+  test("lets groups grow while uploads are slower than commits, so that the lag stays a few uploads", async () => {
+    const platform = fakePlatform(3);
+    const database = new VirtualDatabase(40);
+    const inner = memoryStore();
+    const store: ObjectStore = {
+      ...inner,
+      put: async (key, body, options) => {
+        await new Promise<void>((resolve) => void platform.clock.schedule(resolve, 100));
+        return await inner.put(key, body, options);
+      },
+    };
+    const options = { platform, lease: false, groupMs: 10, ...QUIET_LEVELS };
+    const replica = openReplica(store, { platform });
+    const replication = await run(platform, startPrimary(database, replica, options));
+    await run(platform, replication.durable());
+    const before = replication.position.replicated;
+    let lagMs = 0;
+    for (let i = 0; i < 1_000; i++) {
+      database.write([1 + (i % 40)]);
+      await platform.clock.advanceAsync(10);
+      lagMs = Math.max(lagMs, replication.stats.lagMs);
+    }
+    expect(lagMs).toBeLessThan(700);
+    // One file each 100 ms, and those that wait.
+    const { replicated, staged } = replication.position;
+    expect(replicated - before).toBeGreaterThan(90n);
+    expect(staged - before).toBeLessThan(106n);
+    // Whoever waits gets a file of its own at once.
+    database.write([1]);
+    await platform.clock.advanceAsync(10);
+    expect(replication.position).toMatchObject({ local: staged + 1n, staged });
+    const waiting = replication.flush();
+    await platform.clock.advanceAsync(0);
+    expect(replication.position.staged).toBe(staged + 1n);
+    await run(platform, waiting);
     await run(platform, replication.close());
   });
 

@@ -32,6 +32,8 @@ const NEVER = Number.NEGATIVE_INFINITY;
 export interface CollectorEvents {
   /** Whether a file may be cut now as far as the store and the user are concerned. */
   mayCut(): boolean;
+  /** Whether a file would only wait behind others, so that the group may grow until somebody wants it. */
+  mayWait(): boolean;
   /** Why replication has stopped; a file whose reading ends after that is dropped. */
   stopped(): PagestreamError | undefined;
   /** A commit has been taken in. */
@@ -331,7 +333,10 @@ export class CommitCollector implements CommitListener {
     this.#options.events.lost(error);
   }
 
-  /** Cuts the open group when its time has come, else sets a timer for that moment. */
+  /**
+   * Cuts the open group when its time has come, else sets a timer for that moment. While files pile up the group grows
+   * instead, unless somebody waits for it: the next upload brings it up again.
+   */
   schedule(): void {
     if (!this.#pending) {
       this.#urgent = false;
@@ -339,12 +344,13 @@ export class CommitCollector implements CommitListener {
     }
     if (!this.#mayCut || this.#queued) return;
     const { clock, cadence } = this.#options;
+    if (this.#mayWait) return;
     const due = this.#urgent ? NEVER : cadence(this.#lastCut);
     const wait = Math.max(this.#retryAt, due) - clock.monotonic();
     if (wait > 0) {
       this.#cancelTimer ??= clock.schedule(() => {
         this.#cancelTimer = undefined;
-        this.#cutNow();
+        if (!this.#mayWait) this.#cutNow();
       }, wait);
       return;
     }
@@ -365,6 +371,10 @@ export class CommitCollector implements CommitListener {
     return (
       this.#cutter !== undefined && this.#imaging === undefined && this.#options.events.mayCut()
     );
+  }
+
+  get #mayWait(): boolean {
+    return !this.#urgent && this.#options.events.mayWait();
   }
 
   #collect(transaction: CommittedTransaction, large: boolean): void {

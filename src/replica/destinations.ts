@@ -9,6 +9,9 @@ import type { Replica } from "./replica.ts";
 import type { DestinationStatus, WaitOptions } from "./replication.ts";
 import type { StagedFile } from "./staged-file.ts";
 
+/** Files on their way to a store beyond which groups grow instead. */
+const ENOUGH_PENDING = 4;
+
 /** How files are handed to {@linkcode Destinations}. */
 export interface DestinationsOptions {
   /** Bytes of staged files that may wait for the slowest of them. */
@@ -80,6 +83,14 @@ export class Destinations {
         (!destination.isFailing &&
           destination.pendingBytes < stagingBytes &&
           !(oneAtATime && destination.pending.length > 0)),
+    );
+  }
+
+  /** Whether every one that follows has files enough on their way: one more would only wait behind them. */
+  get isBusy(): boolean {
+    const { inTurn } = this.#options;
+    return (inTurn ? [this.first] : this.list).every(
+      ({ pending, wantsCut }) => pending.length >= ENOUGH_PENDING && !wantsCut,
     );
   }
 

@@ -130,6 +130,7 @@ export class Primary implements Replication {
       events: {
         // With dead or slow stores files would only pile up.
         mayCut: () => stopped() === undefined && !this.#paused && this.#destinations.mayCut,
+        mayWait: () => this.#destinations.isBusy,
         stopped,
         committed: (pages) => this.#committed(pages),
         cut: (files, settles) => {
