@@ -13,6 +13,7 @@ import type {
   PutResult,
   StoreCapabilities,
 } from "../transports/object-store.ts";
+import { type Passing, StoreTraits } from "../transports/store-traits.ts";
 import type { Replica } from "./replica.ts";
 import type { RequestBudget } from "./request-budget.ts";
 
@@ -29,52 +30,22 @@ interface Cancellable {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Every member, so that none that is added to the contract is forgotten here. */
-type Passing = Required<Omit<ObjectStore, "probe" | "watch" | "close">>;
-
 /**
  * The same store, made to wait for a budget. Counted is one request a call; a large body counts one for each 5 MiB and
  * two more, a listing one for each 1,000 names, a deletion likewise.
  */
-export class BudgetedStore implements Passing {
+export class BudgetedStore extends StoreTraits implements Passing {
   readonly probe?: (options?: Cancellable) => Promise<StoreCapabilities>;
   readonly watch?: NonNullable<ObjectStore["watch"]>;
   readonly #store: ObjectStore;
   readonly #budget: RequestBudget;
 
   constructor(store: ObjectStore, budget: RequestBudget) {
+    super(store);
     this.#store = store;
     this.#budget = budget;
     if (store.probe !== undefined) this.probe = (options) => this.#probe(options);
     if (store.watch !== undefined) this.watch = store.watch.bind(store);
-  }
-
-  get type(): string {
-    return this.#store.type;
-  }
-
-  get description(): string {
-    return this.#store.description;
-  }
-
-  get capabilities(): StoreCapabilities {
-    return this.#store.capabilities;
-  }
-
-  get layout(): "directory" | "hex" | undefined {
-    return this.#store.layout;
-  }
-
-  get local(): boolean | undefined {
-    return this.#store.local;
-  }
-
-  get encrypted(): boolean | undefined {
-    return this.#store.encrypted;
-  }
-
-  clockOffsetMs(): number | undefined {
-    return this.#store.clockOffsetMs?.();
   }
 
   async get(key: string, options?: GetOptions): Promise<GetResult> {

@@ -15,6 +15,7 @@ import type {
   WatchOptions,
 } from "./object-store.ts";
 import { checkKey, checkPrefix } from "./path-rules.ts";
+import { type Passing, StoreTraits } from "./store-traits.ts";
 
 interface Cancellable {
   readonly signal?: AbortSignal | undefined;
@@ -40,49 +41,23 @@ export function prefixedStore(store: ObjectStore, prefix: string): ObjectStore {
   return new PrefixedStore(store, `${prefix}/`);
 }
 
-/** Every member, so that none that is added to the contract is forgotten here. */
-type Passing = Required<Omit<ObjectStore, "probe" | "watch" | "close">>;
-
 /** A class, unlike the stores themselves: it holds no secret, and a process may hold thousands. */
-class PrefixedStore implements Passing {
+class PrefixedStore extends StoreTraits implements Passing {
   readonly #store: ObjectStore;
   readonly #prefix: string;
   readonly probe?: (options?: Cancellable) => Promise<StoreCapabilities>;
   readonly watch?: (options?: WatchOptions) => AsyncIterable<ObjectInfo>;
 
   constructor(store: ObjectStore, prefix: string) {
+    super(store);
     this.#store = store;
     this.#prefix = prefix;
     if (store.probe !== undefined) this.probe = store.probe.bind(store);
     if (store.watch !== undefined) this.watch = (options) => this.#watch(options);
   }
 
-  get type(): string {
-    return this.#store.type;
-  }
-
-  get description(): string {
+  override get description(): string {
     return `${this.#store.description}/${this.#prefix.slice(0, -1)}`;
-  }
-
-  get capabilities(): StoreCapabilities {
-    return this.#store.capabilities;
-  }
-
-  get layout(): "directory" | "hex" | undefined {
-    return this.#store.layout;
-  }
-
-  get local(): boolean | undefined {
-    return this.#store.local;
-  }
-
-  get encrypted(): boolean | undefined {
-    return this.#store.encrypted;
-  }
-
-  clockOffsetMs(): number | undefined {
-    return this.#store.clockOffsetMs?.();
   }
 
   async get(key: string, options?: GetOptions): Promise<GetResult> {

@@ -21,22 +21,31 @@ const STOP_MS = 10_000;
 const COMMAND_MS = 120_000;
 const POLL_MS = 20;
 
-/**
- * A suite that needs the real Litestream. Where it is not installed the suite is reported as skipped, with the command
- * that installs it; where skipping is forbidden it fails.
- */
+/** A suite that needs the real Litestream. */
 export function describeWithLitestream(name: string, body: () => void): void {
-  if (existsSync(BINARY)) {
+  describeWith({ product: "Litestream", binary: BINARY }, name, body);
+}
+
+/**
+ * A suite that needs a tool. Where it is not installed the suite is reported as skipped, with the command that installs
+ * it; where skipping is forbidden it fails.
+ */
+export function describeWith(
+  { product, binary }: { readonly product: string; readonly binary: string },
+  name: string,
+  body: () => void,
+): void {
+  if (existsSync(binary)) {
     describe(name, body);
     return;
   }
-  const title = `${name}: Litestream is not installed, run ${INSTALL}`;
+  const title = `${name}: ${product} is not installed, run ${INSTALL}`;
   if (process.env["PAGESTREAM_NO_SKIP"] !== "1") {
     describe.skip(title, body);
     return;
   }
   test(title, () => {
-    throw new Error(`${BINARY} is missing. Run: ${INSTALL}`);
+    throw new Error(`${binary} is missing. Run: ${INSTALL}`);
   });
 }
 

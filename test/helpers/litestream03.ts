@@ -4,29 +4,17 @@
  * @module
  */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, test } from "vitest";
 import { tool } from "../servers/server.ts";
+import { describeWith } from "./litestream.ts";
 
 const BINARY = tool("litestream03");
-const INSTALL = "node scripts/tools.mjs";
 const STOP_MS = 10_000;
 
-/** A suite that needs Litestream 0.3.13; skipped, or failed where skipping is forbidden, where it is not installed. */
+/** A suite that needs Litestream 0.3.13; see {@linkcode describeWith}. */
 export function describeWithLitestream03(name: string, body: () => void): void {
-  if (existsSync(BINARY)) {
-    describe(name, body);
-    return;
-  }
-  const title = `${name}: Litestream 0.3.13 is not installed, run ${INSTALL}`;
-  if (process.env["PAGESTREAM_NO_SKIP"] !== "1") {
-    describe.skip(title, body);
-    return;
-  }
-  test(title, () => {
-    throw new Error(`${BINARY} is missing. Run: ${INSTALL}`);
-  });
+  describeWith({ product: "Litestream 0.3.13", binary: BINARY }, name, body);
 }
 
 /** A database and where it is replicated to. */

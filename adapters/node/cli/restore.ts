@@ -219,52 +219,45 @@ function printSummary(result: RestoreResult, summary: Summary): void {
 async function plan(replica: NamedReplica, output: string, flags: RestoreFlags): Promise<number> {
   const options = { ...toOptions(flags), explain: true };
   const result = await restore(replica.store, fileSink(output), options);
-  const { files, txid, time, size, legacy } = result;
-  if (legacy !== undefined) return planLegacy({ ...result, legacy }, { replica, output, flags });
-  const first = files[0]?.minTxid ?? 0n;
+  const { time, size, legacy } = result;
   const { type } = replica.store;
+  const { facts, state, columns, files } =
+    legacy === undefined ? ltxPlan(result) : legacyPlan(legacy);
+  const explain = flags.explain === true;
   if (flags.json === true) {
     printJson({
       source: replica.text,
       target_path: output,
       replica: type,
-      min_txid: hex16(first),
-      max_txid: hex16(txid),
-      files: files.map((file) => ({
-        level: file.level,
-        name: basename(file.key),
-        min_txid: hex16(file.minTxid),
-        max_txid: hex16(file.maxTxid),
+      ...facts,
+      files: files.map(({ file, names }) => ({
+        ...names,
         size: file.size,
         timestamp: formatTime(file.time),
-        ...(flags.explain === true ? { reason: file.reason } : {}),
+        ...(explain ? { reason: file.reason } : {}),
       })),
       time: formatTime(time),
       bytes: size,
     });
     return EXIT.ok;
   }
-  const explain = flags.explain === true;
-  const rows = [["level", "file", "min_txid", "max_txid", "size", "timestamp"]];
-  if (explain) rows[0]?.push("reason");
-  for (const file of files) {
+  const rows = [[...columns, "size", "timestamp", ...(explain ? ["reason"] : [])]];
+  for (const { file, names } of files) {
+    const cells = Object.values(names).map(String);
     rows.push([
-      String(file.level),
-      basename(file.key),
-      hex16(file.minTxid),
-      hex16(file.maxTxid),
+      ...cells,
       String(file.size),
       formatTime(file.time),
       ...(explain ? [file.reason] : []),
     ]);
   }
-  const total = files.reduce((sum, file) => sum + file.size, 0);
+  const total = files.reduce((sum, { file }) => sum + file.size, 0);
   process.stdout.write(
     `Restore plan:\n` +
       `  source: ${replica.text}\n` +
       `  target: ${output}\n` +
       `  replica: ${type}\n` +
-      `  txid range: ${hex16(first)} - ${hex16(txid)}\n` +
+      `  ${state}\n` +
       `  time: ${formatTime(time)}\n` +
       `  size: ${formatBytes(size)} from ${plural(files.length, "file")} of ${formatBytes(total)}\n\n` +
       `Files to fetch:\n${formatTable(rows)}`,
@@ -272,48 +265,42 @@ async function plan(replica: NamedReplica, output: string, flags: RestoreFlags):
   return EXIT.ok;
 }
 
-/** The plan of a restore from what Litestream 0.3 left, which has no levels and no TXIDs. */
-function planLegacy(
-  result: RestoreResult & { readonly legacy: LegacyRestored },
-  where: Omit<Summary, "durationMs">,
-): number {
-  const { legacy, time, size } = result;
-  const { replica, output, flags } = where;
-  const { type } = replica.store;
-  if (flags.json === true) {
-    printJson({
-      source: replica.text,
-      target_path: output,
-      replica: type,
-      legacy: legacyName(legacy),
-      files: legacy.files.map((file) => ({
-        name: file.key,
-        size: file.size,
-        timestamp: formatTime(file.time),
-        ...(flags.explain === true ? { reason: file.reason } : {}),
-      })),
-      time: formatTime(time),
-      bytes: size,
-    });
-    return EXIT.ok;
-  }
-  const explain = flags.explain === true;
-  const rows = [["file", "size", "timestamp", ...(explain ? ["reason"] : [])]];
-  for (const { key, size: length, time: written, reason } of legacy.files) {
-    rows.push([key, String(length), formatTime(written), ...(explain ? [reason] : [])]);
-  }
-  const total = legacy.files.reduce((sum, file) => sum + file.size, 0);
-  process.stdout.write(
-    `Restore plan:\n` +
-      `  source: ${replica.text}\n` +
-      `  target: ${output}\n` +
-      `  replica: ${type}\n` +
-      `  state: ${legacyName(legacy)}, written by Litestream 0.3\n` +
-      `  time: ${formatTime(time)}\n` +
-      `  size: ${formatBytes(size)} from ${plural(legacy.files.length, "file")} of ${formatBytes(total)}\n\n` +
-      `Files to fetch:\n${formatTable(rows)}`,
-  );
-  return EXIT.ok;
+/** What differs between the plans of the two layouts. */
+interface ShownPlan {
+  /** Members of the JSON object that say what is restored, and the same as a line. */
+  readonly facts: Readonly<Record<string, string>>;
+  readonly state: string;
+  /** Heads of the columns that hold the names. */
+  readonly columns: readonly string[];
+  readonly files: readonly {
+    readonly file: { readonly size: number; readonly time: Date; readonly reason: string };
+    /** What tells it from others, in the order of the columns. */
+    readonly names: Readonly<Record<string, string | number>>;
+  }[];
+}
+
+function ltxPlan({ files, txid }: RestoreResult): ShownPlan {
+  const first = hex16(files[0]?.minTxid ?? 0n);
+  return {
+    facts: { min_txid: first, max_txid: hex16(txid) },
+    state: `txid range: ${first} - ${hex16(txid)}`,
+    columns: ["level", "file", "min_txid", "max_txid"],
+    files: files.map((file) => {
+      const { level, key, minTxid, maxTxid } = file;
+      const [min_txid, max_txid] = [hex16(minTxid), hex16(maxTxid)];
+      return { file, names: { level, name: basename(key), min_txid, max_txid } };
+    }),
+  };
+}
+
+/** Of a restore from what Litestream 0.3 left, which has no levels and no TXIDs. */
+function legacyPlan(legacy: LegacyRestored): ShownPlan {
+  return {
+    facts: { legacy: legacyName(legacy) },
+    state: `state: ${legacyName(legacy)}, written by Litestream 0.3`,
+    columns: ["file"],
+    files: legacy.files.map((file) => ({ file, names: { name: file.key } })),
+  };
 }
 
 /** `<generation>/<index>:<offset>`, as Litestream writes a position. */

@@ -1,0 +1,50 @@
+/**
+ * What a store says of itself, handed on by one that wraps it.
+ *
+ * @module
+ */
+import type { ObjectStore, StoreCapabilities } from "./object-store.ts";
+
+/** Every member, so that whoever wraps a store forgets none that is added to the contract. */
+export type Passing = Required<Omit<ObjectStore, "probe" | "watch" | "close">>;
+
+/** The members of a store that are no requests, as another store has them. */
+export class StoreTraits implements Omit<
+  Passing,
+  "get" | "put" | "head" | "delete" | "deleteOne" | "list"
+> {
+  readonly #store: ObjectStore;
+
+  /** Reads them whenever it is asked: a probe changes what a store can do. */
+  constructor(store: ObjectStore) {
+    this.#store = store;
+  }
+
+  get type(): string {
+    return this.#store.type;
+  }
+
+  get description(): string {
+    return this.#store.description;
+  }
+
+  get capabilities(): StoreCapabilities {
+    return this.#store.capabilities;
+  }
+
+  get layout(): "directory" | "hex" | undefined {
+    return this.#store.layout;
+  }
+
+  get local(): boolean | undefined {
+    return this.#store.local;
+  }
+
+  get encrypted(): boolean | undefined {
+    return this.#store.encrypted;
+  }
+
+  clockOffsetMs(): number | undefined {
+    return this.#store.clockOffsetMs?.();
+  }
+}
