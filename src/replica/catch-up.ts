@@ -23,6 +23,9 @@ import { FIRST_PAUSE_MS, LONGEST_PAUSE_MS } from "./uploader.ts";
 import { stagedObject } from "./upload-staged.ts";
 import type { ReplicaWriter } from "./writer.ts";
 
+/** Looks at files that go meanwhile before that counts as a failure. */
+const LOOKS = 4;
+
 /** What the primary has for a destination that is behind. */
 export interface CatchUpTools {
   readonly source: CommitSource;
@@ -168,6 +171,7 @@ export class CatchUp {
     const { writer, replicated, stalled, conflict, tools } = this.#options;
     // Whoever starts a replication says everything that is known first.
     await Promise.resolve();
+    let looks = 0;
     while (!this.#ended) {
       if (this.#failures > 0) await this.#pause();
       // An empty database has nothing to bring: its first commit brings every page. What a store holds that was never
@@ -179,6 +183,8 @@ export class CatchUp {
         return;
       } catch (error) {
         if (this.#ended) return;
+        // Files went, here or in the replica that it is compared with, since they were listed.
+        if (isPagestreamError(error, "NOT_FOUND") && ++looks < LOOKS) continue;
         this.#failures++;
         this.#error = asPagestreamError(error, writer.replica.description);
         if (error instanceof ConflictError) {

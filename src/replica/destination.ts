@@ -173,6 +173,11 @@ export class Destination implements SnapshotTarget {
     return this.replica.description;
   }
 
+  /** Whether the database is empty. */
+  get isEmpty(): boolean {
+    return this.#options.tools.source.commit === 0;
+  }
+
   /** Last TXID confirmed by the store. */
   get replicated(): bigint {
     return this.#replicated;

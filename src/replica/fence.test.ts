@@ -178,6 +178,26 @@ describe("fencedWriter()", () => {
     },
   );
 
+  test("create() ends in a conflict though the other's file goes before it is looked at", async () => {
+    const inner = memoryStore();
+    let isFound = false;
+    const going: ObjectStore = {
+      ...inner,
+      async head(...call) {
+        const info = await inner.head(...call);
+        if (!isFound) await overtake(inner, { from: 3, to: 4, removed: 3 });
+        isFound = true;
+        return info;
+      },
+    };
+    const { writer } = await newWriter(going);
+    await writer.create(l0(1));
+    await (await newWriter(inner, { seed: 2 })).writer.create(l0(2, 2));
+    await expect(writer.create(l0(2))).rejects.toMatchObject({ code: "CONFLICT" });
+    expect(isFound).toBe(true);
+    expect(await files(writer)).toEqual(["0:4-4", "1:1-4"]);
+  });
+
   test("create() leaves what came in time, since the other's history may stand on it", async () => {
     const inner = memoryStore();
     const { platform, writer } = await newWriter(frozenAt("put", { inner, before: false }));

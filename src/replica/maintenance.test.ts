@@ -293,6 +293,25 @@ describe("levels of a replication", () => {
 });
 
 describe("snapshots of a replication", () => {
+  test("are not taken of an empty database, whatever the replica holds, and nothing is asked for", async () => {
+    const at = levelsBench();
+    const first = await begin(at);
+    at.database.write([1, 2]);
+    await run(at.platform, first.durable());
+    await run(at.platform, first.close());
+    const next = levelsBench({ platform: at.platform, store: at.store });
+    const replication = await begin(next);
+    const events = collect(replication);
+    await at.platform.clock.advanceAsync(72 * HOUR);
+    expect(events.filter(({ type }) => type === "error")).toEqual([]);
+    expect(at.platform.clock.pending).toBe(0);
+    next.database.write([1]);
+    await run(at.platform, replication.durable());
+    await at.platform.clock.advanceAsync(25 * HOUR);
+    expect(events.filter(({ type }) => type === "snapshot")).not.toEqual([]);
+    await run(at.platform, replication.close());
+  });
+
   test("come once a day, never without anything new, and say so", async () => {
     const at = levelsBench();
     const replication = await begin(at);

@@ -76,6 +76,8 @@ export interface MaintenanceTools {
 /** The replica that is kept. */
 export interface MaintenanceTarget {
   readonly writer: ReplicaWriter;
+  /** Whether the database is empty: then there is nothing to write a snapshot of. */
+  readonly isEmpty: boolean;
   /** Writes the whole database as a file of level 9, of which {@linkcode Maintenance.uploaded} is told. */
   snapshot(options: WaitOptions): Promise<SnapshotResult>;
 }
@@ -333,7 +335,8 @@ export class Maintenance {
     const intervalMs = settings.intervals[level - 1] as number;
     const known = await this.#files(signal);
     // What a first snapshot holds need not go through every level.
-    if (level === 1 && isUntouched(known) && this.#failures?.has(SNAPSHOT_LEVEL) !== true) {
+    const mayTake = !this.#target.isEmpty && this.#failures?.has(SNAPSHOT_LEVEL) !== true;
+    if (level === 1 && isUntouched(known) && mayTake) {
       this.#mark(SNAPSHOT_LEVEL, platform.clock.now());
       return this.#mark(level, boundaryAfter(platform.clock.now(), intervalMs));
     }
@@ -421,7 +424,8 @@ export class Maintenance {
     const { recent, settings, platform } = this.#tools;
     const { writer } = this.#target;
     const known = await this.#files(signal);
-    if (!this.#snapshotIsOld(known)) return;
+    // The first commit makes it due again.
+    if (!this.#snapshotIsOld(known) || this.#target.isEmpty) return;
     const newest = known.newest(SNAPSHOT_LEVEL);
     const untilMs = tooEarlyUntil(newest, settings.snapshotIntervalMs, platform.clock.now());
     if (untilMs !== undefined) return this.#mark(SNAPSHOT_LEVEL, untilMs);

@@ -46,14 +46,36 @@ export interface CreatedObject {
   readonly created: boolean;
 }
 
+/** Times that what is under the name may be gone when it is looked at. */
+const LOOKS = 4;
+
+interface CreateObjectOptions extends CreateOptions {
+  /** Awaited before each try; what it throws ends them. */
+  readonly before?: (() => Promise<void>) | undefined;
+}
+
 /** Creates an object and returns what is in the store: it, or its rival. `ConflictError` if it is neither. */
 export async function createObject(
   replica: Replica,
   object: LtxObject,
-  options: CreateOptions & {
-    /** Awaited before each try; what it throws ends them. */
-    readonly before?: (() => Promise<void>) | undefined;
-  } = {},
+  options: CreateObjectOptions = {},
+): Promise<CreatedObject> {
+  for (let look = 1; ; look++) {
+    try {
+      return await createOrFind(replica, object, options);
+    } catch (error) {
+      // Retention removed what was there between two requests.
+      const isGone =
+        isPagestreamError(error, "NOT_FOUND") || isPagestreamError(error, "PRECONDITION_FAILED");
+      if (!isGone || look === LOOKS) throw error;
+    }
+  }
+}
+
+async function createOrFind(
+  replica: Replica,
+  object: LtxObject,
+  options: CreateObjectOptions,
 ): Promise<CreatedObject> {
   const { signal, attempts, rival, before } = options;
   const { where, size } = object;
@@ -97,7 +119,6 @@ export async function createObject(
   } catch (error) {
     if (!isPagestreamError(error, "PRECONDITION_FAILED")) throw error;
     const there = await replica.find(where, { signal });
-    // Gone again between the two calls: the next attempt creates it.
     if (there === undefined) throw error;
     return await resolve(there);
   }
