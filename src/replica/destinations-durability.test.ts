@@ -4,7 +4,9 @@ import { blockingUploader } from "./blocking-uploader.ts";
 import { memorySyncFiles } from "../testing/index.ts";
 import { StoreError } from "../transports/errors.ts";
 import { fileState } from "./local-state.ts";
+import { openReplica } from "./replica.ts";
 import type { ReplicateOptions, Replication } from "./replication.ts";
+import { restorablePoints } from "./restore-points.ts";
 
 const HOLD = { durability: "hold-retry", holdDeadlineMs: 5_000 } as const;
 
@@ -19,6 +21,21 @@ function noAnswer(): StoreError {
     { operation: "upload", object: "a file", what: "no answer came" },
     { retryable: true },
   );
+}
+
+/** TXIDs that a place can be restored to. */
+async function points(at: DestinationsBench, index: number): Promise<bigint[]> {
+  const replica = openReplica(at.at(index).inner, { platform: at.platform });
+  return restorablePoints((await replica.levels()).flat()).map(({ txid }) => txid);
+}
+
+/** Checks that every TXID that both places have is one state. */
+async function expectOneHistory(at: DestinationsBench): Promise<void> {
+  const other = await points(at, 1);
+  for (const txid of await points(at, 0)) {
+    if (!other.includes(txid)) continue;
+    expect(await at.restored(0, txid), `txid ${txid}`).toEqual(await at.restored(1, txid));
+  }
 }
 
 async function expectSame(at: DestinationsBench, replication: Replication): Promise<void> {
@@ -85,7 +102,7 @@ describe("a hold with several replicas", () => {
     await at.run(replication.close());
   });
 
-  test("gives the others the file that is staged where the first has the one that was withdrawn", async () => {
+  test("gives the others the file that was withdrawn where the first turns out to have it", async () => {
     const at = new DestinationsBench(2);
     const replication = await held(at);
     // The first has it, and nobody hears of it.
@@ -104,7 +121,39 @@ describe("a hold with several replicas", () => {
       throw noAnswer();
     };
     await expectSame(at, replication);
+    for (const i of [0, 1]) expect(await points(at, i)).toEqual([1n, 2n, 3n]);
+    await expectOneHistory(at);
     await at.run(replication.close());
+  });
+
+  test("keeps nothing of a file that was given up where it never arrived", async () => {
+    const at = new DestinationsBench(2);
+    const replication = await held(at);
+    at.at(0).refuses = (_, operation) => operation === "upload";
+    const commit = at.run(at.database.writeHeld([2, 3, 4]));
+    await expect(commit).rejects.toMatchObject({ code: "OUTCOME_UNKNOWN" });
+    expect(at.state.staged().some((name) => name.startsWith("withdrawn"))).toBe(true);
+    at.at(0).refuses = () => false;
+    await expectSame(at, replication);
+    await at.run(replication.close());
+  });
+
+  test("gives the others after a crash no other file than the first has", async () => {
+    const at = new DestinationsBench(2);
+    const replication = await held(at);
+    at.at(0).onPut = () => {
+      at.at(0).dead = true;
+      throw noAnswer();
+    };
+    const commit = at.run(at.database.writeHeld([2, 3, 4]));
+    await expect(commit).rejects.toMatchObject({ code: "OUTCOME_UNKNOWN" });
+    at.at(0).onPut = () => {};
+    await at.run(replication.close({ deadlineMs: 0 }).catch(() => {}));
+    at.at(0).dead = false;
+    const next = await at.start({ ...HOLD, onBehind: "adopt" });
+    await expectSame(at, next);
+    await expectOneHistory(at);
+    await at.run(next.close());
   });
 
   test("waits at the start until the first is brought up", async () => {

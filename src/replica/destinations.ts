@@ -5,9 +5,10 @@
  */
 import { InvalidArgumentError } from "../core/errors.ts";
 import type { Destination } from "./destination.ts";
+import type { LocalState } from "./local-state.ts";
 import type { Replica } from "./replica.ts";
 import type { DestinationStatus, WaitOptions } from "./replication.ts";
-import type { StagedFile } from "./staged-file.ts";
+import { copyStaged, type StagedFile } from "./staged-file.ts";
 
 /** Files on their way to a store beyond which groups grow instead. */
 const ENOUGH_PENDING = 4;
@@ -20,12 +21,15 @@ export interface DestinationsOptions {
   readonly inTurn: boolean;
   /** Where requests are counted more files would only wait for them: one is cut when the one before is there. */
   readonly oneAtATime: boolean;
+  readonly state: LocalState;
 }
 
 /** The destinations of one primary, in the order they were given. */
 export class Destinations {
   readonly list: readonly Destination[];
   readonly #options: DestinationsOptions;
+  /** A copy of the file that the first gave up and may have. */
+  #withdrawn: StagedFile | undefined;
 
   constructor(list: readonly Destination[], options: DestinationsOptions) {
     this.list = list;
@@ -101,10 +105,24 @@ export class Destinations {
     this.relieve();
   }
 
-  /** With a hold: it is settled what the first has under the name of a file, and the others get what is staged there. */
-  settled(destination: Destination, file: StagedFile): void {
+  /** With a hold: the first gives its newest file up. Its bytes are kept for the others, should it turn out to be there. */
+  withdraw(file: StagedFile): void {
+    if (this.list.length > 1) this.#withdrawn = copyStaged(this.#options.state, file);
+    this.first.uploader.withdraw(file);
+  }
+
+  /**
+   * With a hold: it is settled that the first has a file, which is what its TXID is from now on, or the one that was
+   * withdrawn before `instead` took its name. The others get the same.
+   */
+  settled(destination: Destination, file: StagedFile, instead?: StagedFile): void {
     if (!this.#options.inTurn || destination !== this.first) return;
-    for (const other of this.list.slice(1)) other.take([file]);
+    const withdrawn = this.#withdrawn;
+    const isIts = withdrawn?.header.maxTxid === file.header.maxTxid;
+    if (isIts) this.#withdrawn = undefined;
+    const landed = isIts && instead !== undefined ? withdrawn : file;
+    for (const other of this.list.slice(1)) other.take([landed]);
+    if (isIts && !this.needs(withdrawn.name)) this.#options.state.removeStaged(withdrawn.name);
     this.relieve();
   }
 

@@ -30,6 +30,8 @@ export interface HeldCommitsOptions {
   readonly deadlineMs: number;
   /** Why replication has stopped: then nothing more is let through. */
   readonly stopped: () => Error | undefined;
+  /** Gives up a file that may or may not be in the store. */
+  readonly withdraw: (file: StagedFile) => void;
   /** The transaction whose file is confirmed has committed. */
   readonly committed: () => void;
   /** A transaction with this sequence did not commit, and the store may hold it. */
@@ -191,10 +193,10 @@ export class HeldCommits implements CommitListener {
     return error;
   }
 
-  /** False where what would tell the file in the store cannot be read: then it is uploaded all the same. */
+  /** False where what would tell the file in the store cannot be kept: then it is uploaded all the same. */
   #withdraw(file: StagedFile): boolean {
     try {
-      this.#options.uploader.withdraw(file);
+      this.#options.withdraw(file);
       return true;
     } catch {
       return false;

@@ -177,6 +177,7 @@ export class Primary implements Replication {
       stagingBytes,
       inTurn: durability.startsWith("hold"),
       oneAtATime: options.budget !== undefined,
+      state,
     });
     // From here on no commit is missed: what comes before continuity is settled waits in the group.
     const { name } = source;
@@ -191,6 +192,7 @@ export class Primary implements Replication {
         ...common,
         name,
         uploader: this.#destinations.first.uploader,
+        withdraw: (file) => this.#destinations.withdraw(file),
         clock: platform.clock,
         deadlineMs: options.holdDeadlineMs ?? HOLD_DEADLINE_MS,
         notReady: () => (this.#destinations.first.isBehind ? notStarted(name) : undefined),
@@ -460,8 +462,8 @@ export class Primary implements Replication {
 
   // Uploading.
 
-  /** `staged` is what local state has under the name of `file`. */
-  #uploaded(destination: Destination, file: StagedFile, staged: StagedFile = file): void {
+  /** `instead` is what local state has under the name of a file that was withdrawn. */
+  #uploaded(destination: Destination, file: StagedFile, instead?: StagedFile): void {
     const { level, size, header } = file;
     const { name } = destination;
     this.#stats.bytes += size;
@@ -469,7 +471,7 @@ export class Primary implements Replication {
     if (level === 0) {
       destination.confirm(file, this.#doubtsEnd);
       this.#marker.confirm(file);
-      this.#destinations.settled(destination, staged);
+      this.#destinations.settled(destination, file, instead);
     }
     // With a log the newest file stays: the marker may lag behind it, and it proves what the log continues.
     const logged = level === 0 && this.#local !== undefined;

@@ -127,6 +127,22 @@ export function isForUpload(name: string): boolean {
   return name.startsWith("0/") || name.startsWith(`${SNAPSHOT_LEVEL}/`);
 }
 
+/** Copies a staged file that another one takes the name of. The copy is of no commit, and not uploaded by a later process. */
+export function copyStaged(state: LocalState, file: StagedFile): StagedFile {
+  const name = `withdrawn-${file.name}`;
+  const writer = state.stage(name);
+  try {
+    for (let offset = 0; offset < file.size; offset += CHUNK) {
+      writer.write(state.readStaged(file.name, offset, CHUNK));
+    }
+    writer.finish();
+  } catch (error) {
+    writer.abort();
+    throw error;
+  }
+  return { ...file, name, sequence: 0 };
+}
+
 /** The range of TXIDs that a name in local state tells. */
 export function parseStagedName(
   name: string,

@@ -12,7 +12,7 @@ import { fillGap } from "./fill-gap.ts";
 import type { CutState } from "./l0-cutter.ts";
 import type { LocalState } from "./local-state.ts";
 import type { StagedFile } from "./staged-file.ts";
-import { findJoining, type Joining, lastKnownTxid, type Survey } from "./survey.ts";
+import { findJoining, isNewestStaged, type Joining, lastKnownTxid, type Survey } from "./survey.ts";
 
 /** What {@linkcode planStart} works with. */
 export interface StartOptions {
@@ -42,10 +42,11 @@ export async function planStart(
   const { lead, others, silent } = survey;
   const { maxTxid: txid, promoted, sequence, differing } = found;
   const joining = new Map<Destination, Joining>();
+  const where = { ...options, found, lead: lead.replica };
   for (const [other, seen] of others) {
-    const where = { ...options, found, lead: lead.replica };
     joining.set(other, await findJoining(other.replica, seen, where));
   }
+  const staged = silent.size > 0 && (await isNewestStaged(where)) ? stagedUpTo(found, options) : [];
   const isWhole = found.standing.gap === undefined || (await isFilled(survey, found, options));
   const last = lastState(found, silent, options.state);
   // Where a destination that does not answer may have more, nothing is proven to be the newest.
@@ -76,7 +77,6 @@ export async function planStart(
         other.take(later);
       }
       if (silent.size === 0) return;
-      const staged = stagedUpTo(found, options);
       const waiting = [...(isCurrent ? withSequence(staged, sequence) : staged), ...later];
       for (const [other, error] of silent) other.beginUnseen(error, waiting);
     },

@@ -15,6 +15,7 @@ import type { LocalState } from "./local-state.ts";
 import { readMarker } from "./marker.ts";
 import type { LtxFileInfo, Replica } from "./replica.ts";
 import { parseStagedName, type StagedFile, withSnapshots } from "./staged-file.ts";
+import { sameObject } from "./upload-staged.ts";
 
 /** What is no trouble of one store, but for the caller to hear. */
 const DECIDED: ReadonlySet<string> = new Set(["ABORTED", "CONFLICT", "UNSUPPORTED"]);
@@ -151,6 +152,9 @@ async function compare(replica: Replica, seen: Seen, options: JoiningOptions): P
   // A file with every page needs nothing before it.
   const isEqual = isOurs || (maxTxid === found.maxTxid && found.needsFull !== undefined);
   if (!isSound(seen.standing) || !isEqual) return { isOurs, files: undefined };
+  if (maxTxid < found.maxTxid && !(await isNewestStaged(options))) {
+    return { isOurs, files: undefined };
+  }
   const files: StagedFile[] = [];
   for (let txid = maxTxid + 1n; txid <= found.maxTxid; txid++) {
     const file = stagedL0(txid, { state, platform, key: found.key, sequence: -1 });
@@ -163,6 +167,20 @@ async function compare(replica: Replica, seen: Seen, options: JoiningOptions): P
     return { isOurs, files: withSnapshots(state, files, decodeHeader(head).pageSize) };
   }
   return { isOurs, files };
+}
+
+/**
+ * Whether the file that is staged under the lead's newest TXID is the one that the lead has, or is about to get: after a hold
+ * that was given up it may be another.
+ */
+export async function isNewestStaged(options: JoiningOptions): Promise<boolean> {
+  const { found, lead, state, platform, signal } = options;
+  const { maxTxid: txid, key, promoted } = found;
+  const file = stagedL0(txid, { state, platform, key, sequence: -1 });
+  if (file === undefined) return false;
+  const there = found.levels[0]?.find(({ maxTxid }) => maxTxid === txid);
+  if (there !== undefined) return await sameObject(lead, there, { file, state, signal });
+  return promoted.some(({ name }) => name === file.name);
 }
 
 /** Whether the newest L0 file of a replica is the one that the lead has of that TXID. */
