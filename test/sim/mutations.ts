@@ -49,4 +49,17 @@ export const MUTATIONS: readonly Mutation[] = [
     replace:
       "const written = merge.pgno === 3 && size > 3 ? undefined : step.write(merge.pgno, merge.data);",
   },
+  {
+    name: "a writer asks no more whether another has gone on",
+    file: "replica/fence.ts",
+    find: "    if (this.#proof === undefined) return false;\n",
+    replace:
+      "    if (this.#maxTxid !== undefined) return true;\n    if (this.#proof === undefined) return false;\n",
+  },
+  {
+    name: "retention removes of level 0 what no level above holds",
+    file: "replica/retention.ts",
+    find: "const covered = file.maxTxid <= l1 && isCovered(file);",
+    replace: "const covered = file.maxTxid < newest;",
+  },
 ];

@@ -45,6 +45,8 @@ interface StoredObject {
 export interface ServerWatch {
   put(key: string, bytes: Uint8Array, replaced: Uint8Array | undefined): void;
   removed(key: string): void;
+  /** Whether an object that arrives late is one that nothing protects from. */
+  leadsAstray(key: string, bytes: Uint8Array): boolean;
 }
 
 /** What the server is made of. */
@@ -115,6 +117,12 @@ export class SimServer {
           signal,
           writes: true,
           effect: () => this.#put(key, bytes, options),
+          effectLate: () => {
+            const { writers, destinations } = plan;
+            const isOneOfSeveral = writers > 1 || destinations > 1;
+            if (isOneOfSeveral && this.#options.watch.leadsAstray(key, bytes)) return;
+            this.#put(key, bytes, options);
+          },
         });
       },
       head: (key, options) => {
@@ -244,7 +252,7 @@ export class SimServer {
       if (signal?.aborted === true) return aborted();
       signal?.addEventListener("abort", aborted, { once: true });
       /** Has the effect once, now. */
-      const arrive = (): { readonly value: T } | { readonly error: unknown } => {
+      const arrive = <R>(effect: () => R): { readonly value: R } | { readonly error: unknown } => {
         this.requests++;
         try {
           return { value: effect() };
@@ -260,7 +268,10 @@ export class SimServer {
         case "lost":
           return fail(PATIENCE_MS, lost);
         case "late":
-          scheduler.after(PATIENCE_MS + random.int(LATEST_MS), () => void arrive());
+          scheduler.after(
+            PATIENCE_MS + random.int(LATEST_MS),
+            () => void arrive(request.effectLate ?? effect),
+          );
           return fail(PATIENCE_MS, lost);
         case "refused":
           return fail(there + back, refusal(random));
@@ -273,9 +284,9 @@ export class SimServer {
           break;
       }
       scheduler.after(there, () => {
-        let result = arrive();
+        let result = arrive(effect);
         if (fault === "unanswered") return fail(PATIENCE_MS - there, lost);
-        if (fault === "repeated") result = arrive();
+        if (fault === "repeated") result = arrive(effect);
         if ("error" in result) return fail(back, result.error);
         const { value } = result;
         if (fault === "cut") {
@@ -332,6 +343,8 @@ interface Request<T> {
   readonly signal: AbortSignal | undefined;
   readonly writes?: boolean;
   readonly effect: () => T;
+  /** @default as `effect` */
+  readonly effectLate?: () => void;
 }
 
 interface Got {

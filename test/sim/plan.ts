@@ -3,7 +3,6 @@
  *
  * @module
  */
-import process from "node:process";
 import type { Durability } from "../../src/replica/replication.ts";
 import type { SeededRandom } from "../../src/testing/seeded-random.ts";
 import type { StoreCapabilities } from "../../src/transports/object-store.ts";
@@ -42,8 +41,6 @@ export interface SimPlan {
   readonly capabilities: StoreCapabilities;
   readonly layout: "directory" | "hex";
   readonly writers: number;
-  /** Whether writers change the page size: only one that is alone may. */
-  readonly resizes: boolean;
   /** Who else is there. */
   readonly followers: number;
   readonly restorers: number;
@@ -79,9 +76,6 @@ const CAPABILITIES: StoreCapabilities = {
   watch: false,
 };
 
-/** Replicas of some seeds: 2 is for nights and for whoever looks for faults of several. */
-const DESTINATIONS = Number(process.env["PAGESTREAM_DESTINATIONS"] ?? 1);
-
 /** Draws a plan. */
 export function simPlan(random: SeededRandom): SimPlan {
   const durability = random.pick(["async", "async", "async", "local", "hold-retry"] as const);
@@ -114,11 +108,10 @@ export function simPlan(random: SeededRandom): SimPlan {
     },
     layout: random.pick(["directory", "hex"]),
     writers,
-    resizes: writers === 1,
     followers: random.chance(0.35) ? 1 : 0,
     restorers: random.chance(0.4) ? 1 : 0,
     pointer: random.chance(0.3),
-    destinations: random.chance(0.8) ? 1 : DESTINATIONS,
+    destinations: random.chance(0.8) ? 1 : 2,
     steps,
     pauseMs,
     network: {

@@ -30,12 +30,17 @@ export interface ReplicaWatchOptions {
   readonly layout: Layout;
 }
 
+/** A file that is there. */
+interface WatchedFile extends FileSpan {
+  readonly file: DecodedLtx;
+}
+
 const EMPTY: PageState = { pageSize: 0, pages: [] };
 
 /** Follows one replica. */
 export class ReplicaWatch implements ServerWatch {
   readonly #options: ReplicaWatchOptions;
-  readonly #files = new Map<string, FileSpan>();
+  readonly #files = new Map<string, WatchedFile>();
   readonly #states = new Map<bigint, PageState>([[0n, EMPTY]]);
   /** TXIDs whose state nobody is known to have committed yet. */
   readonly #unexplained = new Set<bigint>();
@@ -56,19 +61,14 @@ export class ReplicaWatch implements ServerWatch {
     // Above level 0 it is enough that the state is the same.
     const isOther = replaced !== undefined && !equalBytes(bytes, replaced);
     if (isOther && span.level === 0) this.#fail(`${key} was replaced`);
-    this.#files.set(key, span);
     const { minTxid, maxTxid } = span;
-    let file: DecodedLtx;
-    try {
-      file = decodeLtx(bytes, { name: key });
-    } catch (error) {
-      return this.#fail(`${key} is damaged: ${String(error)}`);
-    }
+    const file = this.#decode(key, bytes);
+    this.#files.set(key, { ...span, file });
     if (file.header.minTxid !== minTxid || file.header.maxTxid !== maxTxid) {
       this.#fail(`${key} holds other TXIDs`);
     }
     const base = this.#states.get(minTxid - 1n);
-    const isWhole = minTxid === 1n || file.pages.length === file.header.commit;
+    const isWhole = isWholeFile(file);
     if (base !== undefined && base.pageSize > 0 && base.pageSize !== file.header.pageSize) {
       const snapshots = [...this.#files.values()].filter((each) => each.minTxid === 1n);
       if (!snapshots.some((each) => each.maxTxid >= minTxid)) {
@@ -79,9 +79,22 @@ export class ReplicaWatch implements ServerWatch {
     // The level 0 file of a bridge: nobody restores through it.
     if (isAhead && span.level === 0) return this.#checkReachable(key);
     const state = this.#apply(key, isWhole ? EMPTY : base, file);
-    this.#arrived(key, span, state);
+    this.#arrived(key, { ...span, file }, state);
     this.#checkLevel(span.level);
     this.#checkReachable(key);
+  }
+
+  /**
+   * Whether this is a bridge, or the snapshot before another page size, that leads where this replica has not gone. No name
+   * of level 0 stands in the way of one that arrives when its writer has given it up: nothing can protect from that.
+   */
+  leadsAstray(key: string, bytes: Uint8Array): boolean {
+    const span = parseAnyFileKey(this.#options.layout, key);
+    if (span === undefined || span.level === 0) return false;
+    const file = this.#decode(key, bytes);
+    const known = this.#states.get(span.maxTxid);
+    if (known === undefined) return true;
+    return isWholeFile(file) && fingerprint(known) !== fingerprint(this.#apply(key, EMPTY, file));
   }
 
   removed(key: string): void {
@@ -145,6 +158,14 @@ export class ReplicaWatch implements ServerWatch {
     if (max !== this.#max) this.#fail(`the newest TXID was ${this.#max} and is ${max}`);
   }
 
+  #decode(key: string, bytes: Uint8Array): DecodedLtx {
+    try {
+      return decodeLtx(bytes, { name: key });
+    } catch (error) {
+      return this.#fail(`${key} is damaged: ${String(error)}`);
+    }
+  }
+
   #apply(key: string, base: PageState | undefined, { header, pages }: DecodedLtx): PageState {
     const { pageSize, commit } = header;
     if (base === undefined) return this.#fail(`${key} continues a state that was never written`);
@@ -160,14 +181,16 @@ export class ReplicaWatch implements ServerWatch {
   }
 
   /** A state has come to be, or a file leads to one that was there. */
-  #arrived(key: string, { level, minTxid, maxTxid: txid }: FileSpan, state: PageState): void {
+  #arrived(key: string, arrived: WatchedFile, state: PageState): void {
+    const { level, minTxid, maxTxid: txid, file } = arrived;
     const known = this.#states.get(txid);
     if (known !== undefined) {
       if (fingerprint(known) !== fingerprint(state)) this.#fail(`${key}: ${txid} is two states`);
       return;
     }
-    // A bridge leaps over what was lost.
-    const leaps = level > 0 && minTxid === this.#max + 1n;
+    if (level === 0 && this.#isLeapt(txid)) return this.#arrivedBelow(key, txid, state);
+    // A bridge leaps over what was lost, from where its level ends.
+    const leaps = level > 0 && minTxid <= this.#max + 1n && isWholeFile(file);
     // One to another page size begins at the beginning, since no file leads from one size to the other.
     const last = this.#states.get(this.#max);
     const resizes = level === SNAPSHOT_LEVEL && minTxid === 1n && last?.pageSize !== state.pageSize;
@@ -175,6 +198,28 @@ export class ReplicaWatch implements ServerWatch {
     if (!follows) this.#fail(`${key} does not follow ${this.#max}`);
     this.#states.set(txid, state);
     this.#max = txid;
+    if (this.#options.history.find(fingerprint(state)) === undefined) this.#unexplained.add(txid);
+  }
+
+  /** Whether a bridge leads over a TXID: its name is free, for whoever had looked before. */
+  #isLeapt(txid: bigint): boolean {
+    return [...this.#files.values()].some(
+      ({ level, minTxid, maxTxid, file }) =>
+        level > 0 && minTxid <= txid && maxTxid > txid && isWholeFile(file),
+    );
+  }
+
+  /** A state has come to be below a bridge: nothing that was there may become what continues it. */
+  #arrivedBelow(key: string, txid: bigint, state: PageState): void {
+    this.#states.set(txid, state);
+    for (const [name, { minTxid, maxTxid, file }] of this.#files) {
+      if (minTxid !== txid + 1n || isWholeFile(file)) continue;
+      const next = this.#states.get(maxTxid);
+      if (next === undefined || fingerprint(next) === fingerprint(this.#apply(name, state, file))) {
+        continue;
+      }
+      this.#fail(`${key} came below a bridge, and ${name} continues it`);
+    }
     if (this.#options.history.find(fingerprint(state)) === undefined) this.#unexplained.add(txid);
   }
 
@@ -220,4 +265,8 @@ export class ReplicaWatch implements ServerWatch {
   #fail(what: string): never {
     throw new Violation(`${this.#options.name}: ${what}`);
   }
+}
+
+function isWholeFile({ header, pages }: DecodedLtx): boolean {
+  return header.minTxid === 1n || pages.length === header.commit;
 }
