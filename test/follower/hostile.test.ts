@@ -87,6 +87,17 @@ describe("a follower beside other processes", () => {
   });
 });
 
+test("a follower leaves nothing in the database", async () => {
+  await using scene = new Scene();
+  const application = await scene.application();
+  const schema = "SELECT type, name, sql FROM sqlite_schema";
+  const before = await application.run(schema);
+  await using followed = await scene.follow();
+  await application.work({ seed: 1, changes: 20, hostile: true });
+  await followed.sync();
+  expect(await application.run(schema)).toEqual(before);
+});
+
 describe("a replicator that is killed", () => {
   test(`goes on where it was, whatever it was doing (seed ${SEED})`, async () => {
     await using scene = new Scene();

@@ -141,6 +141,10 @@ const WAL = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL";
 
 function serve({ path, setup = WAL, timeout = 5_000 }: ApplicationOptions): void {
   const db = new DatabaseSync(path, { timeout });
+  const version = String(db.prepare("SELECT sqlite_version() AS version").get()?.["version"]);
+  const [major = 0, minor = 0, patch = 0] = version.split(".").map(Number);
+  // Before, a race of checkpoints could damage a database in WAL mode: a failure would not be ours.
+  if (major * 1e6 + minor * 1e3 + patch < 3_051_003) throw new Error("SQLite is older than 3.51.3");
   db.exec(setup);
   let background: { stopping: boolean; readonly done: Promise<WorkDone> } | undefined;
   const work = async (work: Work, isOver: () => boolean): Promise<WorkDone> => {
