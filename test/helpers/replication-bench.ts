@@ -19,6 +19,7 @@ import {
   type MemorySyncFiles,
   memorySyncFiles,
 } from "../../src/testing/index.ts";
+import type { FileOperation } from "../../src/testing/memory-sync-files.ts";
 import { StoreError } from "../../src/transports/errors.ts";
 import { memoryStore } from "../../src/transports/memory.ts";
 import type { ObjectStore } from "../../src/transports/object-store.ts";
@@ -49,14 +50,14 @@ export class ReplicationBench {
   readonly files: MemorySyncFiles;
   readonly database: ModelDatabase;
   /** Called before each file call; what it throws fails the call. */
-  onFileCall: (() => void) | undefined;
+  onFileCall: ((operation: FileOperation) => void) | undefined;
   /** The store as the process that runs now sees it. */
   faults: FaultyStore;
   #life = 0;
 
   constructor(database: ModelDatabase = new ModelDatabase()) {
     this.database = database;
-    this.files = memorySyncFiles({ onOperation: () => this.onFileCall?.() });
+    this.files = memorySyncFiles({ onOperation: (operation) => this.onFileCall?.(operation) });
     // The directory of the database is there, and lasts.
     this.files.place("/data/model.db", new Uint8Array(0));
     this.faults = faulty(this.store);
