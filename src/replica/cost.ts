@@ -277,7 +277,8 @@ function retentionRequests(
   const going = levels.reduce((total, { perSecond }) => total + perSecond, 0);
   const batches = 1 + Math.ceil(going / snapshots.perSecond / BATCH);
   const { perSecond } = snapshots;
-  return { ...NONE, deletes: ofL0 + perSecond * batches, lists: perSecond };
+  // Before a snapshot goes: whether an adoption keeps it, and what else there is.
+  return { ...NONE, deletes: ofL0 + perSecond * batches, gets: perSecond, lists: perSecond };
 }
 
 /** Requests of all followers in a month: a hit for each file, and the questions that find nothing. */
