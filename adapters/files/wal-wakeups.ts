@@ -131,7 +131,9 @@ export class Wakeups {
     this.#cancelTick = clock.schedule(
       () => {
         if (this.#ended) return;
-        this.wake();
+        // Nothing has called for it: one look will do, if it finds nothing.
+        this.#rung = LADDER.length;
+        this.#lookAt(-Infinity);
         this.#tick();
       },
       tickMs,

@@ -6,13 +6,11 @@
  *
  * @module
  */
-import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { DatabaseSync } from "node:sqlite";
-import { fileURLToPath } from "node:url";
 import { replicate } from "pagestream";
 import {
   fileStore,
@@ -21,11 +19,11 @@ import {
   openWalFollower,
   syncFilesOf,
 } from "pagestream/files-kit";
+import { runApplication } from "../../test/follower/run-application.ts";
 import type { ApplicationResult, ApplicationTask } from "../../test/follower/wal-application.ts";
 import { describeMachine } from "../harness.ts";
 import { median } from "../process.ts";
 
-const PROGRAM = fileURLToPath(new URL("../../test/follower/wal-application.ts", import.meta.url));
 const turns = Number(process.argv[2] ?? 3);
 const directory = mkdtempSync(join(tmpdir(), "pagestream-follower-"));
 process.on("exit", () => rmSync(directory, { recursive: true, force: true }));
@@ -38,15 +36,9 @@ database.close();
 
 /** Runs the writer to its end. */
 function write(
-  task: Pick<ApplicationTask, "kind" | "ms"> & { readonly count?: number },
+  task: Pick<ApplicationTask, "kind"> & { readonly ms?: number; readonly count?: number },
 ): Promise<ApplicationResult> {
-  const whole = { path, timeoutMs: 5000, seed: 1, ...task };
-  const child = spawn(process.execPath, [PROGRAM, JSON.stringify(whole)], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  let output = "";
-  child.stdout.on("data", (chunk: Buffer) => (output += chunk.toString()));
-  return new Promise((resolve) => void child.on("close", () => resolve(JSON.parse(output))));
+  return runApplication({ path, timeoutMs: 5000, ...task });
 }
 
 function follow(): ReturnType<typeof openWalFollower> {
@@ -82,7 +74,7 @@ const listening = (async () => {
     if (event.type === "uploaded") uploads.push(performance.timeOrigin + performance.now());
   }
 })();
-const { times } = await write({ kind: "paced", ms: 0, count: 200 });
+const { times } = await write({ kind: "paced", count: 200 });
 await replication.durable();
 await replication.close();
 await follower.close();

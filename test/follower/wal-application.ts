@@ -12,11 +12,11 @@ export interface ApplicationTask {
   readonly path: string;
   readonly timeoutMs: number;
   /**
-   * `write`: commits as fast as it can; `mixed`: all kinds of statements and checkpoints, with naps; `hostile`: opens,
+   * `write`: inserts as fast as it can; `update`: changes rows all over; `mixed`: all kinds of statements and checkpoints, with naps; `hostile`: opens,
    * checkpoints, spills, takes back, vacuums and closes; `checkpoints`: commits and checkpoints `count` times; `paced`:
    * commits `count` times, with pauses.
    */
-  readonly kind: "write" | "mixed" | "hostile" | "checkpoints" | "paced";
+  readonly kind: "write" | "update" | "mixed" | "hostile" | "checkpoints" | "paced";
   readonly ms: number;
   readonly seed: number;
   readonly autoCheckpoint?: number;
@@ -114,8 +114,9 @@ if (kind === "hostile") {
   const remove = database.prepare("DELETE FROM t WHERE id = ?");
   for (let i = 0; performance.now() < end; i++) {
     attempt(() => {
-      const act = kind === "write" ? 100 : random(100);
-      if (act < 5) remove.run(random(i + 1));
+      const act = kind === "mixed" ? random(100) : kind === "write" ? 100 : 0;
+      if (kind === "update") update.run("u".repeat(3700), 1 + random(300_000));
+      else if (act < 5) remove.run(random(i + 1));
       else if (act < 10) update.run("u".repeat(random(3000)), random(i + 1));
       else if (act < 11) checkpoint(database, MODES[random(4)] as string);
       else insert.run(`row ${i} `.repeat(20));

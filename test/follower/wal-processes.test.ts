@@ -1,14 +1,12 @@
-import { spawn } from "node:child_process";
 import * as fs from "node:fs";
-import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { watchFile } from "../../adapters/files/wal-wakeups.ts";
 import { imageBytes } from "../../src/testing/commit-mirror.ts";
 import { difference } from "../../src/testing/test-kit.ts";
 import { FollowedDatabase } from "../helpers/followed-database.ts";
+import { runApplication } from "./run-application.ts";
 import type { ApplicationResult, ApplicationTask } from "./wal-application.ts";
 
-const PROGRAM = fileURLToPath(new URL("wal-application.ts", import.meta.url));
 const LIVE = { watch: watchFile, shared: false };
 
 let db: FollowedDatabase;
@@ -19,22 +17,11 @@ beforeEach(() => {
 
 afterEach(() => db.end());
 
-/** Runs an application to its end. */
+/** Runs an application on the database to its end. */
 function run(
   task: Partial<ApplicationTask> & Pick<ApplicationTask, "kind">,
 ): Promise<ApplicationResult> {
-  const whole = { path: db.path, timeoutMs: 0, ms: 0, seed: 1, ...task };
-  const child = spawn(process.execPath, [PROGRAM, JSON.stringify(whole)], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  let output = "";
-  child.stdout.on("data", (chunk: Buffer) => (output += chunk.toString()));
-  return new Promise((resolve, reject) => {
-    child.on("error", reject);
-    child.on("close", (code) =>
-      code === 0 ? resolve(JSON.parse(output)) : reject(new Error(`ended with code ${code}`)),
-    );
-  });
+  return runApplication({ path: db.path, ...task });
 }
 
 function pause(ms: number): Promise<void> {
