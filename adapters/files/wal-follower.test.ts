@@ -403,4 +403,19 @@ describe("openWalFollower() with events", () => {
     // Everything is in the file: nothing to wait for.
     expect(platform.clock.pending).toBe(1);
   });
+
+  test("looks every second, and says so, where the system cannot tell of writes", async () => {
+    const platform = fakePlatform(1);
+    const application = db.create();
+    const watch = (): never => {
+      throw new Error("ENOSPC");
+    };
+    const mirror = await db.mirror(await db.follow({ platform, watch }));
+    platform.clock.advance(500);
+    application.exec("INSERT INTO t(body) VALUES (1)");
+    platform.clock.advance(1_000);
+    expect(mirror.sequences).toHaveLength(1);
+    expect(db.warnings).toHaveLength(1);
+    expect(db.warnings[0]).toContain("every second");
+  });
 });

@@ -14,6 +14,7 @@ import {
   type DatabaseImage,
   type ImageOptions,
   InvalidArgumentError,
+  IoError,
   isPagestreamError,
   type ListenOptions,
   type PagestreamError,
@@ -403,7 +404,17 @@ class FollowedDatabase implements WalFollower {
 
   #watch(): void {
     const { path } = this;
-    this.#wakeups?.watch(this.#link === undefined ? [dirname(path)] : [`${path}-wal`, path]);
+    const wakeups = this.#wakeups;
+    wakeups?.watch(this.#link === undefined ? [dirname(path)] : [`${path}-wal`, path]);
+    if (wakeups === undefined || wakeups.isWatching || this.#link === undefined) return;
+    this.#warn(
+      new IoError({
+        operation: "watch",
+        object: path,
+        what: "the system tells of no writes to it; it is looked at every second",
+        next: "On Linux raise fs.inotify.max_user_watches and max_user_instances",
+      }),
+    );
   }
 
   #measure({ tail }: WalLink): void {

@@ -40,6 +40,8 @@ export interface WakeupOptions {
 
 /** Milliseconds between one look and the next, after a write. */
 const LADDER: readonly number[] = [2, 4, 8, 16, 30, 60];
+/** Milliseconds between looks where the system does not tell of writes. */
+const BLIND_TICK_MS = 1_000;
 /** Milliseconds that looks are apart at least, and while commits follow each other. */
 const SHORTEST_MS = 2;
 const BUSY_MS = 8;
@@ -60,10 +62,9 @@ export class Wakeups {
 
   constructor(options: WakeupOptions) {
     this.#options = options;
-    this.#tick();
   }
 
-  /** Watches these paths instead of those before; ones that cannot be watched are left to the tick. */
+  /** Watches these paths instead of those before; where one cannot be watched, ticks come every second. */
   watch(paths: readonly string[]): void {
     if (this.#ended) return;
     this.#unwatchAll();
@@ -75,6 +76,7 @@ export class Wakeups {
         // Not there, or the system has no more watches to give.
       }
     }
+    this.#tick();
   }
 
   /** Whether everything that should be is watched. */
@@ -128,6 +130,7 @@ export class Wakeups {
 
   #tick(): void {
     const { clock, tickMs } = this.#options;
+    this.#cancelTick?.();
     this.#cancelTick = clock.schedule(
       () => {
         if (this.#ended) return;
@@ -136,7 +139,7 @@ export class Wakeups {
         this.#lookAt(-Infinity);
         this.#tick();
       },
-      tickMs,
+      this.isWatching ? tickMs : Math.min(tickMs, BLIND_TICK_MS),
       true,
     );
   }

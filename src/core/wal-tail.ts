@@ -111,7 +111,9 @@ export class WalTail {
 
   /** Whether a checkpoint has gone past what a held read transaction allows: then no lock holds. */
   isOvertaken(state: WalIndexState): boolean {
-    return state.backfilled > (this.#isSameLog(state) ? this.#state.frames : 0);
+    if (this.#isSameLog(state)) return state.backfilled > this.#state.frames;
+    // The number is set back a moment after the log is begun anew.
+    return state.frames > 0 && state.backfilled > 0;
   }
 
   /**
