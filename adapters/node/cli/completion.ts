@@ -7,9 +7,6 @@ import type { Command } from "commander";
 import { type CommandInfo, describeCommands, type FlagInfo } from "./describe-commands.ts";
 import { EXIT, usageError } from "./failure.ts";
 
-/** The shells that are known. */
-export const SHELLS = ["bash", "zsh", "fish"] as const;
-
 /** Prints the script of a shell. */
 export function runCompletion(shell: string | undefined, program: Command): number {
   if (shell === undefined) {
