@@ -240,7 +240,7 @@ describe("parseReplicaConfig()", () => {
       "max-sync-ltx-files": 0,
       "auto-recover": true,
       "validation-interval": "1h",
-      "max-reconnects": 3,
+      "max-reconnects": -1,
       "reconnect-wait": "2s",
     };
     expect(parsed(config)).toEqual({ type: "file", path: "/x" });

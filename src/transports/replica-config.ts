@@ -221,6 +221,9 @@ function checkKeys(config: ReplicaConfig): void {
   }
 }
 
+/** Least value of a number; of all others it is 0, which often means no limit. */
+const LEAST: Readonly<Record<string, number>> = { concurrency: 1, "max-reconnects": -1 };
+
 function checkValue(key: string, kind: KeyKind, value: unknown): void {
   const isText = typeof value === "string";
   switch (kind) {
@@ -234,9 +237,7 @@ function checkValue(key: string, kind: KeyKind, value: unknown): void {
       if (typeof value === "boolean") return;
       throw refused(key, "its value is neither true nor false");
     case "number":
-      // Some keys take 0 for no limit, and none less.
-      if (Number.isSafeInteger(value) && (value as number) >= (key === "concurrency" ? 1 : 0))
-        return;
+      if (Number.isSafeInteger(value) && (value as number) >= (LEAST[key] ?? 0)) return;
       throw refused(key, "its value is no whole number that fits");
     case "size":
       if (parseSize(value) !== undefined) return;

@@ -9,6 +9,7 @@ import { absolutePath } from "../config/replicas.ts";
 import { replicateOnce } from "../daemon/once.ts";
 import { runDaemon } from "../daemon/run-daemon.ts";
 import { createLogger, LOG_LEVELS, type Logger } from "../telemetry/logger.ts";
+import { configPath } from "./configuration.ts";
 import { CommandError, EXIT, usageError } from "./failure.ts";
 import { formatTxid } from "pagestream/ltx";
 import { commandVersion } from "./version.ts";
@@ -95,16 +96,12 @@ function configOf(names: readonly string[], flags: ReplicateFlags): Config {
     const defaults = defaultConfig({ env });
     config = { ...defaults, databases: [defaults.database(absolutePath(path), replica)] };
   } else {
-    const file = flags.config ?? process.env["LITESTREAM_CONFIG"] ?? DEFAULT_CONFIG;
-    config = loadConfig(file, { expandEnv, env });
+    config = loadConfig(configPath(flags), { expandEnv, env });
   }
   if (restoreIfDbNotExists !== true) return config;
   const restored = (each: DatabaseConfig): DatabaseConfig => ({ ...each, restoreIfMissing: true });
   return { ...config, databases: config.databases.map(restored) };
 }
-
-const DEFAULT_CONFIG =
-  process.platform === "win32" ? String.raw`C:\Litestream\litestream.yml` : "/etc/litestream.yml";
 
 /** To standard error, where it does not mix with what a child prints. */
 function loggerOf({ logging }: Config): Logger {

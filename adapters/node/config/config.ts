@@ -48,8 +48,6 @@ export interface DatabaseConfig {
   readonly otherReplicas: readonly ReplicaConfig[];
   /** Whether it is restored before replication begins, where there is no file. */
   readonly restoreIfMissing: boolean;
-  /** How long a locked database is waited for. */
-  readonly busyTimeoutMs: number;
   /** Bytes of WAL past which it is cut short; undefined: what the follower takes. */
   readonly walLimit: number | undefined;
   /** Passed on to the engine. */
@@ -126,8 +124,6 @@ export interface Config {
   readonly exec: string | undefined;
   /** Pause between two checks that the files of each level follow each other; undefined: never. */
   readonly validationIntervalMs: number | undefined;
-  /** Whether a level is listed and checked after each compaction. */
-  readonly verifyCompaction: boolean;
   /** Who is told that all is well. */
   readonly heartbeat: { readonly url: string; readonly intervalMs: number } | undefined;
   /** The final upload. */

@@ -43,7 +43,6 @@ levels:
   - interval: 10s
 dbs:
   - path: /data/app.db
-    busy-timeout: 2s
     replica:
       url: s3://b/x?endpoint=http://h:9000&region=eu
       timeout: 90s
@@ -59,7 +58,6 @@ dbs:
         {
           path: "/data/app.db",
           "meta-path": "/data/.app.db-pagestream",
-          "busy-timeout": "2s",
           levels: [{ interval: "10s" }],
           snapshot: { interval: "24h", retention: "24h" },
           "l0-retention": "5m",

@@ -71,7 +71,6 @@ export function describeConfig(config: Config): Readonly<Record<string, unknown>
       validationIntervalMs === undefined
         ? undefined
         : { interval: formatDuration(validationIntervalMs) },
-    "verify-compaction": config.verifyCompaction,
     // Its path is what such services know a customer by.
     "heartbeat-url": heartbeat && `${new URL(heartbeat.url).origin}/${MASK}`,
     "heartbeat-interval": heartbeat && formatDuration(heartbeat.intervalMs),
@@ -101,7 +100,6 @@ function describeDatabase(database: DatabaseConfig): Readonly<Record<string, unk
   return present({
     path: database.path,
     "meta-path": database.metaPath,
-    "busy-timeout": formatDuration(database.busyTimeoutMs),
     "restore-if-db-not-exists": database.restoreIfMissing,
     replica: describeReplica(database.replica),
     ...describeLevels(options),

@@ -62,7 +62,6 @@ export function databaseOf(
     ...place,
     metaPath: place.metaPath ?? stateDirectory(place.path),
     restoreIfMissing: section["restore-if-db-not-exists"] ?? false,
-    busyTimeoutMs: section["busy-timeout"] ?? 1000,
     walLimit,
     options,
   };

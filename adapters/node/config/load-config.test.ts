@@ -78,7 +78,6 @@ describe("parseConfig()", () => {
       socket: { enabled: false, path: "/var/run/litestream.sock", permissions: 0o600 },
       exec: undefined,
       validationIntervalMs: undefined,
-      verifyCompaction: false,
       heartbeat: undefined,
       shutdown: { timeoutMs: 30_000, intervalMs: 500 },
       logging: { level: "info", type: "text", stderr: undefined, source: false },
@@ -93,7 +92,6 @@ describe("parseConfig()", () => {
       path: "/data/app.db",
       metaPath: "/data/.app.db-pagestream",
       restoreIfMissing: false,
-      busyTimeoutMs: 1000,
       walLimit: undefined,
       otherReplicas: [],
       options: {
@@ -133,7 +131,6 @@ dbs: [{path: /a.db, replica: {path: /b}}]
       socket: { enabled: true, path: "/run/x.sock", permissions: 0o660 },
       exec: "app -x 1",
       validationIntervalMs: 21_600_000,
-      verifyCompaction: true,
       heartbeat: { url: "http://localhost/ping", intervalMs: 60_000 },
       shutdown: { timeoutMs: 0, intervalMs: 1000 },
       logging: { level: "debug", type: "json", stderr: true, source: true },
@@ -151,12 +148,11 @@ dbs: [{path: /a.db, replica: {path: /b}}]
   });
 
   test("parseConfig() reads every key of a database", () => {
-    const db = `meta-path: ~/meta, busy-timeout: 5s, restore-if-db-not-exists: true,
+    const db = `meta-path: ~/meta, restore-if-db-not-exists: true,
       pagestream: {group: 50ms, group-bytes: 1MiB, staging-bytes: 128MiB, wal-limit: 256MiB,
         lease: false, pointer: true, on-behind: adopt, replicas: [{url: s3://other/app}]}`;
     expect(database({ db, top: "sync-interval: 7s" })).toMatchObject({
       metaPath: join(homedir(), "meta", "pagestream"),
-      busyTimeoutMs: 5000,
       restoreIfMissing: true,
       walLimit: 268_435_456,
       otherReplicas: [{ type: "s3", name: "s3://other/app" }],
@@ -790,6 +786,8 @@ describe("the notices of a configuration", () => {
       /first replica/,
     ],
     ["max-sync-ltx-files: 0", "max-sync-ltx-files", /staging-bytes/],
+    ["verify-compaction: true", "verify-compaction", /always/],
+    [one({ db: "busy-timeout: 1s" }), "dbs[/data/app.db].busy-timeout", /waits for a lock/],
     ["max-reconnects: -1", "max-reconnects", /never ends/],
     ["reconnect-wait: 1s", "reconnect-wait", /pauses/],
     ["sign-accept-encoding: true", "sign-accept-encoding", /header/],

@@ -48,8 +48,20 @@ const OF_REPLICAS: Readonly<Record<string, Rule>> = {
   },
 };
 
+/** By the name of a key of the top level that no replica has. */
+const OF_TOP: Readonly<Record<string, Rule>> = {
+  "verify-compaction": {
+    kind: "note",
+    message: "without effect: what a compaction reads and writes is always checked",
+  },
+};
+
 /** By the name of a key of a database. */
 const OF_DATABASES: Readonly<Record<string, Rule>> = {
+  "busy-timeout": {
+    kind: "note",
+    message: "without effect: nothing waits for a lock of SQLite, nor makes the application wait",
+  },
   "monitor-interval": { kind: "note", message: NOTHING_POLLS },
   "checkpoint-interval": { kind: "note", message: NO_CHECKPOINTS },
   "min-checkpoint-page-count": { kind: "note", message: NO_CHECKPOINTS },
@@ -104,7 +116,9 @@ export function noticesOf(
     notices.push({ ...rule, key: nameOf(path), line: document.lineOf(path) });
   };
   const { data } = document;
-  for (const key of keysOf(data)) tell(ruleOf(OF_REPLICAS, key), [key]);
+  for (const key of keysOf(data)) {
+    tell(ruleOf(OF_TOP, key) ?? ruleOf(OF_REPLICAS, key), [key]);
+  }
   for (const [i, database] of listOf(data["dbs"]).entries()) {
     const at: KeyPath = ["dbs", i];
     for (const key of keysOf(database)) tell(ruleOf(OF_DATABASES, key), [...at, key]);

@@ -98,7 +98,6 @@ class Resolver {
       },
       exec: sections.exec,
       validationIntervalMs: validation?.interval,
-      verifyCompaction: sections["verify-compaction"] ?? false,
       heartbeat:
         heartbeatUrl === undefined
           ? undefined

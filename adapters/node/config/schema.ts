@@ -56,7 +56,6 @@ export interface DatabaseSection {
   readonly watch?: boolean | undefined;
   readonly "meta-path"?: string | undefined;
   readonly "meta-dir"?: string | undefined;
-  readonly "busy-timeout"?: number | undefined;
   readonly snapshot?: SnapshotSection | undefined;
   readonly "restore-if-db-not-exists"?: boolean | undefined;
   readonly replica?: ReplicaSection | undefined;
@@ -84,7 +83,6 @@ export interface ConfigSections {
   readonly "l0-retention-check-interval"?: number | undefined;
   readonly retention?: { readonly enabled?: boolean | undefined } | undefined;
   readonly validation?: { readonly interval?: number | undefined } | undefined;
-  readonly "verify-compaction"?: boolean | undefined;
   readonly "heartbeat-url"?: string | undefined;
   readonly "heartbeat-interval"?: number | undefined;
   readonly "shutdown-sync-timeout"?: number | undefined;

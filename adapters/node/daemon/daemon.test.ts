@@ -47,7 +47,6 @@ function database(path: string): DatabaseConfig {
     replica: { type: "file", name: path.replace(root, "/backup"), keys: { path } },
     otherReplicas: [],
     restoreIfMissing: false,
-    busyTimeoutMs: 1000,
     walLimit: undefined,
     options: { groupMs: 10, lease: false },
   };
@@ -69,7 +68,6 @@ function begin(changed: Partial<Config>): Daemon {
     socket: { enabled: false, path: "", permissions: 0o600 },
     exec: undefined,
     validationIntervalMs: undefined,
-    verifyCompaction: false,
     heartbeat: undefined,
     shutdown: { timeoutMs: 30_000, intervalMs: 500 },
     logging: { level: "info", type: "text", stderr: undefined, source: false },

@@ -93,6 +93,11 @@ export class Daemon implements AsyncDisposable {
     return this.#members.size;
   }
 
+  /** What the databases that are registered now are replicated with. */
+  get configs(): readonly DatabaseConfig[] {
+    return [...this.#members.values()].map(({ config }) => config);
+  }
+
   /** Calls `listener` with every event from now on; returns the function that ends it. */
   subscribe(listener: (event: DaemonEvent) => void): () => void {
     this.#listeners.add(listener);

@@ -4,6 +4,7 @@
  * @module
  */
 import { type ObjectStore, webPlatform } from "pagestream";
+import { formatTxid } from "pagestream/ltx";
 import type { Config, ReplicaConfig } from "../config/config.ts";
 import { storeOf } from "../config/store-of.ts";
 import { healthOf } from "../telemetry/health.ts";
@@ -16,6 +17,7 @@ import { listenOnSocket } from "./control-server.ts";
 import { Daemon } from "./daemon.ts";
 import { startHeartbeat } from "./heartbeat.ts";
 import { logEvent } from "./log-events.ts";
+import { startValidation } from "./validation.ts";
 
 /** Options of {@linkcode runDaemon}. */
 export interface RunOptions {
@@ -126,7 +128,7 @@ async function observe(
   },
 ): Promise<readonly (() => unknown)[]> {
   const { daemon, logger, metrics } = options;
-  const { addr, healthAddr, heartbeat } = config;
+  const { addr, healthAddr, heartbeat, validationIntervalMs } = config;
   const closers: (() => unknown)[] = [];
   if (metrics !== undefined) {
     const health = (): ReturnType<typeof healthOf> => healthOf(daemon.status());
@@ -140,6 +142,24 @@ async function observe(
       clock: webPlatform.clock,
       databases: () => daemon.status().databases,
       onError: (error) => logger.log("error", "heartbeat failed", { error }),
+    });
+    closers.push(end);
+  }
+  if (validationIntervalMs !== undefined) {
+    const end = startValidation({
+      intervalMs: validationIntervalMs,
+      clock: webPlatform.clock,
+      databases: () => daemon.configs,
+      openStore: async (replica) => await storeOf(replica, "read"),
+      onFault: ({ database: path, after, before, ...fault }) => {
+        const txids = { after: formatTxid(after), before: formatTxid(before) };
+        logger.log("warn", "files of a level do not follow each other", {
+          path,
+          ...fault,
+          ...txids,
+        });
+      },
+      onError: (error, path) => logger.log("warn", "validation failed", { path, error }),
     });
     closers.push(end);
   }
