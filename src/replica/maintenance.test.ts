@@ -365,6 +365,23 @@ describe("snapshots of a replication", () => {
 });
 
 describe("a file that a level has lost", () => {
+  test("is not needed as long as finer files hold what it does", async () => {
+    const at = levelsBench();
+    const replication = await begin(at, { l0RetentionMs: 0 });
+    await write(at, 11 * MINUTE, 10 * SECOND);
+    await run(at.platform, replication.close());
+    const compacted = (await filesOf(at)).slice(1, 9).flat();
+    expect(new Set(compacted.map(({ level }) => level))).toEqual(new Set([1, 2]));
+    for (const { key, maxTxid } of compacted) {
+      const bytes = await openReplica(at.store, { platform: at.platform }).store.get(key);
+      const body = new Uint8Array(await new Response(bytes.body).arrayBuffer());
+      await at.store.delete([key]);
+      expect(await restored(at)).toEqual(at.database.bytes);
+      expect((await restored(at, maxTxid)).length).toBeGreaterThan(0);
+      await at.store.put(key, body);
+    }
+  });
+
   test("is made anew of what lies below before the level above goes on, and told", async () => {
     const at = levelsBench();
     // A process that wrote the file would still have it in memory.
