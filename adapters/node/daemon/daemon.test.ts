@@ -123,14 +123,6 @@ async function run<T>(work: Promise<T>): Promise<T> {
   return await work;
 }
 
-/** Lets time pass, and whatever becomes due come to its end. */
-async function pass(ms: number): Promise<void> {
-  for (let left = ms; left > 0; left -= 1_000) {
-    await platform.clock.advanceAsync(1_000);
-    for (let i = 0; i < 3; i++) await new Promise(setImmediate);
-  }
-}
-
 async function replicaOf({ path }: DatabaseConfig): Promise<Uint8Array> {
   const sink = bytesSink({ journalHeader: "keep" });
   await restore(storeOf(path), sink);
@@ -304,37 +296,6 @@ describe("Daemon", () => {
       type: "unregistered",
       database: later.path,
       replica: "/backup/tenants/below/b.db",
-    });
-  });
-
-  test("levels are checked after a compaction, and from time to time", async () => {
-    const a = made("a.db");
-    const config = { ...a, options: { ...a.options, levels: [{ intervalMs: 60_000 }] } };
-    await run(
-      begin({ databases: [config], verifyCompaction: true, validationIntervalMs: 10_000 }).start(),
-    );
-    const commit = async (times: number): Promise<void> => {
-      for (let i = 0; i < times; i++) {
-        sourceOf(a).write([1]);
-        await run(daemon.sync(a.path, { wait: true }));
-      }
-    };
-    await commit(1);
-    await pass(60_000);
-    await commit(2);
-    await pass(60_000);
-    expect(types()).toContain("compacted");
-    expect(types()).not.toContain("level-fault");
-    await commit(3);
-    const store = storeOf(a.path);
-    await store.delete([`ltx/0/${"5".padStart(16, "0")}-${"5".padStart(16, "0")}.ltx`]);
-    await pass(10_000);
-    expect(events.find(({ type }) => type === "level-fault")).toMatchObject({
-      database: a.path,
-      level: 0,
-      fault: "gap",
-      after: 4n,
-      before: 6n,
     });
   });
 

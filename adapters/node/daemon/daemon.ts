@@ -127,7 +127,6 @@ export class Daemon implements AsyncDisposable {
     }
     // Watched before it is looked at: what comes in between is told of.
     for (const directory of directories) this.#watch(directory);
-    this.#validateLater();
     await Promise.all([...this.#members.values()].map((member) => member.start()));
   }
 
@@ -323,38 +322,10 @@ export class Daemon implements AsyncDisposable {
     return deadlineMs ?? this.#config.shutdown.timeoutMs;
   }
 
-  /** Levels are looked at from time to time where the configuration says so. */
-  #validateLater(): void {
-    const { validationIntervalMs: pause } = this.#config;
-    if (pause === undefined) return;
-    const cancel = this.#platform.clock.schedule(async () => {
-      for (const member of this.#members.values()) await this.#checkLevels(member);
-      if (this.#closing === undefined) this.#validateLater();
-    }, pause);
-    this.#unwatch.push(cancel);
-  }
-
-  async #checkLevels(member: Member, level?: number): Promise<void> {
-    const { path: database } = member.config;
-    try {
-      for (const fault of await member.levelFaults(level)) {
-        const { position } = member.view(undefined);
-        if (position !== undefined)
-          this.#tell({ type: "level-fault", database, position, ...fault });
-      }
-    } catch (error) {
-      this.#tell({ type: "check-failed", database, error: error as Error });
-    }
-  }
-
   async #relay(): Promise<void> {
     for await (const event of this.#fleet.events) {
-      const member = this.#members.get(event.database);
-      if (event.type === "compacted" && this.#config.verifyCompaction && member !== undefined) {
-        void this.#checkLevels(member, event.level);
-      }
       if (event.type === "uploaded" && event.position.local === event.position.replicated) {
-        member?.noteSync();
+        this.#members.get(event.database)?.noteSync();
       }
       this.#tell(event);
     }

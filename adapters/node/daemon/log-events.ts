@@ -13,7 +13,6 @@ type Line = readonly [level: LogLevel, message: string];
 /** Litestream's words where it has the same event. */
 const LINES: Readonly<Record<DaemonEvent["type"], Line>> = {
   behind: ["warn", "database equals an earlier state of its replica"],
-  "check-failed": ["warn", "cannot check levels"],
   clock: ["warn", "replica is ahead of this clock"],
   closed: ["debug", "replication ended"],
   commit: ["trace", "commit"],

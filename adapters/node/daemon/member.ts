@@ -13,7 +13,6 @@ import {
   isPagestreamError,
   type LocalState,
   type ObjectStore,
-  openReplica,
   type PagestreamError,
   type Platform,
   type Position,
@@ -21,7 +20,6 @@ import {
   type Replication,
 } from "pagestream";
 import type { DatabaseConfig, ReplicaConfig } from "../config/config.ts";
-import { findLevelFaults, type LevelFault } from "./level-check.ts";
 import type { DaemonDatabase, DaemonDatabaseState } from "./status.ts";
 
 /** A database whose commits are followed. */
@@ -153,17 +151,6 @@ export class Member {
   /** All that was committed is in the replica. */
   noteSync(): void {
     this.#syncedAt = this.#tools.platform.clock.now();
-  }
-
-  /** Pairs of files of a level, or of all, that do not follow each other, in each replica; none while it does not run. */
-  async levelFaults(level?: number): Promise<readonly (LevelFault & { destination: string })[]> {
-    if (this.#replication === undefined) return [];
-    const { platform } = this.#tools;
-    const found = this.#stores.map(async (store) => {
-      const faults = await findLevelFaults(openReplica(store, { platform }), { level });
-      return faults.map((fault) => ({ ...fault, destination: store.description }));
-    });
-    return (await Promise.all(found)).flat();
   }
 
   /** Tries to start, now; resolves when it runs, or has failed and is to be tried again later. */

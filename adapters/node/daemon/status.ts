@@ -79,6 +79,4 @@ export type DaemonEvent =
       | { readonly type: "waiting"; readonly error: PagestreamError; readonly retryMs: number }
       /** A directory cannot be watched, or what came into it cannot be used; `database` is its path. */
       | { readonly type: "watch-failed"; readonly error: Error }
-      /** The levels of its replica could not be looked at. */
-      | { readonly type: "check-failed"; readonly error: Error }
     ));
