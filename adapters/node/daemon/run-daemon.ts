@@ -10,6 +10,7 @@ import { storeOf } from "../config/store-of.ts";
 import { healthOf } from "../telemetry/health.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { Metrics } from "../telemetry/metrics.ts";
+import { observeMetrics } from "../telemetry/open-telemetry.ts";
 import { serveTelemetry } from "../telemetry/telemetry-server.ts";
 import { type Child, startChild } from "./child.ts";
 import { controlRoutes } from "./control-routes.ts";
@@ -131,9 +132,13 @@ async function observe(
   const { addr, healthAddr, heartbeat, validationIntervalMs } = config;
   const closers: (() => unknown)[] = [];
   if (metrics !== undefined) {
+    const end = hasOpenTelemetry() ? await observeMetrics(metrics) : undefined;
+    if (end !== undefined) closers.push(end);
     const health = (): ReturnType<typeof healthOf> => healthOf(daemon.status());
     const server = await serveTelemetry({ addr, healthAddr, metrics, health });
-    logger.log("info", "serving metrics and health on", { addresses: server.addresses.join(" ") });
+    for (const address of server.addresses) {
+      logger.log("info", "serving metrics and health on", { address });
+    }
     closers.push(() => server.close());
   }
   if (heartbeat !== undefined) {
@@ -167,8 +172,13 @@ async function observe(
 }
 
 function metricsOf({ addr, healthAddr, databases }: Config): Metrics | undefined {
-  if (addr === undefined && healthAddr === undefined) return undefined;
+  if (addr === undefined && healthAddr === undefined && !hasOpenTelemetry()) return undefined;
   return new Metrics({ l0RetentionMs: databases[0]?.options.l0RetentionMs });
+}
+
+/** Whether somebody has set OpenTelemetry up, by its own variables. */
+function hasOpenTelemetry(): boolean {
+  return Object.keys(process.env).some((name) => name.startsWith("OTEL_"));
 }
 
 function meteredStores(metrics: Metrics) {

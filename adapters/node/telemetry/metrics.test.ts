@@ -201,6 +201,15 @@ async function* chunks(count: number, size: number): AsyncGenerator<Uint8Array> 
   for (let i = 0; i < count; i++) yield new Uint8Array(size);
 }
 
+test("docs/operations.md names every metric of Metrics, and no other", async () => {
+  const page = readFileSync(new URL("../../../docs/operations.md", import.meta.url), "utf8");
+  const named = [...page.matchAll(/^\|.*\|$/gm)].flatMap(
+    ([row]) => row.match(/litestream_\w+/g) ?? [],
+  );
+  const metrics = await new Metrics({ process: false }).read();
+  expect(named.toSorted()).toEqual(metrics.map(({ name }) => name).toSorted());
+});
+
 describe("the Grafana board", () => {
   const board = JSON.parse(
     readFileSync(new URL("../../../examples/operations/grafana.json", import.meta.url), "utf8"),
