@@ -7,7 +7,7 @@ import type { Command } from "commander";
 import { withConfigFlags } from "./configuration.ts";
 import type { DatabasesFlags } from "./databases.ts";
 import type { ResetFlags } from "./reset.ts";
-import type { StatusFlags } from "./status.ts";
+import type { StatusFlags } from "./status-config.ts";
 
 /** Adds them. */
 export function addDatabaseCommands(program: Command, done: (exitCode: number) => void): void {

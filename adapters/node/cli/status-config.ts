@@ -8,12 +8,17 @@ import { isPagestreamError, replicaStatus, type ReplicaStatus } from "pagestream
 import { formatTxid, parseTxid } from "pagestream/ltx";
 import type { Config, DatabaseConfig } from "../config/config.ts";
 import { maskSecrets } from "../telemetry/secrets.ts";
-import { databasesOf, readConfiguration } from "./configuration.ts";
+import { type ConfigFlags, databasesOf, readConfiguration } from "./configuration.ts";
 import { offlineStatus, type OfflineStatus, stagedFiles, writtenAt } from "./database-state.ts";
 import { EXIT } from "./failure.ts";
 import { formatBytes, formatTable } from "./format.ts";
 import { openDatabase } from "./location.ts";
-import type { StatusFlags } from "./status.ts";
+
+/** Flags of `pagestream status`. */
+export interface StatusFlags extends ConfigFlags {
+  readonly offline?: boolean;
+  readonly json?: boolean;
+}
 
 /** Replicas that are looked at at once. */
 const CONCURRENCY = 8;

@@ -6,17 +6,12 @@
 import { statSync } from "node:fs";
 import { replicaStatus, type ReplicaStatus, stateDirectory } from "pagestream";
 import { formatTxid } from "pagestream/ltx";
-import { type ConfigFlags, hasConfig } from "./configuration.ts";
+import { hasConfig } from "./configuration.ts";
 import { offlineStatus } from "./database-state.ts";
 import { EXIT } from "./failure.ts";
 import { formatBytes, formatCount, formatDuration, formatTable, formatTime } from "./format.ts";
 import { exists, isRemote, openLocation, toPath } from "./location.ts";
-
-/** Flags of `pagestream status`. */
-export interface StatusFlags extends ConfigFlags {
-  readonly offline?: boolean;
-  readonly json?: boolean;
-}
+import type { StatusFlags } from "./status-config.ts";
 
 /**
  * Looks at a replica, or at databases of the configuration. A database without a configuration has Litestream's status
