@@ -1,5 +1,5 @@
 /**
- * The keys of encrypted replicas, as they are named on the command line.
+ * The keys of encrypted replicas, as the command line or the configuration names them.
  *
  * @module
  */
@@ -10,8 +10,8 @@ import { usageError } from "./failure.ts";
 /** Flags that every command takes. */
 export interface EncryptionFlags {
   /** `ID=PATH`, of files of 32 bytes; the last one is for new objects. */
-  readonly encryptionKey?: readonly string[];
-  readonly encryptionContext?: string;
+  readonly encryptionKey?: readonly string[] | undefined;
+  readonly encryptionContext?: string | undefined;
 }
 
 let flags: EncryptionFlags = {};
@@ -21,9 +21,13 @@ export function setEncryption(given: EncryptionFlags): void {
   flags = given;
 }
 
-/** The store as it is, or with the keys of the command line. */
-export async function withEncryption(store: ObjectStore): Promise<ObjectStore> {
-  const { encryptionKey = [], encryptionContext: context } = flags;
+/** The store as it is, or with the keys of the command line, or else those that its configuration names. */
+export async function withEncryption(
+  store: ObjectStore,
+  configured: EncryptionFlags = {},
+): Promise<ObjectStore> {
+  const isTyped = flags.encryptionKey !== undefined || flags.encryptionContext !== undefined;
+  const { encryptionKey = [], encryptionContext: context } = isTyped ? flags : configured;
   if (encryptionKey.length === 0 && context === undefined) return store;
   const keys = encryptionKey.map(readKey);
   const [keyId = ""] = keys.at(-1) ?? [];

@@ -18,6 +18,10 @@ export interface ReplicaConfig {
   readonly name: string;
   /** Litestream's keys, with what the top level gives every replica. */
   readonly keys: ReplicaKeys;
+  /** Keys of its encryption, each as `ID=PATH`, the last one for new objects; undefined: it is plain. */
+  readonly encryptionKeys?: readonly string[] | undefined;
+  /** What its writers gave as context of the encryption. */
+  readonly encryptionContext?: string | undefined;
 }
 
 /** What a database is replicated with. What is undefined is left to the engine. */

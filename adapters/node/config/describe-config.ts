@@ -81,6 +81,8 @@ export function describeConfig(config: Config): Readonly<Record<string, unknown>
       "requests-per-hour": config.requestsPerHour,
       "health-addr": config.healthAddr,
       "state-file": config.stateFile,
+      "encryption-keys": config.database("/", "/").replica.encryptionKeys,
+      "encryption-context": config.database("/", "/").replica.encryptionContext,
     }),
     dbs: [
       ...config.databases.map(describeDatabase),

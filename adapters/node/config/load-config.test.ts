@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { isPagestreamError } from "pagestream";
@@ -6,6 +6,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import type { Config, DatabaseConfig } from "./config.ts";
 import type { ConfigError } from "./errors.ts";
 import { defaultConfig, loadConfig, parseConfig } from "./load-config.ts";
+import { storeOf } from "./store-of.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "pagestream-config-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -317,6 +318,22 @@ dbs:
     expect(refusal(text("{path: /b}, {path: /c, sync-interval: 0s}"))).toContain(
       "dbs[/a.db].replicas[1].sync-interval: sync interval must be greater than 0 (got 0s)",
     );
+  });
+
+  test("replicas are encrypted with the keys that pagestream names", async () => {
+    const key = join(folder, "key");
+    writeFileSync(key, new Uint8Array(32).fill(7));
+    const text = (keys: string) =>
+      one({
+        top: `pagestream: {encryption-keys: ${keys}, encryption-context: app}`,
+        replica: `path: ${folder}/enc`,
+      });
+    const [{ replica }] = config(text(`[2026=${key}]`)).databases as [DatabaseConfig];
+    expect(replica).toMatchObject({ encryptionKeys: [`2026=${key}`], encryptionContext: "app" });
+    const store = await storeOf(replica);
+    await store.put("ltx/0/x", new TextEncoder().encode("plain text"));
+    expect(readFileSync(join(folder, "enc/ltx/0/x"), "latin1")).not.toContain("plain text");
+    expect(refusal(text("[2026]"))).toContain("pagestream.encryption-keys: an entry is no ID=PATH");
   });
 
   test("Config.database() gives a database that is registered at run time all defaults", () => {

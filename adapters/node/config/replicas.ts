@@ -13,7 +13,10 @@ import {
 } from "pagestream/transports/store-from-url";
 import { encodePath } from "pagestream/transports/store-kit";
 import type { ReplicaConfig } from "./config.ts";
-import type { ReplicaSection } from "./schema.ts";
+import type { ProgramSection, ReplicaSection } from "./schema.ts";
+
+/** How replicas are encrypted. */
+type Encryption = Pick<ReplicaConfig, "encryptionKeys" | "encryptionContext">;
 
 /** What Litestream's top level does not pass on. */
 const OWN: ReadonlySet<string> = new Set([
@@ -56,13 +59,24 @@ function canonical(key: string, value: unknown): unknown {
  *
  * @throws {InvalidArgumentError} naming the key that is wrong.
  */
-export function replicaOf(keys: ReplicaKeys): ReplicaConfig {
+export function replicaOf(keys: ReplicaKeys, encryption: Encryption = {}): ReplicaConfig {
   const settings = parseReplicaConfig(keys);
   const { type } = settings;
-  if (type !== "file") return { type, name: nameOf(settings), keys };
+  if (type !== "file") return { type, name: nameOf(settings), keys, ...encryption };
   const path = absolutePath(settings.path);
   const { url: _, ...rest } = keys;
-  return { type, name: path, keys: { ...rest, type, path } };
+  return { type, name: path, keys: { ...rest, type, path }, ...encryption };
+}
+
+/** What `pagestream` says of the encryption of all replicas. */
+export function encryptionOf(section: ProgramSection = {}): Encryption {
+  const keys = section["encryption-keys"]?.map((each) => {
+    const [, id, path] = /^([^=]+=)(.+)$/s.exec(each) ?? [];
+    return id === undefined || path === undefined ? each : id + absolutePath(path);
+  });
+  const context = section["encryption-context"];
+  if (keys === undefined && context === undefined) return {};
+  return { encryptionKeys: keys, encryptionContext: context };
 }
 
 /** The keys of a replica below that of a directory, for a database at a relative path. */

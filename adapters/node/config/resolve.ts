@@ -21,7 +21,14 @@ import { ConfigError, type ConfigProblem } from "./errors.ts";
 import type { Variables } from "./expand.ts";
 import { noticesOf } from "./notices.ts";
 import { patternExpression } from "./pattern.ts";
-import { absolutePath, inheritKeys, keysBelow, placeOf, replicaOf } from "./replicas.ts";
+import {
+  absolutePath,
+  encryptionOf,
+  inheritKeys,
+  keysBelow,
+  placeOf,
+  replicaOf,
+} from "./replicas.ts";
 import {
   type CheckedSections,
   checkSections,
@@ -65,11 +72,13 @@ export function resolveConfig(document: ConfigDocument, env: Variables): Config 
 class Resolver {
   readonly #document: ConfigDocument;
   readonly #checked: CheckedSections;
+  readonly #encryption: ReturnType<typeof encryptionOf>;
   readonly #problems: ConfigProblem[] = [];
 
   constructor(document: ConfigDocument, checked: CheckedSections) {
     this.#document = document;
     this.#checked = checked;
+    this.#encryption = encryptionOf(checked.sections.pagestream);
   }
 
   config(env: Variables): Config {
@@ -84,6 +93,9 @@ class Resolver {
       else directories.push(...this.#directory(entry, i));
     }
     this.#refuseShared(databases);
+    if (this.#encryption.encryptionKeys?.some((each) => !/^[^=]+=./.test(each)) === true) {
+      this.#tell(["pagestream", "encryption-keys"], "an entry is no ID=PATH");
+    }
     const { socket = {}, pagestream = {}, validation } = sections;
     const heartbeatUrl = sections["heartbeat-url"];
     const config: Config = {
@@ -127,7 +139,7 @@ class Resolver {
     const options = { ...common, ...tuning.options };
     const entry = { section: {}, replicas: [], options, walLimit: tuning.walLimit };
     const place = { path: absolutePath(path), metaPath: undefined, otherReplicas: [] };
-    return databaseOf(entry, { ...place, replica: replicaOf(keys) });
+    return databaseOf(entry, { ...place, replica: replicaOf(keys, this.#encryption) });
   }
 
   #tell(path: KeyPath, message: string, suggestion?: string): void {
@@ -241,7 +253,7 @@ class Resolver {
   #replicas({ replicas }: Entry): ReplicaConfig[] | undefined {
     const made: ReplicaConfig[] = [];
     for (const { keys, at } of replicas) {
-      const problem = problemOf(() => made.push(replicaOf(keys)));
+      const problem = problemOf(() => made.push(replicaOf(keys, this.#encryption)));
       if (problem === undefined) continue;
       this.#tell([...at, problem.key], problem.message);
     }
@@ -271,7 +283,9 @@ class Resolver {
     const rule = { dir, expression, recursive };
     const memberOf = (path: string): DatabaseConfig => {
       const below = path.slice(dir.length).replace(/^[/\\]+/, "");
-      const replicas = entry.replicas.map(({ keys }) => replicaOf(keysBelow(keys, below)));
+      const replicas = entry.replicas.map(({ keys }) =>
+        replicaOf(keysBelow(keys, below), this.#encryption),
+      );
       const [replica, ...otherReplicas] = replicas as [ReplicaConfig, ...ReplicaConfig[]];
       const state = memberState(path, { dir, metaPath, metaDir });
       return databaseOf(entry, { path, metaPath: state, replica, otherReplicas });

@@ -45,6 +45,8 @@ export interface ProgramSection extends TuningSection {
   readonly "requests-per-hour"?: number | undefined;
   readonly "health-addr"?: string | undefined;
   readonly "state-file"?: string | undefined;
+  readonly "encryption-keys"?: readonly string[] | undefined;
+  readonly "encryption-context"?: string | undefined;
 }
 
 /** An entry of `dbs`. Keys that have no effect here are not among its members. */
@@ -329,6 +331,8 @@ const CONFIG = section({
       "requests-per-hour": whole(60),
       "health-addr": ADDRESS,
       "state-file": TEXT,
+      "encryption-keys": TEXTS,
+      "encryption-context": TEXT,
     }),
   ),
 });
