@@ -32,7 +32,7 @@ import { isBusy, sleep } from "./file-lock.ts";
 import type { NativeDriver } from "./native-driver.ts";
 import { type Unlinked, WalLink, type WalLinkOptions } from "./wal-link.ts";
 import { WalSeal } from "./wal-seal.ts";
-import { type Look, Wakeups, watchFile, type WatchFile } from "./wal-wakeups.ts";
+import { busyMsOf, type Look, Wakeups, watchFile, type WatchFile } from "./wal-wakeups.ts";
 
 /** Options of `openWalFollower`. */
 export interface WalFollowerOptions {
@@ -44,6 +44,11 @@ export interface WalFollowerOptions {
   readonly walLimit?: number | undefined;
   /** Milliseconds between looks that nothing has called for. @default 60000 */
   readonly safetyTickMs?: number | undefined;
+  /**
+   * Shortest time in milliseconds between two files that are made of the commits: of commits that follow each other none
+   * need be seen much sooner. @default they are seen within 8 ms
+   */
+  readonly groupMs?: number | undefined;
   /** Switches a database to WAL that is in another journal mode, instead of refusing it. @default false */
   readonly enforceWal?: boolean | undefined;
   /**
@@ -170,7 +175,8 @@ class FollowedDatabase implements WalFollower {
     }
     if (this.#link !== undefined) this.#measure(this.#link);
     const { watch = watchFile, safetyTickMs: tickMs = DEFAULT_TICK_MS } = this.#options;
-    this.#wakeups = new Wakeups({ clock, watch, tickMs, look: () => this.#look() });
+    const busyMs = busyMsOf(this.#options.groupMs);
+    this.#wakeups = new Wakeups({ clock, watch, tickMs, busyMs, look: () => this.#look() });
     this.#watch();
     // Before the watches began somebody may have written.
     this.#wakeups.wake();

@@ -34,6 +34,8 @@ export interface WakeupOptions {
   readonly watch: WatchFile;
   /** Milliseconds between looks that nothing has called for. */
   readonly tickMs: number;
+  /** Milliseconds between looks while commits follow each other. */
+  readonly busyMs: number;
   /** Looks. Must not throw. */
   readonly look: () => Look;
 }
@@ -42,9 +44,21 @@ export interface WakeupOptions {
 const LADDER: readonly number[] = [2, 4, 8, 16, 30, 60];
 /** Milliseconds between looks where the system does not tell of writes. */
 const BLIND_TICK_MS = 1_000;
-/** Milliseconds that looks are apart at least, and while commits follow each other. */
+/** Milliseconds that looks are apart at least. */
 const SHORTEST_MS = 2;
-const BUSY_MS = 8;
+/** Bounds in milliseconds of the looks while commits follow each other; twice the longest is no long wait for a checkpoint. */
+const SHORTEST_BUSY_MS = 8;
+const LONGEST_BUSY_MS = 60;
+/** So many looks within the time found something: then looks go by the clock, and nobody tells of writes. */
+const BUSY_LOOKS = 8;
+const BUSY_WITHIN_MS = 250;
+/** So long nothing is found before writes are watched for again. */
+const QUIET_MS = 150;
+
+/** Milliseconds between looks while commits follow each other, where files are cut so far apart. */
+export function busyMsOf(groupMs = 0): number {
+  return Math.min(LONGEST_BUSY_MS, Math.max(SHORTEST_BUSY_MS, groupMs / 16));
+}
 
 /** The timers and watches of one follower. */
 export class Wakeups {
@@ -56,8 +70,12 @@ export class Wakeups {
   #nextAt = Infinity;
   #lastAt = -Infinity;
   #rung = 0;
-  /** Looks in a row that found something. */
-  #busy = 0;
+  /** Looks that found something since `#since`. */
+  #found = 0;
+  #since = -Infinity;
+  #foundAt = -Infinity;
+  /** Whether looks go by the clock: to be told of each write costs more than to look. */
+  #isBusy = false;
   #ended = false;
 
   constructor(options: WakeupOptions) {
@@ -68,6 +86,7 @@ export class Wakeups {
   watch(paths: readonly string[]): void {
     if (this.#ended) return;
     this.#unwatchAll();
+    this.#isBusy = false;
     this.#watched = paths;
     for (const path of paths) {
       try {
@@ -79,17 +98,16 @@ export class Wakeups {
     this.#tick();
   }
 
-  /** Whether everything that should be is watched. */
+  /** Whether everything that should be is watched, or looked at all the time. */
   get isWatching(): boolean {
-    return this.#unwatch.length === this.#watched.length;
+    return this.#isBusy || this.#unwatch.length === this.#watched.length;
   }
 
   /** Something may have been written. */
   wake(): void {
     if (this.#ended) return;
     this.#rung = 0;
-    const wait = this.#lastAt + (this.#busy > 1 ? BUSY_MS : SHORTEST_MS);
-    this.#lookAt(wait);
+    this.#lookAt(this.#lastAt + SHORTEST_MS);
   }
 
   /** Ends all of it. */
@@ -120,12 +138,32 @@ export class Wakeups {
     this.#nextAt = Infinity;
     if (this.#ended) return;
     this.#lastAt = clock.monotonic();
-    this.#busy = changed ? this.#busy + 1 : 0;
+    if (changed) this.#note();
+    if (this.#isBusy && this.#lastAt - this.#foundAt >= QUIET_MS) {
+      this.#rung = 0;
+      this.watch(this.#watched);
+      // What was written before the watches began.
+      return this.#lookAt(this.#lastAt + SHORTEST_MS);
+    }
+    if (this.#isBusy) return this.#lookAt(this.#lastAt + this.#options.busyMs);
     if (changed) this.#rung = 0;
     const delay = LADDER[this.#rung];
     if (settled || delay === undefined) return;
     this.#rung++;
-    this.#lookAt(this.#lastAt + (this.#busy > 1 ? Math.max(BUSY_MS, delay) : delay));
+    this.#lookAt(this.#lastAt + delay);
+  }
+
+  /** Something was found. */
+  #note(): void {
+    this.#foundAt = this.#lastAt;
+    if (this.#lastAt - this.#since > BUSY_WITHIN_MS) {
+      this.#since = this.#lastAt;
+      this.#found = 0;
+    }
+    this.#found++;
+    if (this.#isBusy || this.#found < BUSY_LOOKS) return;
+    this.#isBusy = true;
+    this.#unwatchAll();
   }
 
   #tick(): void {

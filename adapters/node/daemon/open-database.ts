@@ -9,12 +9,17 @@ import { syncFiles } from "../files.ts";
 import type { DaemonSource } from "./member.ts";
 
 /** Follows the WAL of a database; one in another journal mode is switched to WAL, as Litestream does. */
-export async function openDatabase({ path, walLimit }: DatabaseConfig): Promise<DaemonSource> {
+export async function openDatabase({
+  path,
+  walLimit,
+  options: { groupMs },
+}: DatabaseConfig): Promise<DaemonSource> {
   const files = syncFiles();
   return await openWalFollower(path, {
     driver: nodeSqliteDriver,
     files,
     walLimit,
+    groupMs,
     enforceWal: true,
   });
 }
