@@ -23,6 +23,8 @@ const BESIDE = ["nobody", "Litestream", "Pagestream"] as const;
 
 interface Measured {
   readonly perSecond: number;
+  /** Microseconds of its own that the writer spent on a commit: says the same on a machine that is busy otherwise. */
+  readonly cpuMicros: number;
   /** The largest the WAL was, in bytes: it never shrinks by itself. */
   readonly walBytes: number;
 }
@@ -46,11 +48,11 @@ async function measure(beside: (typeof BESIDE)[number]): Promise<Measured> {
       if (daemon) await daemon.sync(path);
       if (replicator) await replicator.sync();
     }
-    const ms = await application.repeat(INSERT, commits);
+    const { ms, cpuMs } = await application.repeat(INSERT, commits);
     const walBytes = statSync(`${path}-wal`).size;
     if (daemon) await daemon.stop();
     if (replicator) await replicator.close();
-    return { perSecond: (1_000 * commits) / ms, walBytes };
+    return { perSecond: (1_000 * commits) / ms, cpuMicros: (1_000 * cpuMs) / commits, walBytes };
   } finally {
     await application.close();
     rmSync(directory, { recursive: true, force: true });
@@ -67,13 +69,15 @@ for (let i = 0; i < rounds; i++) {
   for (const beside of BESIDE) results.get(beside)?.push(await measure(beside));
 }
 console.log(`${commits} commits of one row, synchronous=NORMAL, median of ${rounds} rounds\n`);
-console.log("| beside the writer | commits/s | of its rate alone | largest WAL |");
-console.log("| --- | ---: | ---: | ---: |");
+console.log(
+  "| beside the writer | commits/s | of its rate alone | its CPU per commit | largest WAL |",
+);
+console.log("| --- | ---: | ---: | ---: | ---: |");
 const alone = median((results.get("nobody") as Measured[]).map((r) => r.perSecond));
 for (const [beside, measured] of results) {
   const rate = median(measured.map((r) => r.perSecond));
   const wal = Math.max(...measured.map((r) => r.walBytes)) / 1e6;
-  console.log(
-    `| ${beside} | ${Math.round(rate)} | ${(rate / alone).toFixed(2)} | ${wal.toFixed(1)} MB |`,
-  );
+  const cpu = median(measured.map((r) => r.cpuMicros)).toFixed(0);
+  const share = (rate / alone).toFixed(2);
+  console.log(`| ${beside} | ${rate.toFixed(0)} | ${share} | ${cpu} µs | ${wal.toFixed(1)} MB |`);
 }
