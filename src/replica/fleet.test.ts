@@ -190,12 +190,15 @@ describe("startFleet()", () => {
     await run(platform, fleet.flush());
     seen.puts.length = 0;
     const busy = members[0] as Bench;
+    const waiting: (Promise<void> | undefined)[] = [];
     for (let i = 0; i < 20; i++) {
       busy.database.write([1]);
+      // Somebody waits for each commit: else they would share a file.
+      waiting.push(fleet.get(busy.name)?.flush());
       await platform.clock.advanceAsync(0);
     }
     for (const { database } of members) database.write([2]);
-    await run(platform, fleet.flush());
+    await run(platform, Promise.all([...waiting, fleet.flush()]));
     expect(seen.most).toBe(2);
     expect(seen.puts.length).toBeGreaterThan(20);
     // One place stays with the busy one at most; the other four take turns at the other.
