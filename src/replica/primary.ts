@@ -14,6 +14,7 @@ import { noteAdopted } from "./adopted.ts";
 import type { HalfBridge } from "./bridge.ts";
 import { ClockWatch } from "./clock-watch.ts";
 import { CommitCollector } from "./commit-collector.ts";
+import { commitGuards } from "./commit-guards.ts";
 import type { StartEvent } from "./comparison.ts";
 import { Confirmations, type ConfirmationWait } from "./confirmations.ts";
 import { ConfirmedFiles } from "./confirmed-files.ts";
@@ -26,15 +27,14 @@ import {
 } from "./continuity.ts";
 import type { Destination, DoubtsEnd } from "./destination.ts";
 import { Destinations } from "./destinations.ts";
-import { blockingUpload, HOLD_DEADLINE_MS, holdCount, PREPARE_MODES } from "./durability.ts";
-import { notStarted } from "./errors.ts";
+import { holdCount, PREPARE_MODES } from "./durability.ts";
 import { asPagestreamError, EventReporter } from "./event-reporter.ts";
 import { finalFlush } from "./final-flush.ts";
-import { HeldCommits } from "./held-commits.ts";
+import type { HeldCommits } from "./held-commits.ts";
 import { L0Cutter } from "./l0-cutter.ts";
 import { makeDestinations } from "./make-destinations.ts";
 import { proveState } from "./known-marker.ts";
-import { LocalCommits } from "./local-commits.ts";
+import type { LocalCommits } from "./local-commits.ts";
 import { type LeaseHolder, leaseHolder } from "./lease.ts";
 import type { LocalState } from "./local-state.ts";
 import { MarkerKeeper } from "./marker-keeper.ts";
@@ -180,28 +180,16 @@ export class Primary implements Replication {
       state,
     });
     // From here on no commit is missed: what comes before continuity is settled waits in the group.
-    const { name } = source;
-    if (durability === "local") {
-      const staged = (): number => {
-        this.#destinations.relieve();
-        return this.#destinations.pendingBytes;
-      };
-      this.#local = new LocalCommits({ ...common, name, groupBytes, stagingBytes, staged });
-    } else if (durability !== "async") {
-      this.#held = new HeldCommits({
-        ...common,
-        name,
-        uploader: this.#destinations.first.uploader,
-        withdraw: (file) => this.#destinations.withdraw(file),
-        clock: platform.clock,
-        deadlineMs: options.holdDeadlineMs ?? HOLD_DEADLINE_MS,
-        notReady: () => (this.#destinations.first.isBehind ? notStarted(name) : undefined),
-        block: blockingUpload(this.#destinations.first.writer, options),
-        committed: () => this.#confirmedFiles.committed(),
-        // What is committed is in the store only once the next file is.
-        ahead: (sequence) => this.#destinations.list.forEach((each) => each.ahead(sequence)),
-      });
-    }
+    const { local, held } = commitGuards({
+      source,
+      collector: this.#collector,
+      destinations: this.#destinations,
+      confirmedFiles: this.#confirmedFiles,
+      options,
+      stopped,
+    });
+    this.#local = local;
+    this.#held = held;
     const listener = this.#local ?? this.#held ?? this.#collector;
     this.#unlisten = source.listen(listener, { prepare: PREPARE_MODES[durability] });
   }
