@@ -1,4 +1,5 @@
 /** @module */
+import { spawn } from "node:child_process";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -10,7 +11,7 @@ import {
   removeTemporary,
   startDaemon,
 } from "../helpers/litestream.ts";
-import { makeScratch, pagestream } from "./command.ts";
+import { BIN, makeScratch, pagestream } from "./command.ts";
 
 const scratch = makeScratch();
 afterAll(() => scratch.remove());
@@ -114,6 +115,55 @@ describe("pagestream snapshot", () => {
     const outcome = await pagestream(["snapshot", ...args]);
     expect(outcome.code).toBe(code);
     expect(outcome.stderr).toContain(message);
+  });
+
+  test("takes a database that is written meanwhile, with what its WAL holds", async () => {
+    const [path, replica] = [makeDatabase("PRAGMA journal_mode=WAL"), scratch.next("replica")];
+    const db = new DatabaseSync(path);
+    db.exec("INSERT INTO t VALUES ('in the WAL')");
+    const first = await pagestream(["snapshot", path, replica]);
+    db.exec("INSERT INTO t VALUES ('later')");
+    const second = await pagestream(["snapshot", path, replica]);
+    expect([first, second].map(({ code, stderr }) => ({ code, stderr }))).toEqual(
+      Array(2).fill({ code: 0, stderr: "" }),
+    );
+    const output = scratch.next();
+    expect((await pagestream(["restore", "-o", output, replica])).code).toBe(0);
+    const restored = new DatabaseSync(output);
+    const bodies = (from: DatabaseSync): readonly unknown[] =>
+      from.prepare("SELECT body FROM t").all();
+    expect(bodies(restored)).toEqual(bodies(db));
+    restored.close();
+    db.close();
+  });
+
+  test("lets the daemon do it that replicates the database", async () => {
+    const path = makeDatabase("PRAGMA journal_mode=WAL");
+    const [replica, config] = [scratch.next("replica"), scratch.next("litestream.yml")];
+    const socket = scratch.next("socket");
+    writeFileSync(
+      config,
+      `socket: { enabled: true, path: ${socket} }
+dbs: [{ path: ${path}, replica: { type: file, path: ${replica} } }]
+`,
+    );
+    const child = spawn(process.execPath, [BIN, "replicate", "-config", config]);
+    let log = "";
+    child.stderr.setEncoding("utf8").on("data", (text: string) => (log += text));
+    try {
+      await expect.poll(() => log, { timeout: 30_000 }).toContain("replicating to");
+      const { code, stdout, stderr } = await pagestream(["snapshot", "-config", config, path]);
+      expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+      expect(stdout).toMatch(/^ {2}sent {2}.* by the running daemon$/m);
+      const status = await pagestream(["status", "-json", "-config", config, path]);
+      const [row] = JSON.parse(status.stdout) as [Record<string, unknown>];
+      expect(row).toMatchObject({ status: "ok", lag_seconds: 0, pending_bytes: 0, error: null });
+      expect(row["local_txid"]).toBe(row["replicated_txid"]);
+      expect(filesOf(replica)).toContain("9/1-1");
+    } finally {
+      child.kill();
+      await new Promise((resolve) => child.once("close", resolve));
+    }
   });
 
   test("refuses what is no database, and writes nothing to the replica", async () => {

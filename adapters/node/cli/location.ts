@@ -69,9 +69,12 @@ export async function openTarget(text: string, flags: ConfigFlags): Promise<Name
 }
 
 /** Opens the replica of a database of the configuration. Whoever opened it closes its store. */
-export async function openDatabase({ replica }: DatabaseConfig): Promise<NamedReplica> {
+export async function openDatabase(
+  { replica }: DatabaseConfig,
+  access: "read" | "write" = "read",
+): Promise<NamedReplica> {
   const { storeOf } = await import("../config/store-of.ts");
-  const store = await storeOf(replica, "read");
+  const store = await storeOf(replica, access);
   const { name, type } = replica;
   const fileName = (key: string): string =>
     type === "file" ? resolve(name, key) : `${key} in ${name}`;

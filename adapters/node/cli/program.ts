@@ -132,16 +132,16 @@ Examples:
       done(await runFollow(replica, flags));
     });
 
-  program
-    .command("snapshot")
-    .description("upload a database that no program has open, as a snapshot")
+  withConfigFlags(program.command("snapshot"))
+    .description("upload a database as a snapshot, while it is written or not")
     .argument("[database]", "the database file")
     .argument("[replica]", REPLICA_HELP)
     .option("--json", "print one JSON object")
     .addHelpText(
       "after",
       `
-An empty replica becomes one of this database. A replica of an earlier state of it gets what has changed too; one
+Without a replica it goes where the configuration says, through the daemon where its control socket answers. An empty
+replica becomes one of this database. A replica of an earlier state of it gets what has changed too; one
 of a later state is left as it is.
 
 Example:

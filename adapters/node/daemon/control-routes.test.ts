@@ -42,6 +42,10 @@ class FakeDaemon implements ControlledDaemon {
     this.#called("stop", args);
     return { ran: this.ran, txid: 7n };
   }
+  async snapshot(path: string): ReturnType<ControlledDaemon["snapshot"]> {
+    this.#called("snapshot", [path]);
+    return { txid: 7n, size: 4096 };
+  }
   async sync(...args: Parameters<ControlledDaemon["sync"]>): ReturnType<ControlledDaemon["sync"]> {
     const [path, { wait = false } = {}] = args;
     this.#called("sync", [path, wait]);
@@ -154,7 +158,15 @@ describe("controlRoutes()", () => {
     expect((await ask("GET", "/debug/sync-status?path=/no")).status).toBe(404);
   });
 
-  test.each(["start", "stop", "sync", "register", "unregister"])(
+  test("GET /debug/sync-status tells of a running database what its replica lacks", async () => {
+    const stats = { commits: 1, pages: 1, bytes: 1, files: 1, lagMs: 1500, pendingBytes: 8192 };
+    daemon.databases = [database({ stats })];
+    const { body } = await ask("GET", "/debug/sync-status");
+    const expected = expect.objectContaining({ lag_seconds: 1.5, pending_bytes: 8192 });
+    expect(body).toEqual({ databases: [expected] });
+  });
+
+  test.each(["start", "stop", "sync", "snapshot", "register", "unregister"])(
     "POST /%s needs a body with a path",
     async (name) => {
       const missing = { status: 400, body: { error: "path required" } };
@@ -212,6 +224,15 @@ describe("controlRoutes()", () => {
     expect(await ask("POST", "/sync", { path: PATH })).toEqual(closed);
     daemon.failure = new Error("disk on fire");
     expect((await ask("POST", "/sync", { path: PATH })).status).toBe(500);
+  });
+
+  test("POST /snapshot uploads one of a database that runs", async () => {
+    const take = (path: string): ReturnType<typeof ask> => ask("POST", "/snapshot", { path });
+    const uploaded = { status: "uploaded", path: PATH, txid: 7, size: 4096 };
+    expect(await take(PATH)).toEqual({ status: 200, body: uploaded });
+    expect((await take("/no")).status).toBe(404);
+    daemon.failure = new ClosedError({ operation: "snapshot", object: PATH, what: "not open" });
+    expect((await take(PATH)).status).toBe(409);
   });
 
   test("POST /register needs a URL, and tells of a database that is registered", async () => {

@@ -14,7 +14,14 @@ import type { DaemonDatabase } from "./status.ts";
 /** The daemon, as far as the control API needs one. */
 export type ControlledDaemon = Pick<
   Daemon,
-  "get" | "register" | "startDatabase" | "status" | "stopDatabase" | "sync" | "unregister"
+  | "get"
+  | "register"
+  | "snapshot"
+  | "startDatabase"
+  | "status"
+  | "stopDatabase"
+  | "sync"
+  | "unregister"
 >;
 
 /** Options of {@linkcode controlRoutes}. */
@@ -90,14 +97,15 @@ export function controlRoutes(daemon: ControlledDaemon, options: ControlOptions)
     const wait = body["wait"] === true;
     const signal = wait ? AbortSignal.timeout(secondsOf(body, TIMEOUT_S) * 1000) : undefined;
     known(path, 404);
-    try {
-      const result = await daemon.sync(path, { wait, signal });
-      const { status, txid, replicatedTxid } = result;
-      return { status, path, txid: Number(txid), replicated_txid: Number(replicatedTxid) };
-    } catch (error) {
-      if (!isPagestreamError(error, "CLOSED")) throw error;
-      throw new Refusal(409, `database not open: ${path}`);
-    }
+    const result = await orRefuse(path, daemon.sync(path, { wait, signal }));
+    const { status, txid, replicatedTxid } = result;
+    return { status, path, txid: Number(txid), replicated_txid: Number(replicatedTxid) };
+  });
+
+  post("/snapshot", async (_, path) => {
+    known(path, 404);
+    const { txid, size } = await orRefuse(path, daemon.snapshot(path));
+    return { status: "uploaded", path, txid: Number(txid), size };
   });
 
   post("/register", async (body, path) => {
@@ -177,6 +185,16 @@ function secondsOf(body: Body, otherwise: number): number {
   return timeout;
 }
 
+/** A database that is not open is no failure of the daemon. */
+async function orRefuse<T>(path: string, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    if (!isPagestreamError(error, "CLOSED")) throw error;
+    throw new Refusal(409, `database not open: ${path}`);
+  }
+}
+
 async function within<T>(work: Promise<T>, seconds: number): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
@@ -211,7 +229,8 @@ const LISTED: Readonly<Record<DaemonDatabase["state"], string>> = {
 };
 
 /** What there is to tell, without zeros. */
-function toSyncStatus({ path, state, position, walBytes, error }: DaemonDatabase): object {
+function toSyncStatus(database: DaemonDatabase): object {
+  const { path, state, position, stats, walBytes, error } = database;
   const active =
     state === "starting" || state === "closing" || position?.local !== position?.replicated;
   return {
@@ -219,6 +238,9 @@ function toSyncStatus({ path, state, position, walBytes, error }: DaemonDatabase
     active,
     ...(active ? { operation: "sync", phase: state } : {}),
     ...(position === undefined ? {} : { txid: Number(position.local) }),
+    ...(stats === undefined
+      ? {}
+      : { lag_seconds: stats.lagMs / 1000, pending_bytes: stats.pendingBytes }),
     ...(walBytes === 0 ? {} : { wal_size: walBytes, last_synced_wal_offset: walBytes }),
     ...(error === undefined ? {} : { error: error.message }),
   };

@@ -11,12 +11,14 @@ import {
   type Fleet,
   InvalidArgumentError,
   type Platform,
+  type Replication,
+  type SnapshotResult,
   webPlatform,
 } from "pagestream";
 import type { Config, DatabaseConfig, DirectoryConfig } from "../config/config.ts";
 import { daemonDoors, type DaemonOptions } from "./doors.ts";
 import { watchDirectory } from "./directory-watcher.ts";
-import { Member, type MemberEnd, type MemberTools } from "./member.ts";
+import { type DaemonSource, Member, type MemberEnd, type MemberTools } from "./member.ts";
 import { readRegistrations, type Registration, writeRegistrations } from "./registrations.ts";
 import { restoreMissing } from "./restore-missing.ts";
 import type { DaemonDatabase, DaemonEvent, DaemonStatus } from "./status.ts";
@@ -206,18 +208,18 @@ export class Daemon implements AsyncDisposable {
 
   /** Takes what is committed now, and waits for the replica where that is asked for. `ClosedError` where it does not run. */
   async sync(path: string, options: SyncOptions = {}): Promise<SyncResult> {
-    const member = this.#member("sync", path);
-    const { replication, source } = member;
-    if (replication === undefined || source === undefined) {
-      const what = "the database is not open";
-      throw new ClosedError({ operation: "sync", object: path, what });
-    }
+    const { replication, source } = this.#running("sync", path);
     const before = replication.position.replicated;
     if (options.wait === true) await replication.flush({ signal: options.signal });
     else source.check?.();
     const { local: txid, replicated: replicatedTxid } = replication.position;
     const changed = options.wait === true ? "synced" : "synced_local";
     return { status: txid === before ? "no_change" : changed, txid, replicatedTxid };
+  }
+
+  /** Uploads what is committed now, and the whole database as a snapshot. `ClosedError` where it does not run. */
+  async snapshot(path: string): Promise<SnapshotResult> {
+    return await this.#running("snapshot", path).replication.snapshot();
   }
 
   /**
@@ -303,6 +305,15 @@ export class Daemon implements AsyncDisposable {
     if (replica !== undefined) this.#registered.set(path, { path, replica });
     else if (!this.#registered.delete(path)) return;
     writeRegistrations(stateFile, [...this.#registered.values()]);
+  }
+
+  #running(
+    operation: string,
+    path: string,
+  ): { readonly replication: Replication; readonly source: DaemonSource } {
+    const { replication, source } = this.#member(operation, path);
+    if (replication !== undefined && source !== undefined) return { replication, source };
+    throw new ClosedError({ operation, object: path, what: "the database is not open" });
   }
 
   #member(operation: string, path: string): Member {
