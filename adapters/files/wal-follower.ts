@@ -309,7 +309,8 @@ class FollowedDatabase implements WalFollower {
     if (maySeal?.() !== false) this.#seal.attempt(this.#link, () => this.#tryStep());
     const changed = this.#sequence !== sequence;
     if (this.#link === undefined) return { changed, settled: !changed };
-    return { changed, settled: done && this.#link.settled };
+    const againMs = done ? this.#seal.dueMs : 0;
+    return { changed, settled: done && this.#link.settled, againMs };
   }
 
   /** Looks, and keeps what fails as a warning; returns whether everything committed was seen. */

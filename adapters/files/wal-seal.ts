@@ -46,15 +46,24 @@ export class WalSeal {
   #notBefore = -Infinity;
   #wait = SHORTEST_WAIT_MS;
   #isSafe: boolean | undefined;
+  /** Whether the log was past the limit at the last attempt. */
+  #isDue = false;
 
   constructor(options: WalSealOptions) {
     this.#options = options;
   }
 
+  /** Milliseconds to the next attempt that may help; `undefined` while the log is short. */
+  get dueMs(): number | undefined {
+    if (!this.#isDue || this.#isSafe === false) return undefined;
+    return this.#notBefore - this.#options.clock.monotonic();
+  }
+
   /** Does what the size of the log asks for; `step` moves the follower's read transaction to now. */
   attempt(link: WalLink | undefined, step: () => void): void {
     const { limit, clock, warn } = this.#options;
-    if (link === undefined || link.tail.walBytes <= limit || link.settled) {
+    this.#isDue = link !== undefined && link.tail.walBytes > limit && !link.settled;
+    if (link === undefined || !this.#isDue) {
       this.#wait = SHORTEST_WAIT_MS;
       return;
     }

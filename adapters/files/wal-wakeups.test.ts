@@ -8,6 +8,7 @@ function watched(busyMs: number) {
   const watches = new Set<() => void>();
   let written = 0;
   let seen = 0;
+  let againMs: number | undefined;
   const looks: number[] = [];
   const wakeups = new Wakeups({
     clock,
@@ -21,7 +22,7 @@ function watched(busyMs: number) {
       looks.push(clock.monotonic());
       const changed = seen < written;
       seen = written;
-      return { changed, settled: true };
+      return { changed, settled: true, againMs };
     },
   });
   wakeups.watch(["app.db-wal", "app.db"]);
@@ -29,7 +30,15 @@ function watched(busyMs: number) {
     written++;
     for (const changed of watches) changed();
   };
-  return { clock, watches, looks, wakeups, commit, missed: () => written - seen };
+  return {
+    clock,
+    watches,
+    looks,
+    wakeups,
+    commit,
+    missed: () => written - seen,
+    press: (ms: number) => (againMs = ms),
+  };
 }
 
 describe("Wakeups", () => {
@@ -61,6 +70,16 @@ describe("Wakeups", () => {
     expect(looks).toHaveLength(count);
     commit();
     expect(missed()).toBe(0);
+  });
+
+  test("Wakeups looks earlier than the clock says where there is something to do", () => {
+    const { clock, looks, commit, press } = watched(60);
+    press(5);
+    for (let i = 0; i < 100; i++) {
+      commit();
+      clock.advance(5);
+    }
+    expect(looks.length).toBeGreaterThan(80);
   });
 
   test("Wakeups sees what was written as it began to watch again", () => {

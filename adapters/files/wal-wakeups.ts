@@ -26,6 +26,8 @@ export interface Look {
   readonly changed: boolean;
   /** Whether nothing will change unless somebody writes. */
   readonly settled: boolean;
+  /** Milliseconds after which there is something to do again, although nobody may write. */
+  readonly againMs?: number | undefined;
 }
 
 /** What {@linkcode Wakeups} works with. */
@@ -134,7 +136,7 @@ export class Wakeups {
     this.#cancelNext = undefined;
     // Writes that are noticed meanwhile are seen by this look.
     this.#nextAt = -Infinity;
-    const { changed, settled } = look();
+    const { changed, settled, againMs = Infinity } = look();
     this.#nextAt = Infinity;
     if (this.#ended) return;
     this.#lastAt = clock.monotonic();
@@ -145,7 +147,10 @@ export class Wakeups {
       // What was written before the watches began.
       return this.#lookAt(this.#lastAt + SHORTEST_MS);
     }
-    if (this.#isBusy) return this.#lookAt(this.#lastAt + this.#options.busyMs);
+    if (this.#isBusy) {
+      const wait = Math.max(SHORTEST_MS, Math.min(this.#options.busyMs, againMs));
+      return this.#lookAt(this.#lastAt + wait);
+    }
     if (changed) this.#rung = 0;
     const delay = LADDER[this.#rung];
     if (settled || delay === undefined) return;
