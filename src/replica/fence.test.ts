@@ -6,6 +6,7 @@ import { type FaultyStore, faultyStore, storeFault } from "../testing/faulty-sto
 import { memoryStore } from "../transports/memory.ts";
 import type { ObjectStore, StoreCapabilities } from "../transports/object-store.ts";
 import { Fence, type WriterStanding } from "./fence.ts";
+import { Lease } from "./lease.ts";
 import { Replica } from "./replica.ts";
 import type { LtxObject } from "./upload-staged.ts";
 import { fencedWriter, type MergedFile, type ReplicaWriter } from "./writer.ts";
@@ -263,6 +264,21 @@ describe("fencedWriter()", () => {
     }
     await expect(writer.create(l0(3))).rejects.toMatchObject({ code: "CONFLICT" });
     expect(await files(writer)).toEqual(["0:1-1", "0:2-2", "0:3-3", "0:4-4"]);
+  });
+
+  test("create() leaves a bridge to the writer that has taken the lease, and is about to go on from it", async () => {
+    const inner = memoryStore();
+    const { platform, fence, writer: plain } = await newWriter(inner);
+    const { replica } = plain;
+    const lease = new Lease({ replica, nonce: "one", owner: "" });
+    const writer = fencedWriter({ replica, fence, lease });
+    await writer.create(l0(1));
+    await writer.create(object(9, [1, 2]));
+    const other = (await newWriter(inner, { seed: 2 })).writer;
+    await new Lease({ replica: other.replica, nonce: "two", owner: "" }).takeOver();
+    await platform.clock.advanceAsync(20_000);
+    await expect(writer.create(l0(2))).rejects.toMatchObject({ code: "CONFLICT" });
+    expect(await files(writer)).toEqual(["0:1-1", "9:1-2"]);
   });
 
   test("create() leaves a bridge that another writer goes on from", async () => {

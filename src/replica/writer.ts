@@ -9,7 +9,7 @@ import { isPagestreamError } from "../core/errors.ts";
 import type { Instant } from "../core/instant.ts";
 import { decodeHeader, LTX_HEADER_SIZE } from "../ltx/header.ts";
 import { PreconditionFailedError } from "../transports/errors.ts";
-import { ConflictError } from "./errors.ts";
+import { ConflictError, LeaseHeldError } from "./errors.ts";
 import type { Fence, WriterStanding } from "./fence.ts";
 import type { Lease } from "./lease.ts";
 import type { LtxFileInfo, NewLtxFile, Replica } from "./replica.ts";
@@ -100,8 +100,10 @@ export function fencedWriter(options: {
   const lost = async (error: unknown, late: readonly LateFile[]): Promise<unknown> => {
     if (!(error instanceof ConflictError)) return error;
     const known = fence.lost(error);
+    // Whoever has the lease by now has listed since, and goes on from what leads.
+    const isPassed = error instanceof LeaseHeldError;
     for (const file of late) {
-      if (await takeBack(replica, file)) continue;
+      if ((isPassed && file.isAhead) || (await takeBack(replica, file))) continue;
       return new ConflictError(
         {
           operation: known.operation,
