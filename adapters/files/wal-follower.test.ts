@@ -1,4 +1,5 @@
 import * as fs from "node:fs";
+import type { SyncFiles } from "pagestream";
 import { fakePlatform, testCommitSource } from "pagestream/testing";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { FollowedDatabase } from "../../test/helpers/followed-database.ts";
@@ -8,6 +9,8 @@ import { difference } from "../../src/testing/test-kit.ts";
 import { imageBytes } from "../../src/testing/commit-mirror.ts";
 import { nodeSqliteDriver } from "./native-driver.ts";
 import type { NativeDriver } from "./native-driver.ts";
+import { nodeSqlite } from "./native-sqlite.ts";
+import { syncFilesOf } from "./sync-files.ts";
 
 let db: FollowedDatabase;
 
@@ -316,7 +319,108 @@ describe("openWalFollower()", () => {
   });
 });
 
+describe("openWalFollower() when files fail", () => {
+  /** File calls of which some fail as long as there is a reason. */
+  function failing(): { readonly files: SyncFiles; reason: string | undefined } {
+    const files = syncFilesOf(nodeSqlite);
+    const state = {
+      reason: undefined as string | undefined,
+      files: {
+        ...files,
+        open(path, options) {
+          const file = files.open(path, options);
+          if (!/-wal$|-image-/.test(path)) return file;
+          const attempt = <T>(act: () => T): T => {
+            if (state.reason !== undefined) throw new Error(state.reason);
+            return act();
+          };
+          return {
+            read: (into, offset) => attempt(() => file.read(into, offset)),
+            write: (bytes, offset) => attempt(() => file.write(bytes, offset)),
+            truncate: (size) => file.truncate(size),
+            sync: () => file.sync(),
+            size: () => file.size(),
+            identity: () => file.identity(),
+            close: () => file.close(),
+          };
+        },
+      } satisfies SyncFiles as SyncFiles,
+    };
+    return state;
+  }
+
+  test("misses nothing when the log cannot be read for a while", async () => {
+    const application = db.create();
+    const platform = fakePlatform(1);
+    const state = failing();
+    const follower = await db.follow({ files: state.files, platform });
+    const mirror = await db.mirror(follower);
+    application.exec(ROWS);
+    state.reason = "EIO: i/o error, read";
+    expect(() => follower.check()).toThrow("EIO");
+    platform.clock.advance(180_000);
+    expect(db.warnings.every((warning) => warning.includes("EIO"))).toBe(true);
+    expect([1, 2, 3]).toContain(db.warnings.length);
+    application.exec(ROWS);
+    state.reason = undefined;
+    platform.clock.advance(60_000);
+    expect(difference(mirror.bytes, db.contents(application))).toBe("");
+    expect(mirror.fullRequests).toEqual([]);
+    expect(mirror.sequences).toEqual([2]);
+  });
+
+  test("ends an image with IMAGE_OVERRUN when old pages cannot be kept, and goes on following", async () => {
+    const application = db.create();
+    for (let i = 0; i < 60; i++) application.exec(ROWS);
+    const state = failing();
+    const follower = await db.follow({ files: state.files });
+    application.exec("PRAGMA wal_checkpoint(PASSIVE)");
+    follower.check();
+    application.exec("UPDATE t SET body = 1 WHERE id = 1");
+    follower.check();
+    const mirror = await db.mirror(follower);
+    const image = await follower.image();
+    const runs = image.runs[Symbol.asyncIterator]();
+    await runs.next();
+    const open = state.files.open;
+    (state.files as { open: SyncFiles["open"] }).open = (path, options) => {
+      if (path.includes("-image-")) throw new Error("ENOSPC: no space left on device");
+      return open(path, options);
+    };
+    application.exec("UPDATE t SET body = randomblob(900)");
+    follower.check();
+    await expect(runs.next()).rejects.toMatchObject({ code: "IMAGE_OVERRUN" });
+    expect(difference(mirror.bytes, db.contents(application))).toBe("");
+    expect(mirror.fullRequests).toEqual([]);
+  });
+});
+
 describe("openWalFollower() past its walLimit", () => {
+  test("goes on beside a reader that stays, and brings the log down when it has gone", async () => {
+    const platform = fakePlatform(1);
+    const application = db.create();
+    application.exec(`PRAGMA wal_autocheckpoint = 0; ${ROWS}`);
+    const follower = await db.follow({ platform, walLimit: 1 << 18 });
+    const mirror = await db.mirror(follower);
+    const reader = db.connect();
+    reader.exec("BEGIN; SELECT count(*) FROM t");
+    for (let i = 0; i < 5; i++) {
+      application.exec(ROWS);
+      platform.clock.advance(60_000);
+    }
+    expect(follower.walBytes).toBeGreaterThan(1 << 20);
+    expect(reader.prepare("SELECT count(*) AS rows FROM t").get()).toMatchObject({ rows: 200 });
+    reader.exec("COMMIT");
+    application.exec(ROWS);
+    platform.clock.advance(60_000);
+    application.exec(ROWS);
+    platform.clock.advance(60_000);
+    expect(follower.walBytes).toBeLessThan(1 << 19);
+    expect(difference(mirror.bytes, db.contents(application))).toBe("");
+    expect(mirror.fullRequests).toEqual([]);
+    expect(db.warnings).toEqual([]);
+  });
+
   test("brings the log into the file, so that the next writer begins it anew", async () => {
     const platform = fakePlatform(1);
     const application = db.create();

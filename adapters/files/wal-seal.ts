@@ -32,6 +32,7 @@ const HOLD_MS = 5;
 const LONG_HOLD_MS = 100;
 /** How long the write lock is tried for while writers pass it on to each other. */
 const TRY_MS = 3;
+const TRIES = 1000;
 const SHORTEST_WAIT_MS = 5;
 const LONGEST_WAIT_MS = 5_000;
 /** Before it, a checkpoint beside the writer that begins the log anew could lose what that one wrote. */
@@ -114,10 +115,11 @@ export class WalSeal {
     try {
       const end = clock.monotonic() + holdMs;
       step();
-      for (;;) {
-        checkpoint(connection);
+      for (let i = 0; i < holdMs; i++) {
+        const ran = checkpoint(connection);
         step();
-        if (link.settled || clock.monotonic() >= end) break;
+        // What is left after a checkpoint, a reader keeps there.
+        if (ran || link.settled || clock.monotonic() >= end) break;
         // A writer that has committed checkpoints by itself now, and nobody else can: it is done soon.
         sleep(1);
       }
@@ -131,14 +133,15 @@ export class WalSeal {
   #lock(writer: NativeConnection): boolean {
     const { clock } = this.#options;
     const end = clock.monotonic() + TRY_MS;
-    do {
+    for (let i = 0; i < TRIES; i++) {
       try {
         writer.get("BEGIN IMMEDIATE");
         return true;
       } catch (error) {
         if (!isBusy(error)) throw error;
       }
-    } while (clock.monotonic() < end);
+      if (clock.monotonic() >= end) break;
+    }
     return false;
   }
 
@@ -167,8 +170,9 @@ function open(link: WalLink): NativeConnection {
   return connection;
 }
 
-function checkpoint(connection: NativeConnection): void {
-  connection.get("PRAGMA wal_checkpoint(PASSIVE)");
+/** False where somebody else checkpoints now. */
+function checkpoint(connection: NativeConnection): boolean {
+  return connection.get("PRAGMA wal_checkpoint(PASSIVE)")?.["busy"] === 0;
 }
 
 function isAtLeast(version: readonly number[], least: readonly number[]): boolean {
