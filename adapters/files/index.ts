@@ -7,6 +7,7 @@
 export { type Closable, closeOnExit, type CloseOnExitOptions } from "./close-on-exit.ts";
 export { fileDrillOf, type FileDrillOptions } from "./file-drill.ts";
 export { type FileSinkOptions, fileSinkOf, recoverTargetOf } from "./file-sink.ts";
+export { lockDatabase, type LockOptions } from "./file-lock.ts";
 export { fileFollowTargetOf } from "./follow-target.ts";
 export { fileSpool } from "./file-spool.ts";
 export { fileStore, type FileStoreOptions } from "./file-store.ts";

@@ -109,6 +109,19 @@ describe("pagestream replicate", () => {
     expect(await restored(join(replica, "one.db"), copy)).toEqual([1]);
   });
 
+  test("replicate waits while another one replicates the database, and follows it", async () => {
+    write(database, "CREATE TABLE t(a); INSERT INTO t VALUES (1)");
+    const first = startReplicate([database, replica]);
+    await first.until(/replicating to/);
+    const second = startReplicate([database, replica]);
+    await second.until(/cannot replicate yet.*DATABASE_LOCKED/);
+    first.child.kill("SIGKILL");
+    await second.until(/replicating to/);
+    write(database, "INSERT INTO t VALUES (2)");
+    expect((await second.end("SIGTERM")).code).toBe(0);
+    expect(await restored(replica, copy)).toEqual([1, 2]);
+  });
+
   test("replicate tells that no database is configured, and runs all the same", async () => {
     const running = startReplicate([], { LITESTREAM_CONFIG: config("dbs: []") });
     await running.until(/level=ERROR msg="no databases specified in configuration"/);

@@ -5,6 +5,7 @@
  */
 import { hostname } from "node:os";
 import { fileState, type LocalState, type ObjectStore, type Platform } from "pagestream";
+import { lockDatabase, nodeSqlite } from "pagestream/files-kit";
 import type { DatabaseConfig, ReplicaConfig } from "../config/config.ts";
 import { storeOf } from "../config/store-of.ts";
 import { syncFiles } from "../files.ts";
@@ -28,13 +29,15 @@ export interface DaemonOptions {
 /** The options, with what they leave out. */
 export function daemonDoors(
   options: DaemonOptions,
-): Pick<MemberTools, "open" | "openStore" | "stateOf" | "owner"> {
+): Pick<MemberTools, "lock" | "open" | "openStore" | "stateOf" | "owner"> {
   const {
     open = openDatabase,
     openStore = (replica) => storeOf(replica),
     stateOf = stateBeside,
   } = options;
-  return { open, openStore, stateOf, owner: `${hostname()}:${process.pid}` };
+  const lock: MemberTools["lock"] = (path) =>
+    lockDatabase(path, nodeSqlite, { besideNative: true });
+  return { lock, open, openStore, stateOf, owner: `${hostname()}:${process.pid}` };
 }
 
 function stateBeside({ metaPath }: DatabaseConfig): LocalState {

@@ -7,6 +7,7 @@ import { existsSync } from "node:fs";
 import {
   type CommitListener,
   type CommitSource,
+  type FileLock,
   type Fleet,
   type FleetDatabaseState,
   IoError,
@@ -34,6 +35,8 @@ export interface DaemonSource extends CommitSource {
 export interface MemberTools {
   readonly fleet: Fleet;
   readonly platform: Platform;
+  /** Keeps others from replicating a database: they would share its local state. */
+  readonly lock: (path: string) => FileLock;
   /** Opens a database, which exists. */
   readonly open: (config: DatabaseConfig) => DaemonSource | Promise<DaemonSource>;
   /** Makes the store of a replica; `database` is the path of what goes there. */
@@ -81,6 +84,7 @@ export class Member {
   #closing = false;
   #source: DaemonSource | undefined;
   #replication: Replication | undefined;
+  #lock: FileLock | undefined;
   /** The start under way. */
   #starting: Promise<void> | undefined;
   #aborter: { abort(reason?: unknown): void } | undefined;
@@ -172,6 +176,7 @@ export class Member {
     const aborter = platform.newAborter();
     this.#aborter = aborter;
     try {
+      this.#lock = this.#tools.lock(path);
       if (this.#stores.length === 0) {
         for (const replica of [config.replica, ...config.otherReplicas]) {
           this.#stores.push(await this.#tools.openStore(replica, path));
@@ -308,6 +313,8 @@ export class Member {
     this.#source = undefined;
     // What it took before this is uploaded or staged; it has nobody left to tell of more.
     await source?.close().catch(() => undefined);
+    this.#lock?.release();
+    this.#lock = undefined;
   }
 }
 
