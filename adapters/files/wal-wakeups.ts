@@ -1,8 +1,9 @@
 /**
  * When a WAL follower looks at its database.
  *
- * A write to the WAL or to the database file calls for a look at once, and for more of them shortly after: a checkpoint writes
- * the database file and then waits for readers to move on, which is nothing that could be observed.
+ * A write to the WAL or to the database file calls for a look at once, and for more of them shortly after. What follows a write
+ * cannot be observed: a commit is published in shared memory, once its frames are synced, and a checkpoint waits for readers
+ * to move on.
  *
  * @module
  */
@@ -42,8 +43,8 @@ export interface WakeupOptions {
   readonly look: () => Look;
 }
 
-/** Milliseconds between one look and the next, after a write. */
-const LADDER: readonly number[] = [2, 4, 8, 16, 30, 60];
+/** Milliseconds between one look and the next, after a write: a slow disk takes a second to sync what is then published. */
+const LADDER: readonly number[] = [2, 4, 8, 16, 30, 60, 125, 250, 500];
 /** Milliseconds between looks where the system does not tell of writes. */
 const BLIND_TICK_MS = 1_000;
 /** Milliseconds that looks are apart at least. */
@@ -72,6 +73,8 @@ export class Wakeups {
   #nextAt = Infinity;
   #lastAt = -Infinity;
   #rung = 0;
+  /** Whether a write was told of whose commit may still be on its way, however settled all looks. */
+  #isExpecting = false;
   /** Looks that found something since `#since`. */
   #found = 0;
   #since = -Infinity;
@@ -109,6 +112,7 @@ export class Wakeups {
   wake(): void {
     if (this.#ended) return;
     this.#rung = 0;
+    this.#isExpecting = true;
     this.#lookAt(this.#lastAt + SHORTEST_MS);
   }
 
@@ -143,6 +147,7 @@ export class Wakeups {
     if (changed) this.#note();
     if (this.#isBusy && this.#lastAt - this.#foundAt >= QUIET_MS) {
       this.#rung = 0;
+      this.#isExpecting = true;
       this.watch(this.#watched);
       // What was written before the watches began.
       return this.#lookAt(this.#lastAt + SHORTEST_MS);
@@ -153,7 +158,8 @@ export class Wakeups {
     }
     if (changed) this.#rung = 0;
     const delay = LADDER[this.#rung];
-    if (settled || delay === undefined) return;
+    if (delay === undefined) this.#isExpecting = false;
+    if (delay === undefined || (settled && !this.#isExpecting)) return;
     this.#rung++;
     this.#lookAt(this.#lastAt + delay);
   }
@@ -178,7 +184,7 @@ export class Wakeups {
       () => {
         if (this.#ended) return;
         // Nothing has called for it: one look will do, if it finds nothing.
-        this.#rung = LADDER.length;
+        if (!this.#isExpecting) this.#rung = LADDER.length;
         this.#lookAt(-Infinity);
         this.#tick();
       },
