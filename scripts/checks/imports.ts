@@ -27,6 +27,7 @@ const CONTRACT_ONLY = ["vfs", "replica"];
 /** The contract of the transports: as pure as the rooms that use it. */
 export const CONTRACT: readonly string[] = [
   "src/transports/object-store.ts",
+  "src/transports/store-traits.ts",
   "src/transports/errors.ts",
   "src/transports/timestamp.ts",
 ];
