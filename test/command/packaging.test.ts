@@ -27,12 +27,12 @@ test("the configuration of the examples is one", async () => {
 test("the systemd unit, the image and the containers call the command as it is", () => {
   const [, line = ""] =
     /^ExecStart=\/usr\/bin\/pagestream (.*)$/m.exec(read("pagestream.service")) ?? [];
-  const [, words = "[]"] = /^CMD (\[.*\])$/m.exec(read("Dockerfile")) ?? [];
-  const composed = [...read("compose.yaml").matchAll(/^ +command: (\[.*\])$/gm)];
+  const [, list = "[]"] = /^CMD (\[.*\])$/m.exec(read("Dockerfile")) ?? [];
+  const composed = [...read("compose.yaml").matchAll(/^ +command: (.*)$/gm)];
   const commands = [
     line.split(" "),
-    JSON.parse(words) as readonly string[],
-    ...composed.map(([, list = "[]"]) => JSON.parse(list) as readonly string[]),
+    JSON.parse(list) as readonly string[],
+    ...composed.map(([, words = ""]) => words.split(" ")),
   ];
   expect(commands.map(([name]) => name)).toEqual(["replicate", "replicate", "restore"]);
   commands.forEach(check);
