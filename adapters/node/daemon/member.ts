@@ -21,6 +21,7 @@ import {
   type Replication,
 } from "pagestream";
 import type { DatabaseConfig, ReplicaConfig } from "../config/config.ts";
+import { MissingDatabaseError } from "./errors.ts";
 import type { DaemonDatabase, DaemonDatabaseState } from "./status.ts";
 
 /** A database whose commits are followed. */
@@ -70,8 +71,6 @@ const FIRST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 300_000;
 /** Pause between two looks for a file that is not there: they cost a call of the file system. */
 const MISSING_PAUSE_MS = 1_000;
-
-const MISSING = "there is no such file";
 
 /** One database, from its registration to its end. Starts and ends follow each other, whoever asks for them. */
 export class Member {
@@ -172,7 +171,7 @@ export class Member {
     const { fleet, platform, owner } = this.#tools;
     const { config } = this;
     const { path } = config;
-    if (!existsSync(path)) throw missing(path);
+    if (!existsSync(path)) throw new MissingDatabaseError(path);
     const aborter = platform.newAborter();
     this.#aborter = aborter;
     try {
@@ -253,7 +252,7 @@ export class Member {
   }
 
   #retryLater(error: PagestreamError): void {
-    const isMissing = isMissingFile(error);
+    const isMissing = error instanceof MissingDatabaseError;
     const pause = isMissing ? MISSING_PAUSE_MS : this.#pauseMs;
     if (!isMissing) this.#pauseMs = Math.min(2 * this.#pauseMs, LONGEST_PAUSE_MS);
     this.#tools.onFailure(this, error, pause);
@@ -336,14 +335,6 @@ function observed(source: CommitSource, onLost: (error: Error) => void): CommitS
       return typeof value === "function" ? (value.bind(target) as unknown) : value;
     },
   });
-}
-
-function missing(path: string): IoError {
-  return new IoError({ operation: "replicate", object: path, what: MISSING });
-}
-
-function isMissingFile(error: PagestreamError): boolean {
-  return error.code === "IO" && error.message.endsWith(MISSING);
 }
 
 /** What was thrown, as an error of the library. */
