@@ -81,6 +81,21 @@ describe("commands that read the configuration", () => {
     expect(readFileSync(join(scratch.path, "copy.db")).equals(readFileSync(database))).toBe(true);
   });
 
+  test("restore takes a database of a directory that was lost, and refuses what the pattern does not name", async () => {
+    const lost = join(scratch.path, "dir/lost.db");
+    cpSync(levels.path, join(env.BACKUPS, "lost.db"), { recursive: true });
+    const [found, unknown] = await Promise.all([
+      run("restore", "-config", config, lost),
+      run("restore", "-config", config, join(scratch.path, "dir/lost.sqlite")),
+    ]);
+    expect(found).toMatchObject({ code: 0, stderr: "" });
+    const sha256 = createHash("sha256").update(readFileSync(lost)).digest("hex");
+    expect(sha256).toBe(latest?.sha256);
+    expect(unknown.code).toBe(3);
+    expect(unknown.stderr).toContain("database not found in config");
+    rmSync(lost);
+  });
+
   test("databases lists the entries, and what lies in directories", async () => {
     cpSync(database, other);
     const [table, json, none] = await Promise.all([

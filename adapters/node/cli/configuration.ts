@@ -50,11 +50,18 @@ export function databasesOf(config: Config): readonly DatabaseConfig[] {
   return [...config.databases, ...members];
 }
 
-/** The database of a path, which is made absolute first, as those of the configuration are. */
+/**
+ * The database of a path, which is made absolute first, as those of the configuration are. In a directory it need not be there,
+ * nor be whole: what is lost is what gets restored.
+ */
 export function databaseAt(config: Config, path: string): DatabaseConfig {
   const wanted = resolve(path.replace(/^sqlite3?:\/\//, ""));
-  const found = databasesOf(config).find((each) => each.path === wanted);
-  if (found !== undefined) return found;
+  const named = config.databases.find((each) => each.path === wanted);
+  if (named !== undefined) return named;
+  for (const directory of config.directories) {
+    const member = directory.memberAt(wanted, new Set([wanted]));
+    if (member !== undefined) return member;
+  }
   throw new CommandError(`database not found in config: ${wanted}`, {
     code: "NOT_FOUND",
     exitCode: EXIT.config,

@@ -79,7 +79,10 @@ export interface DirectoryConfig {
    * that would end the locks of a SQLite in this process. `ConfigError` where there is none although `watch` is off.
    */
   members(open?: OpenPaths): readonly DatabaseConfig[];
-  /** The database at a path; undefined where the entry has no such member, or the file there is no SQLite database. */
+  /**
+   * The database at a path; undefined where the entry has no such member, or the file there is no SQLite database. One in `open`
+   * is not looked at, and so need not exist.
+   */
   memberAt(path: string, open?: OpenPaths): DatabaseConfig | undefined;
 }
 
