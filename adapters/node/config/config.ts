@@ -120,6 +120,8 @@ export interface Config {
   readonly addr: string | undefined;
   /** Address of the health endpoint, `host:port`; undefined: that of the metrics. */
   readonly healthAddr: string | undefined;
+  /** How far a replica may lag behind before its database counts as not restorable. */
+  readonly healthMaxLagMs: number;
   /** The control socket. */
   readonly socket: {
     readonly enabled: boolean;

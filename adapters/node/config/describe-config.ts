@@ -80,6 +80,7 @@ export function describeConfig(config: Config): Readonly<Record<string, unknown>
     pagestream: presentOrNone({
       "requests-per-hour": config.requestsPerHour,
       "health-addr": config.healthAddr,
+      "health-max-lag": formatDuration(config.healthMaxLagMs),
       "state-file": config.stateFile,
       "encryption-keys": config.database("/", "/").replica.encryptionKeys,
       "encryption-context": config.database("/", "/").replica.encryptionContext,

@@ -76,6 +76,7 @@ describe("parseConfig()", () => {
       notices: [],
       addr: undefined,
       healthAddr: undefined,
+      healthMaxLagMs: 60_000,
       socket: { enabled: false, path: "/var/run/litestream.sock", permissions: 0o600 },
       exec: undefined,
       validationIntervalMs: undefined,
@@ -124,7 +125,8 @@ heartbeat-interval: 1m
 shutdown-sync-timeout: 0s
 shutdown-sync-interval: 1s
 logging: {level: DEBUG, type: json, stderr: true, source: true}
-pagestream: {requests-per-hour: 1000, health-addr: "127.0.0.1:9091", state-file: /var/lib/x.json}
+pagestream: {requests-per-hour: 1000, health-addr: "127.0.0.1:9091", health-max-lag: 5m,
+  state-file: /var/lib/x.json}
 dbs: [{path: /a.db, replica: {path: /b}}]
 `);
     expect(read).toMatchObject({
@@ -137,6 +139,7 @@ dbs: [{path: /a.db, replica: {path: /b}}]
       logging: { level: "debug", type: "json", stderr: true, source: true },
       requestsPerHour: 1000,
       healthAddr: "127.0.0.1:9091",
+      healthMaxLagMs: 300_000,
       stateFile: "/var/lib/x.json",
     });
     expect(read.databases[0]?.options).toMatchObject({

@@ -103,6 +103,7 @@ class Resolver {
       notices: noticesOf(this.#document, (path) => nameOf(this.#document, path)),
       addr: sections.addr,
       healthAddr: pagestream["health-addr"],
+      healthMaxLagMs: pagestream["health-max-lag"] ?? 60_000,
       socket: {
         enabled: socket.enabled ?? false,
         path: absolutePath(socket.path ?? SOCKET),

@@ -44,6 +44,7 @@ export interface TuningSection {
 export interface ProgramSection extends TuningSection {
   readonly "requests-per-hour"?: number | undefined;
   readonly "health-addr"?: string | undefined;
+  readonly "health-max-lag"?: number | undefined;
   readonly "state-file"?: string | undefined;
   readonly "encryption-keys"?: readonly string[] | undefined;
   readonly "encryption-context"?: string | undefined;
@@ -330,6 +331,7 @@ const CONFIG = section({
       ...TUNING,
       "requests-per-hour": whole(60),
       "health-addr": ADDRESS,
+      "health-max-lag": above0("health max lag"),
       "state-file": TEXT,
       "encryption-keys": TEXTS,
       "encryption-context": TEXT,

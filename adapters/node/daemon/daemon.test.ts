@@ -65,6 +65,7 @@ function begin(changed: Partial<Config>): Daemon {
     notices: [],
     addr: undefined,
     healthAddr: undefined,
+    healthMaxLagMs: 60_000,
     socket: { enabled: false, path: "", permissions: 0o600 },
     exec: undefined,
     validationIntervalMs: undefined,

@@ -129,12 +129,12 @@ async function observe(
   },
 ): Promise<readonly (() => unknown)[]> {
   const { daemon, logger, metrics } = options;
-  const { addr, healthAddr, heartbeat, validationIntervalMs } = config;
+  const { addr, healthAddr, healthMaxLagMs: maxLagMs, heartbeat, validationIntervalMs } = config;
   const closers: (() => unknown)[] = [];
   if (metrics !== undefined) {
     const end = hasOpenTelemetry() ? await observeMetrics(metrics) : undefined;
     if (end !== undefined) closers.push(end);
-    const health = (): ReturnType<typeof healthOf> => healthOf(daemon.status());
+    const health = (): ReturnType<typeof healthOf> => healthOf(daemon.status(), { maxLagMs });
     const server = await serveTelemetry({ addr, healthAddr, metrics, health });
     for (const address of server.addresses) {
       logger.log("info", "serving metrics and health on", { address });

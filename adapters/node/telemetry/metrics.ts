@@ -242,7 +242,7 @@ function gaugesOf(registry: Registry) {
     diskFull: gauge("disk_full", "1 while there is no room for the local state", ["db"]),
     l0Files: gauge(
       "l0_retention_files_total",
-      "Files of level 0 written since the start, by what retention may do",
+      "Files of level 0 uploaded since the start, by what retention may do",
       ["db", "status"],
     ),
     lag: gauge(
