@@ -33,4 +33,5 @@ export {
 export { storeFromConfig, storeFromUrl, withFiles } from "./store-from-url.ts";
 export { syncFilesOf, type SyncFilesOptions } from "./sync-files.ts";
 export { openWalFollower, type WalFollower, type WalFollowerOptions } from "./wal-follower.ts";
+export type { WalCheckpoint } from "./wal-seal.ts";
 export type { WatchFile } from "./wal-wakeups.ts";

@@ -11,6 +11,7 @@ import { nodeSqliteDriver } from "./native-driver.ts";
 import type { NativeDriver } from "./native-driver.ts";
 import { nodeSqlite } from "./native-sqlite.ts";
 import { syncFilesOf } from "./sync-files.ts";
+import type { WalCheckpoint } from "./wal-seal.ts";
 
 let db: FollowedDatabase;
 
@@ -430,7 +431,9 @@ describe("openWalFollower() past its walLimit", () => {
       changed = wake;
       return () => undefined;
     };
-    const follower = await db.follow({ platform, watch, walLimit: 1 << 20 });
+    const checkpoints: WalCheckpoint[] = [];
+    const onCheckpoint = (checkpoint: WalCheckpoint): unknown => checkpoints.push(checkpoint);
+    const follower = await db.follow({ platform, watch, walLimit: 1 << 20, onCheckpoint });
     const mirror = await db.mirror(follower);
     let largest = 0;
     for (let i = 0; i < 60; i++) {
@@ -441,8 +444,38 @@ describe("openWalFollower() past its walLimit", () => {
     }
     expect(largest).toBeGreaterThan(1 << 20);
     expect(largest).toBeLessThan(2 << 20);
+    expect(checkpoints.length).toBeGreaterThan(0);
+    expect(checkpoints).toEqual(
+      checkpoints.map(() => ({ mode: "PASSIVE", durationMs: 0, error: undefined })),
+    );
     expect(difference(mirror.bytes, db.contents(application))).toBe("");
     expect(mirror.fullRequests).toEqual([]);
+  });
+
+  test("tells of a checkpoint that failed, and warns", async () => {
+    const platform = fakePlatform(1);
+    const application = db.create();
+    application.exec("PRAGMA wal_autocheckpoint = 0");
+    const driver: NativeDriver = {
+      name: "one that cannot checkpoint",
+      open(path, options) {
+        const connection = nodeSqliteDriver.open(path, options);
+        return {
+          ...connection,
+          get(sql) {
+            if (sql.includes("wal_checkpoint")) throw new Error("disk I/O error");
+            return connection.get(sql);
+          },
+        };
+      },
+    };
+    const failures: unknown[] = [];
+    const onCheckpoint = ({ error }: WalCheckpoint): unknown => failures.push(error?.code);
+    await db.follow({ platform, driver, walLimit: 1 << 16, onCheckpoint });
+    application.exec(ROWS);
+    platform.clock.advance(60_000);
+    expect(failures[0]).toBe("IO");
+    expect(db.warnings[0]).toContain("disk I/O error");
   });
 
   test("never checkpoints with a SQLite that may lose commits by it, and says so once", async () => {

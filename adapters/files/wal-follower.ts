@@ -31,7 +31,7 @@ import { isSameFile } from "./file-identity.ts";
 import { isBusy, sleep } from "./file-lock.ts";
 import type { NativeDriver } from "./native-driver.ts";
 import { type Unlinked, WalLink, type WalLinkOptions } from "./wal-link.ts";
-import { WalSeal } from "./wal-seal.ts";
+import { type WalCheckpoint, WalSeal } from "./wal-seal.ts";
 import { busyMsOf, type Look, Wakeups, watchFile, type WatchFile } from "./wal-wakeups.ts";
 
 /** Options of `openWalFollower`. */
@@ -64,6 +64,8 @@ export interface WalFollowerOptions {
   readonly watch?: WatchFile | undefined;
   /** Told of what goes wrong while the follower goes on by itself. */
   readonly onWarning?: ((warning: PagestreamError) => void) | undefined;
+  /** Told of each checkpoint that the follower makes past `walLimit`. */
+  readonly onCheckpoint?: ((checkpoint: WalCheckpoint) => void) | undefined;
 }
 
 /** A followed database: what `replicate` reads from. It keeps no process alive. */
@@ -139,6 +141,7 @@ class FollowedDatabase implements WalFollower {
       limit: walLimit ?? DEFAULT_LIMIT,
       clock: platform.clock,
       warn: (warning) => this.#warn(warning),
+      onCheckpoint: options.onCheckpoint,
     });
   }
 

@@ -13,12 +13,24 @@ import { isBusy, sleep } from "./file-lock.ts";
 import type { NativeConnection } from "./native-driver.ts";
 import type { WalLink } from "./wal-link.ts";
 
+/** One attempt to bring the log into the database file. */
+export interface WalCheckpoint {
+  /** As SQLite names it. */
+  readonly mode: "PASSIVE";
+  /** How long it took, in milliseconds. */
+  readonly durationMs: number;
+  /** Why it failed; undefined where it was only kept from its end, by a reader or another checkpoint. */
+  readonly error: PagestreamError | undefined;
+}
+
 /** What a {@linkcode WalSeal} works with. */
 export interface WalSealOptions {
   /** Bytes of the WAL. */
   readonly limit: number;
   readonly clock: Clock;
   readonly warn: (warning: PagestreamError) => void;
+  /** Told of every attempt, after it. */
+  readonly onCheckpoint: ((checkpoint: WalCheckpoint) => void) | undefined;
 }
 
 /** Frames that can be brought into the file while writers are held off. */
@@ -62,13 +74,15 @@ export class WalSeal {
 
   /** Does what the size of the log asks for; `step` moves the follower's read transaction to now. */
   attempt(link: WalLink | undefined, step: () => void): void {
-    const { limit, clock, warn } = this.#options;
+    const { limit, clock, warn, onCheckpoint } = this.#options;
     this.#isDue = link !== undefined && link.tail.walBytes > limit && !link.settled;
     if (link === undefined || !this.#isDue) {
       this.#wait = SHORTEST_WAIT_MS;
       return;
     }
-    if (clock.monotonic() < this.#notBefore || this.#isSafe === false) return;
+    const start = clock.monotonic();
+    if (start < this.#notBefore || this.#isSafe === false) return;
+    let failure: PagestreamError | undefined;
     try {
       const connection = (this.#connection ??= open(link));
       if (!this.#checkSafety(connection, link)) return;
@@ -86,9 +100,14 @@ export class WalSeal {
       this.#wait = progress ? SHORTEST_WAIT_MS : Math.min(2 * this.#wait, LONGEST_WAIT_MS);
     } catch (error) {
       this.#wait = Math.min(2 * this.#wait, LONGEST_WAIT_MS);
-      if (!isBusy(error)) warn(ioError(error, "checkpoint", link.path) as PagestreamError);
+      if (!isBusy(error)) {
+        failure = ioError(error, "checkpoint", link.path) as PagestreamError;
+        warn(failure);
+      }
     }
-    this.#notBefore = clock.monotonic() + this.#wait;
+    const end = clock.monotonic();
+    this.#notBefore = end + this.#wait;
+    onCheckpoint?.({ mode: "PASSIVE", durationMs: end - start, error: failure });
   }
 
   /** Lets go of its connection. */

@@ -9,6 +9,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { ModelDatabase } from "../../../test/helpers/model-database.ts";
 import type { Config, DatabaseConfig, DirectoryConfig } from "../config/config.ts";
 import { Daemon } from "./daemon.ts";
+import type { OpenSource } from "./member.ts";
 import type { DaemonEvent } from "./status.ts";
 
 /** A database whose pages a test writes, as the daemon opens it. */
@@ -25,6 +26,7 @@ let platform: ReturnType<typeof fakePlatform>;
 let stores: Map<string, ObjectStore>;
 let sources: Map<string, Source[]>;
 let openError: Error | undefined;
+let tellCheckpoint: Parameters<OpenSource>[1];
 let daemon: Daemon;
 let events: DaemonEvent[];
 beforeEach(() => {
@@ -90,8 +92,9 @@ function begin(changed: Partial<Config>): Daemon {
   };
   daemon = new Daemon(config, {
     platform,
-    open(each) {
+    open(each, onCheckpoint) {
       if (openError !== undefined) throw openError;
+      tellCheckpoint = onCheckpoint;
       const source = new Source();
       sources.set(each.path, [...(sources.get(each.path) ?? []), source]);
       return source;
@@ -154,6 +157,14 @@ describe("Daemon", () => {
     ]);
     expect(await replicaOf(a)).toEqual(sourceOf(a).bytes);
     expect(sourceOf(a).closed).toBe(true);
+  });
+
+  test("subscribe() tells of the checkpoints that are made for a database", async () => {
+    const a = made("a.db");
+    await run(begin({ databases: [a] }).start());
+    const checkpoint = { mode: "PASSIVE", durationMs: 5, error: undefined } as const;
+    tellCheckpoint(checkpoint);
+    expect(events.at(-1)).toEqual({ type: "checkpoint", database: a.path, ...checkpoint });
   });
 
   test("a database that is not there is waited for, and is no failure at the end", async () => {

@@ -86,6 +86,8 @@ export class Daemon implements AsyncDisposable {
       },
       onFailure: ({ config: { path } }, error, retryMs) =>
         this.#tell({ type: "waiting", database: path, error, retryMs }),
+      onCheckpoint: ({ config: { path } }, checkpoint) =>
+        this.#tell({ type: "checkpoint", database: path, ...checkpoint }),
     };
     void this.#relay();
   }

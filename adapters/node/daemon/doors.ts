@@ -9,13 +9,13 @@ import { lockDatabase, nodeSqlite } from "pagestream/files-kit";
 import type { DatabaseConfig, ReplicaConfig } from "../config/config.ts";
 import { storeOf } from "../config/store-of.ts";
 import { syncFiles } from "../files.ts";
-import type { DaemonSource, MemberTools } from "./member.ts";
+import type { MemberTools, OpenSource } from "./member.ts";
 import { openDatabase } from "./open-database.ts";
 
 /** Options of {@linkcode Daemon}. */
 export interface DaemonOptions {
   /** Opens a database that exists. @default a follower of its WAL */
-  readonly open?: ((config: DatabaseConfig) => DaemonSource | Promise<DaemonSource>) | undefined;
+  readonly open?: OpenSource | undefined;
   /** Makes the store of a replica; `database` is the path of what goes there. @default as its keys say */
   readonly openStore?:
     | ((replica: ReplicaConfig, database: string) => Promise<ObjectStore>)

@@ -13,6 +13,7 @@ type Line = readonly [level: LogLevel, message: string];
 /** Litestream's words where it has the same event. */
 const LINES: Readonly<Record<DaemonEvent["type"], Line>> = {
   behind: ["warn", "database equals an earlier state of its replica"],
+  checkpoint: ["debug", "checkpoint complete"],
   clock: ["warn", "replica is ahead of this clock"],
   closed: ["debug", "replication ended"],
   commit: ["trace", "commit"],
@@ -44,6 +45,9 @@ const LINES: Readonly<Record<DaemonEvent["type"], Line>> = {
 /** Writes an event. */
 export function logEvent(logger: Logger, event: DaemonEvent): void {
   const { type, database, ...rest } = event;
+  if (type === "checkpoint" && event.error !== undefined) {
+    return logger.log("warn", "checkpoint failed", { path: database, error: event.error });
+  }
   const [level, message] = LINES[type] ?? ["debug", type];
   const fields: Record<string, unknown> = { path: database };
   for (const [name, value] of Object.entries(rest)) {

@@ -20,6 +20,7 @@ import {
   type PositionToken,
   type Replication,
 } from "pagestream";
+import type { WalCheckpoint } from "pagestream/files-kit";
 import type { DatabaseConfig, ReplicaConfig } from "../config/config.ts";
 import { MissingDatabaseError } from "./errors.ts";
 import type { DaemonDatabase, DaemonDatabaseState } from "./status.ts";
@@ -32,6 +33,12 @@ export interface DaemonSource extends CommitSource {
   close(): Promise<void>;
 }
 
+/** Opens a database that exists, and tells of each checkpoint that is made for it. */
+export type OpenSource = (
+  config: DatabaseConfig,
+  onCheckpoint: (checkpoint: WalCheckpoint) => void,
+) => DaemonSource | Promise<DaemonSource>;
+
 /** What a member works with; all members share it. */
 export interface MemberTools {
   readonly fleet: Fleet;
@@ -39,7 +46,7 @@ export interface MemberTools {
   /** Keeps others from replicating a database: they would share its local state. */
   readonly lock: (path: string) => FileLock;
   /** Opens a database, which exists. */
-  readonly open: (config: DatabaseConfig) => DaemonSource | Promise<DaemonSource>;
+  readonly open: OpenSource;
   /** Makes the store of a replica; `database` is the path of what goes there. */
   readonly openStore: (replica: ReplicaConfig, database: string) => Promise<ObjectStore>;
   /** The local state of a database. */
@@ -49,6 +56,8 @@ export interface MemberTools {
   /** Told when it replicates, and of each start that failed. */
   readonly onStart: (member: Member) => void;
   readonly onFailure: (member: Member, error: PagestreamError, retryMs: number) => void;
+  /** Told of each checkpoint that is made for it. */
+  readonly onCheckpoint?: ((member: Member, checkpoint: WalCheckpoint) => void) | undefined;
 }
 
 /** How one database came to its end. */
@@ -182,7 +191,9 @@ export class Member {
         }
       }
       const open = async (): Promise<CommitSource> => {
-        this.#source = await this.#tools.open(config);
+        this.#source = await this.#tools.open(config, (checkpoint) =>
+          this.#tools.onCheckpoint?.(this, checkpoint),
+        );
         return observed(this.#source, (error) => this.#lost(error));
       };
       const replication = await fleet.register(path, open, this.#stores, {

@@ -11,6 +11,7 @@ import type {
   Position,
   ReplicationStats,
 } from "pagestream";
+import type { WalCheckpoint } from "pagestream/files-kit";
 
 /**
  * What a database of the daemon is doing.
@@ -77,6 +78,8 @@ export type DaemonEvent =
       | { readonly type: "restored"; readonly txid: bigint }
       /** Its start failed; the next try comes by itself. */
       | { readonly type: "waiting"; readonly error: PagestreamError; readonly retryMs: number }
+      /** The daemon brought the WAL into the database file, since nobody else did. */
+      | ({ readonly type: "checkpoint" } & WalCheckpoint)
       /** A directory cannot be watched, or what came into it cannot be used; `database` is its path. */
       | { readonly type: "watch-failed"; readonly error: Error }
     ));

@@ -107,6 +107,22 @@ describe("Metrics", () => {
     );
   });
 
+  test("Metrics.text() counts checkpoints, those that failed among them", async () => {
+    const { tell, lines } = measured();
+    const error = new StoreError({ operation: "checkpoint", object: "/app.db", what: "EIO" });
+    tell({ type: "checkpoint", mode: "PASSIVE", durationMs: 20, error: undefined });
+    const label = '{db="/app.db",mode="PASSIVE"}';
+    expect(await lines()).toContain(`litestream_checkpoint_error_count${label} 0`);
+    tell({ type: "checkpoint", mode: "PASSIVE", durationMs: 30, error });
+    expect(await lines()).toEqual(
+      expect.arrayContaining([
+        `litestream_checkpoint_count${label} 2`,
+        `litestream_checkpoint_error_count${label} 1`,
+        `litestream_checkpoint_seconds${label} 0.05`,
+      ]),
+    );
+  });
+
   test("Metrics.text() counts the files of level 0 by what retention may do", async () => {
     const { tell, wait, lines } = measured();
     const upload = (txid: bigint): void => {
@@ -243,4 +259,14 @@ describe("the Grafana board", () => {
 });
 
 /** Labels of our metrics. */
-const LABELS = ["db", "replica", "replica_type", "operation", "code", "status", "state", "level"];
+const LABELS = [
+  "db",
+  "replica",
+  "replica_type",
+  "operation",
+  "code",
+  "status",
+  "state",
+  "level",
+  "mode",
+];

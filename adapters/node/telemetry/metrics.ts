@@ -141,7 +141,12 @@ export class Metrics {
       if (event.level === 1) memory.l0.compact(event.maxTxid);
     } else if (type === "snapshot") counters.compactions.inc({ db, level: "9" });
     else if (type === "retained") memory.l0.retain(now);
-    else if (type === "level-fault") counters.levelFaults.inc({ db });
+    else if (type === "checkpoint") {
+      const labels = { db, mode: event.mode };
+      counters.checkpoints.inc(labels);
+      counters.checkpointErrors.inc(labels, event.error === undefined ? 0 : 1);
+      counters.checkpointSeconds.inc(labels, event.durationMs / 1000);
+    } else if (type === "level-fault") counters.levelFaults.inc({ db });
     else if (type === "stalled" || type === "error" || type === "waiting" || type === "conflict") {
       counters.syncErrors.inc({ db });
     } else if (type === "unregistered") void this.#forget(db);
@@ -268,6 +273,7 @@ function gaugesOf(registry: Registry) {
 function countersOf(registry: Registry) {
   const counter = <Label extends string>(name: string, help: string, labels: readonly Label[]) =>
     new Counter({ name: `litestream_${name}`, help, labelNames: labels, registers: [registry] });
+  const ofWal = ["db", "mode"] as const;
   const ofReplica = ["db", "replica_type", "operation"] as const;
   return {
     walBytes: counter("total_wal_bytes", "Bytes of the level 0 files cut from the WAL", ["db"]),
@@ -275,6 +281,9 @@ function countersOf(registry: Registry) {
     syncErrors: counter("sync_error_count", "Failures that stopped uploads, or a start", ["db"]),
     syncSeconds: counter("sync_seconds", "Time from cut to upload, all files together", ["db"]),
     levelFaults: counter("compaction_verify_error_count", "Gaps and overlaps found", ["db"]),
+    checkpoints: counter("checkpoint_count", "Checkpoints past the limit of the WAL", ofWal),
+    checkpointErrors: counter("checkpoint_error_count", "Checkpoints that failed", ofWal),
+    checkpointSeconds: counter("checkpoint_seconds", "Time of all checkpoints together", ofWal),
     commits: counter("commits_total", "Commits captured", ["db"]),
     compactions: counter("compaction_count", "Files written above level 0", ["db", "level"]),
     operations: counter("replica_operation_total", "Requests to the store", ofReplica),
