@@ -66,13 +66,20 @@ describe("pagestream replicate", () => {
 
   test("replicate ends with 8 where something is left, and at once on a second signal", async () => {
     write(database, "CREATE TABLE t(a)");
+    const socket = scratch.next("socket");
     const file = config(
-      `shutdown-sync-timeout: 30s\ndbs: [{path: ${database}, replica: {url: "${NOWHERE}"}}]`,
+      `shutdown-sync-timeout: 30s
+socket: {enabled: true, path: ${socket}}
+dbs: [{path: ${database}, replica: {url: "${NOWHERE}"}}]`,
     );
     const running = startReplicate(["-config", file]);
     await running.until(/initialized db/);
+    expect(existsSync(socket)).toBe(true);
     running.child.kill("SIGTERM");
     await running.until(/signal received/);
+    // Nobody is answered any more while the last upload is still tried.
+    await expect.poll(() => existsSync(socket), { timeout: 10_000 }).toBe(false);
+    expect(running.child.exitCode).toBe(null);
     const { code } = await running.end("SIGINT");
     expect(code).toBe(8);
     expect(running.log).toContain("second signal received");

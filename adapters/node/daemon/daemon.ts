@@ -224,6 +224,11 @@ export class Daemon implements AsyncDisposable {
     return await this.#running("snapshot", path).replication.snapshot();
   }
 
+  /** From now on files that come into directories or go are left as they are. */
+  unwatch(): void {
+    for (const end of this.#unwatch.splice(0)) end();
+  }
+
   /**
    * Uploads what is left of every database, each until the deadline, and ends. Resolves with how each of them came to its
    * end; nothing is thrown. Calling it again returns the same promise.
@@ -238,7 +243,7 @@ export class Daemon implements AsyncDisposable {
   }
 
   async #close(deadlineMs: number): Promise<readonly DaemonEnd[]> {
-    for (const end of this.#unwatch.splice(0)) end();
+    this.unwatch();
     const { intervalMs: retryMs } = this.#config.shutdown;
     const ends = await Promise.all(
       [...this.#members].map(async ([path, member]) => ({

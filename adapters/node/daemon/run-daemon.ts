@@ -14,7 +14,7 @@ import { observeMetrics } from "../telemetry/open-telemetry.ts";
 import { serveTelemetry } from "../telemetry/telemetry-server.ts";
 import { type Child, startChild } from "./child.ts";
 import { controlRoutes } from "./control-routes.ts";
-import { listenOnSocket } from "./control-server.ts";
+import { listenOnSocket, type SocketServer } from "./control-server.ts";
 import { Daemon } from "./daemon.ts";
 import { startHeartbeat } from "./heartbeat.ts";
 import { logEvent } from "./log-events.ts";
@@ -66,10 +66,11 @@ export async function runDaemon(config: Config, options: RunOptions): Promise<Ru
   const daemon = new Daemon(config, { openStore: metrics && meteredStores(metrics) });
   daemon.subscribe((event) => logEvent(logger, event));
   if (metrics !== undefined) closers.push(metrics.attach(daemon));
+  let control: SocketServer | undefined;
   let childCode: number | undefined;
   let failure: unknown;
   try {
-    closers.push(...(await open(config, { ...options, daemon })));
+    control = await listen(config, { ...options, daemon });
     const starting = daemon.start({ signal: stopping.signal });
     await Promise.race([starting, aborted(stopping.signal), passed(READY_MS)]);
     starting.catch(() => undefined);
@@ -89,7 +90,7 @@ export async function runDaemon(config: Config, options: RunOptions): Promise<Ru
   }
   child = undefined;
   isClosing = true;
-  const closing = close(daemon, closers.reverse(), logger);
+  const closing = close({ daemon, control, closers: closers.reverse(), logger });
   const isComplete = await Promise.race([closing, aborted(abandoning.signal)]);
   clearInterval(alive);
   for (const signal of SIGNALS) process.off(signal, onSignal);
@@ -100,22 +101,22 @@ export async function runDaemon(config: Config, options: RunOptions): Promise<Ru
   return { childCode, isComplete: isComplete === true, isAbandoned };
 }
 
-/** What answers and tells before the databases are open. */
-async function open(
+/** What answers before the databases are open. */
+async function listen(
   config: Config,
   options: RunOptions & { readonly daemon: Daemon },
-): Promise<readonly (() => unknown)[]> {
+): Promise<SocketServer | undefined> {
   const { daemon, logger, version } = options;
-  if (!config.socket.enabled) return [];
+  if (!config.socket.enabled) return undefined;
   const { path } = config.socket;
   try {
     const server = await listenOnSocket(controlRoutes(daemon, { version }), config.socket);
     logger.log("info", "control socket listening", { path });
-    return [() => server.close()];
+    return server;
   } catch (error) {
     // As in Litestream: databases are replicated whether anybody can ask or not.
     logger.log("warn", "failed to start control socket", { path, error });
-    return [];
+    return undefined;
   }
 }
 
@@ -192,12 +193,19 @@ function reportUnready(daemon: Daemon, logger: Logger): void {
   }
 }
 
-/** Whether every database is in its replica. */
-async function close(
-  daemon: Daemon,
-  closers: readonly (() => unknown)[],
-  logger: Logger,
-): Promise<boolean> {
+/**
+ * Whether every database is in its replica. Nothing can bring a database any more when the last uploads begin; metrics and
+ * health tell of those to the end.
+ */
+async function close(parts: {
+  readonly daemon: Daemon;
+  readonly control: SocketServer | undefined;
+  readonly closers: readonly (() => unknown)[];
+  readonly logger: Logger;
+}): Promise<boolean> {
+  const { daemon, control, closers, logger } = parts;
+  daemon.unwatch();
+  await control?.close();
   const ends = await daemon.close();
   for (const { path, error } of ends) {
     if (error !== undefined) logger.log("error", "final sync incomplete", { path, error });
