@@ -76,6 +76,8 @@ function database(changed: Partial<DaemonDatabase> = {}): DaemonDatabase {
     sizeBytes: 8192,
     walBytes: 4152,
     syncedAt: undefined,
+    updatedAt: undefined,
+    snapshotting: false,
     ...changed,
   };
 }
@@ -162,7 +164,26 @@ describe("controlRoutes()", () => {
     const stats = { commits: 1, pages: 1, bytes: 1, files: 1, lagMs: 1500, pendingBytes: 8192 };
     daemon.databases = [database({ stats })];
     const { body } = await ask("GET", "/debug/sync-status");
-    const expected = expect.objectContaining({ lag_seconds: 1.5, pending_bytes: 8192 });
+    const expected = expect.objectContaining({
+      lag_seconds: 1.5,
+      pending_bytes: 8192,
+      started_at: new Date(START + 89_000).toISOString(),
+      elapsed_seconds: 1.5,
+    });
+    expect(body).toEqual({ databases: [expected] });
+  });
+
+  test("GET /debug/sync-status tells of a snapshot, and when there was anything to tell", async () => {
+    const position = { local: 7n, staged: 7n, replicated: 7n };
+    daemon.databases = [database({ position, snapshotting: true, updatedAt: START })];
+    const { body } = await ask("GET", "/debug/sync-status");
+    const updated_at = new Date(START).toISOString();
+    const expected = expect.objectContaining({
+      active: true,
+      operation: "snapshot",
+      snapshotting: true,
+      updated_at,
+    });
     expect(body).toEqual({ databases: [expected] });
   });
 

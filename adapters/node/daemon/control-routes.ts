@@ -147,7 +147,9 @@ export function controlRoutes(daemon: ControlledDaemon, options: ControlOptions)
   });
 
   get("/debug/sync-status", (path = "") => ({
-    databases: (path === "" ? daemon.status().databases : [known(path, 404)]).map(toSyncStatus),
+    databases: (path === "" ? daemon.status().databases : [known(path, 404)]).map((each) =>
+      toSyncStatus(each, now()),
+    ),
   }));
 
   app.notFound((c) => c.text("404 page not found\n", 404));
@@ -229,14 +231,26 @@ const LISTED: Readonly<Record<DaemonDatabase["state"], string>> = {
 };
 
 /** What there is to tell, without zeros. */
-function toSyncStatus(database: DaemonDatabase): object {
-  const { path, state, position, stats, walBytes, error } = database;
+function toSyncStatus(database: DaemonDatabase, now: number): object {
+  const { path, state, position, stats, walBytes, error, snapshotting, updatedAt } = database;
   const active =
-    state === "starting" || state === "closing" || position?.local !== position?.replicated;
+    snapshotting ||
+    state === "starting" ||
+    state === "closing" ||
+    position?.local !== position?.replicated;
   return {
     path,
     active,
-    ...(active ? { operation: "sync", phase: state } : {}),
+    ...(active ? { operation: snapshotting ? "snapshot" : "sync", phase: state } : {}),
+    // A sync begins with the oldest commit that the replica lacks.
+    ...(stats === undefined || stats.lagMs === 0
+      ? {}
+      : {
+          started_at: new Date(now - stats.lagMs).toISOString(),
+          elapsed_seconds: stats.lagMs / 1000,
+        }),
+    ...(updatedAt === undefined ? {} : { updated_at: new Date(updatedAt).toISOString() }),
+    ...(snapshotting ? { snapshotting } : {}),
     ...(position === undefined ? {} : { txid: Number(position.local) }),
     ...(stats === undefined
       ? {}

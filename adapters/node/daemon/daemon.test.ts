@@ -159,6 +159,21 @@ describe("Daemon", () => {
     expect(sourceOf(a).closed).toBe(true);
   });
 
+  test("get() tells when anything was last told of a database, and of a snapshot under way", async () => {
+    const a = made("a.db");
+    await run(begin({ databases: [a] }).start());
+    sourceOf(a).write([1, 2]);
+    await run(daemon.sync(a.path, { wait: true }));
+    const before = daemon.get(a.path)?.updatedAt ?? 0;
+    await platform.clock.advanceAsync(1_000);
+    expect(daemon.get(a.path)).toMatchObject({ updatedAt: before, snapshotting: false });
+    const snapshot = daemon.snapshot(a.path);
+    expect(daemon.get(a.path)?.snapshotting).toBe(true);
+    await run(snapshot);
+    expect(daemon.get(a.path)?.snapshotting).toBe(false);
+    expect(daemon.get(a.path)?.updatedAt).toBeGreaterThan(before);
+  });
+
   test("subscribe() tells of the checkpoints that are made for a database", async () => {
     const a = made("a.db");
     await run(begin({ databases: [a] }).start());

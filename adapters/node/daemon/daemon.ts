@@ -221,7 +221,8 @@ export class Daemon implements AsyncDisposable {
 
   /** Uploads what is committed now, and the whole database as a snapshot. `ClosedError` where it does not run. */
   async snapshot(path: string): Promise<SnapshotResult> {
-    return await this.#running("snapshot", path).replication.snapshot();
+    const { member, replication } = this.#running("snapshot", path);
+    return await member.snapshot(replication);
   }
 
   /** From now on files that come into directories or go are left as they are. */
@@ -317,9 +318,10 @@ export class Daemon implements AsyncDisposable {
   #running(
     operation: string,
     path: string,
-  ): { readonly replication: Replication; readonly source: DaemonSource } {
-    const { replication, source } = this.#member(operation, path);
-    if (replication !== undefined && source !== undefined) return { replication, source };
+  ): { readonly member: Member; readonly replication: Replication; readonly source: DaemonSource } {
+    const member = this.#member(operation, path);
+    const { replication, source } = member;
+    if (replication !== undefined && source !== undefined) return { member, replication, source };
     throw new ClosedError({ operation, object: path, what: "the database is not open" });
   }
 
@@ -350,6 +352,8 @@ export class Daemon implements AsyncDisposable {
   }
 
   #tell(event: DaemonEvent): void {
+    const member = this.#members.get(event.database);
+    if (member !== undefined) member.updatedAt = this.#platform.clock.now();
     for (const listener of this.#listeners) listener(event);
   }
 }

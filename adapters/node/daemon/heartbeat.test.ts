@@ -51,6 +51,8 @@ function database(
     sizeBytes: 0,
     walBytes: 0,
     syncedAt,
+    updatedAt: undefined,
+    snapshotting: false,
   };
 }
 

@@ -19,6 +19,7 @@ import {
   type Position,
   type PositionToken,
   type Replication,
+  type SnapshotResult,
 } from "pagestream";
 import type { WalCheckpoint } from "pagestream/files-kit";
 import type { DatabaseConfig, ReplicaConfig } from "../config/config.ts";
@@ -86,6 +87,8 @@ export class Member {
   readonly config: DatabaseConfig;
   /** Proof of the state that a restore has just made. */
   restored: PositionToken | undefined;
+  /** When anything was last told of it, in milliseconds since the epoch. */
+  updatedAt: number | undefined;
   readonly #tools: MemberTools;
   readonly #stores: ObjectStore[] = [];
   #wanted = true;
@@ -101,6 +104,8 @@ export class Member {
   #error: PagestreamError | undefined;
   #position: Position | undefined;
   #syncedAt: number | undefined;
+  /** Snapshots under way. */
+  #snapshots = 0;
   /** Whether it was open once, so that something may be left to upload. */
   #wasOpen = false;
 
@@ -148,6 +153,8 @@ export class Member {
       sizeBytes: pageSize * commit,
       walBytes,
       syncedAt: this.#syncedAt,
+      updatedAt: this.updatedAt,
+      snapshotting: this.#snapshots > 0,
     };
   }
 
@@ -163,6 +170,16 @@ export class Member {
   /** All that was committed is in the replica. */
   noteSync(): void {
     this.#syncedAt = this.#tools.platform.clock.now();
+  }
+
+  /** Uploads the whole database. */
+  async snapshot(replication: Replication): Promise<SnapshotResult> {
+    this.#snapshots++;
+    try {
+      return await replication.snapshot();
+    } finally {
+      this.#snapshots--;
+    }
   }
 
   /** Tries to start, now; resolves when it runs, or has failed and is to be tried again later. */

@@ -54,6 +54,10 @@ export interface DaemonDatabase {
    * that is now. `undefined`: not since the start.
    */
   readonly syncedAt: number | undefined;
+  /** When anything was last told of it, in milliseconds since the epoch; `undefined`: nothing yet. */
+  readonly updatedAt: number | undefined;
+  /** Whether a snapshot that was asked for is under way. */
+  readonly snapshotting: boolean;
 }
 
 /** The daemon as a whole. */

@@ -28,6 +28,8 @@ const good: DaemonDatabase = {
   sizeBytes: 4096,
   walBytes: 0,
   syncedAt: NOW - 1000,
+  updatedAt: NOW - 1000,
+  snapshotting: false,
 };
 
 function health(changes: Partial<DaemonDatabase>, options: HealthOptions = {}) {

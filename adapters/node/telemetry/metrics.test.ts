@@ -30,6 +30,8 @@ const database: DaemonDatabase = {
   sizeBytes: 40_960,
   walBytes: 4152,
   syncedAt: NOW - 2000,
+  updatedAt: NOW - 2000,
+  snapshotting: false,
 };
 
 function measured(changes: Partial<DaemonDatabase> = {}) {
