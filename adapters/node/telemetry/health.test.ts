@@ -92,16 +92,6 @@ describe("healthOf()", () => {
     expect(health(late, { maxLagMs: 5001 }).status).toBe("ok");
   });
 
-  test("healthOf() fails where the last look at the replica found a fault", () => {
-    const verified = { at: NOW - 1000, error: "a file is missing" };
-    const { status, databases } = health({}, { verified: () => verified });
-    expect(status).toBe("failing");
-    expect(databases[0]).toMatchObject({
-      reason: "a file is missing",
-      last_verify: "2026-11-20T11:59:59.000Z",
-    });
-  });
-
   test("healthOf() does not count a database that was stopped by request", () => {
     const { status, databases } = health({ state: "stopped", destinations: [] });
     expect(status).toBe("ok");

@@ -6,20 +6,10 @@
 import { formatTxid } from "pagestream/ltx";
 import type { DaemonDatabase, DaemonStatus } from "../daemon/status.ts";
 
-/** What a look at a replica found last. */
-export interface Verification {
-  /** In milliseconds since the epoch. */
-  readonly at: number;
-  /** What is wrong; undefined where all is well. */
-  readonly error: string | undefined;
-}
-
 /** Options of {@linkcode healthOf}. */
 export interface HealthOptions {
   /** Milliseconds that a replica may lag behind. @default 60000 */
   readonly maxLagMs?: number | undefined;
-  /** What was found last of a database, where its replica is looked at. */
-  readonly verified?: ((path: string) => Verification | undefined) | undefined;
   /** In milliseconds since the epoch. @default now */
   readonly now?: number | undefined;
 }
@@ -39,8 +29,6 @@ export interface DatabaseHealth {
   readonly lag_seconds?: number;
   /** When the replica was last known to hold all that was committed: RFC 3339. */
   readonly last_success?: string;
-  /** When its replica was looked at last: RFC 3339. */
-  readonly last_verify?: string;
 }
 
 /** The health of the daemon, as the endpoint answers. */
@@ -54,25 +42,21 @@ export interface Health {
 
 /** The health of what a daemon tells of itself. */
 export function healthOf(status: DaemonStatus, options: HealthOptions = {}): Health {
-  const { maxLagMs = 60_000, verified, now = Date.now() } = options;
-  const databases = status.databases.map((database) => {
-    const verification = verified?.(database.path);
-    return databaseHealth(database, { maxLagMs, verification, now, startedAt: status.startedAt });
-  });
+  const { maxLagMs = 60_000, now = Date.now() } = options;
+  const bounds = { maxLagMs, now, startedAt: status.startedAt };
+  const databases = status.databases.map((database) => databaseHealth(database, bounds));
   const isFailing = databases.some(({ restorable, state }) => !restorable && state !== "stopped");
   return { status: isFailing ? "failing" : "ok", max_lag_seconds: maxLagMs / 1000, databases };
 }
 
 interface Bounds {
   readonly maxLagMs: number;
-  readonly verification: Verification | undefined;
   readonly now: number;
   readonly startedAt: number;
 }
 
 function databaseHealth(database: DaemonDatabase, bounds: Bounds): DatabaseHealth {
   const { position, syncedAt } = database;
-  const { verification } = bounds;
   const lagMs = lagOf(database, bounds);
   const reason = reasonOf(database, lagMs, bounds);
   return {
@@ -88,7 +72,6 @@ function databaseHealth(database: DaemonDatabase, bounds: Bounds): DatabaseHealt
           lag_seconds: Math.round(lagMs) / 1000,
         }),
     ...(syncedAt === undefined ? {} : { last_success: new Date(syncedAt).toISOString() }),
-    ...(verification === undefined ? {} : { last_verify: new Date(verification.at).toISOString() }),
   };
 }
 
@@ -108,5 +91,5 @@ function reasonOf(database: DaemonDatabase, lagMs: number, bounds: Bounds): stri
     const why = error === undefined ? "" : `: ${error.message}`;
     return `the replica lags behind by ${Math.round(lagMs / 1000)} s${why}`;
   }
-  return bounds.verification?.error;
+  return undefined;
 }
