@@ -18,6 +18,7 @@ import type { PointsFlags } from "./points.ts";
 import type { FollowFlags } from "./follow.ts";
 import type { RestoreFlags } from "./restore.ts";
 import type { RetainFlags } from "./retain.ts";
+import type { ServeFlags } from "./serve.ts";
 import type { SnapshotFlags } from "./snapshot.ts";
 import type { VerifyReplicaFlags } from "./verify.ts";
 
@@ -228,6 +229,30 @@ Example:
     .action(async (replica: string | undefined, flags: PointsFlags) => {
       const { runPoints } = await import("./points.ts");
       done(await runPoints(replica, flags));
+    });
+
+  withConfigFlags(program.command("serve"))
+    .description("let others read a replica over HTTP, without the credentials of its store")
+    .argument("[replica]", TARGET_HELP)
+    .option("--addr <host:port>", "where to listen", "127.0.0.1:8081")
+    .option("--token-file <path>", "what readers must bring; default: $PAGESTREAM_SERVE_TOKEN")
+    .option("--cors-origin <origin>", "a web origin that may read, or *; may be repeated", collect)
+    .option("--log-level <level>", "trace, debug, info, warn or error")
+    .addHelpText(
+      "after",
+      `
+Without a token it listens on this machine only. An encrypted replica is served decrypted where its key is given, else as
+it is. SIGINT or SIGTERM ends it with exit code 0.
+
+Examples:
+  pagestream serve s3://backups/app?region=eu-central-1
+  pagestream restore -o copy.db http://127.0.0.1:8081
+  pagestream serve -addr :8081 -token-file /etc/pagestream/token /backup/app
+`,
+    )
+    .action(async (replica: string | undefined, flags: ServeFlags) => {
+      const { runServe } = await import("./serve.ts");
+      done(await runServe(replica, flags));
     });
 }
 
