@@ -21,6 +21,10 @@ const folders = [
 /** Suites that talk to servers, which run as long as the suite does. */
 const withServers = ["stores"];
 
+/** Suites that start the command again and again: what Node has compiled once is kept for the next process. */
+const withCommand = ["command", "interop"];
+const compiled = source("./node_modules/.cache/compiled");
+
 export default defineConfig({
   resolve: {
     // Tests run on the sources, never on what an earlier build left.
@@ -49,6 +53,7 @@ export default defineConfig({
           name,
           include: [`test/${name}/**/*.test.ts`],
           ...(withServers.includes(name) ? { globalSetup: ["test/servers/global-setup.ts"] } : {}),
+          ...(withCommand.includes(name) ? { env: { NODE_COMPILE_CACHE: compiled } } : {}),
         },
       })),
       {

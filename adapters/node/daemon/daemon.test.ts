@@ -9,7 +9,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { ModelDatabase } from "../../../test/helpers/model-database.ts";
 import type { Config, DatabaseConfig, DirectoryConfig } from "../config/config.ts";
 import { Daemon } from "./daemon.ts";
-import type { OpenSource } from "./member.ts";
+import type { SourceEvents } from "./member.ts";
 import type { DaemonEvent } from "./status.ts";
 
 /** A database whose pages a test writes, as the daemon opens it. */
@@ -26,7 +26,7 @@ let platform: ReturnType<typeof fakePlatform>;
 let stores: Map<string, ObjectStore>;
 let sources: Map<string, Source[]>;
 let openError: Error | undefined;
-let tellCheckpoint: Parameters<OpenSource>[1];
+let tell: SourceEvents;
 let daemon: Daemon;
 let events: DaemonEvent[];
 beforeEach(() => {
@@ -92,9 +92,9 @@ function begin(changed: Partial<Config>): Daemon {
   };
   daemon = new Daemon(config, {
     platform,
-    open(each, onCheckpoint) {
+    open(each, told) {
       if (openError !== undefined) throw openError;
-      tellCheckpoint = onCheckpoint;
+      tell = told;
       const source = new Source();
       sources.set(each.path, [...(sources.get(each.path) ?? []), source]);
       return source;
@@ -178,8 +178,16 @@ describe("Daemon", () => {
     const a = made("a.db");
     await run(begin({ databases: [a] }).start());
     const checkpoint = { mode: "PASSIVE", durationMs: 5, error: undefined } as const;
-    tellCheckpoint(checkpoint);
+    tell.onCheckpoint(checkpoint);
     expect(events.at(-1)).toEqual({ type: "checkpoint", database: a.path, ...checkpoint });
+  });
+
+  test("a warning of whoever follows the database is an event of it", async () => {
+    const a = made("a.db");
+    await run(begin({ databases: [a] }).start());
+    const error = new IoError({ operation: "watch", object: a.path, what: "no watches are left" });
+    tell.onWarning(error);
+    expect(events.at(-1)).toEqual({ type: "warning", database: a.path, error });
   });
 
   test("a database that is not there is waited for, and is no failure at the end", async () => {

@@ -88,6 +88,8 @@ export class Daemon implements AsyncDisposable {
         this.#tell({ type: "waiting", database: path, error, retryMs }),
       onCheckpoint: ({ config: { path } }, checkpoint) =>
         this.#tell({ type: "checkpoint", database: path, ...checkpoint }),
+      onWarning: ({ config: { path } }, error) =>
+        this.#tell({ type: "warning", database: path, error }),
     };
     void this.#relay();
   }

@@ -39,6 +39,7 @@ const LINES: Readonly<Record<DaemonEvent["type"], Line>> = {
   unregistered: ["info", "database unregistered"],
   uploaded: ["debug", "ltx file uploaded"],
   waiting: ["warn", "cannot replicate yet"],
+  warning: ["warn", "database is followed with difficulty"],
   "watch-failed": ["error", "cannot watch directory"],
 };
 

@@ -34,10 +34,18 @@ export interface DaemonSource extends CommitSource {
   close(): Promise<void>;
 }
 
-/** Opens a database that exists, and tells of each checkpoint that is made for it. */
+/** What is told of a database while it is followed. */
+export interface SourceEvents {
+  /** A checkpoint was made for it. */
+  readonly onCheckpoint: (checkpoint: WalCheckpoint) => void;
+  /** Something goes wrong, and following goes on all the same. */
+  readonly onWarning: (error: PagestreamError) => void;
+}
+
+/** Opens a database that exists. */
 export type OpenSource = (
   config: DatabaseConfig,
-  onCheckpoint: (checkpoint: WalCheckpoint) => void,
+  events: SourceEvents,
 ) => DaemonSource | Promise<DaemonSource>;
 
 /** What a member works with; all members share it. */
@@ -59,6 +67,8 @@ export interface MemberTools {
   readonly onFailure: (member: Member, error: PagestreamError, retryMs: number) => void;
   /** Told of each checkpoint that is made for it. */
   readonly onCheckpoint?: ((member: Member, checkpoint: WalCheckpoint) => void) | undefined;
+  /** Told of what goes wrong while it is followed all the same. */
+  readonly onWarning?: ((member: Member, error: PagestreamError) => void) | undefined;
 }
 
 /** How one database came to its end. */
@@ -208,9 +218,10 @@ export class Member {
         }
       }
       const open = async (): Promise<CommitSource> => {
-        this.#source = await this.#tools.open(config, (checkpoint) =>
-          this.#tools.onCheckpoint?.(this, checkpoint),
-        );
+        this.#source = await this.#tools.open(config, {
+          onCheckpoint: (checkpoint) => this.#tools.onCheckpoint?.(this, checkpoint),
+          onWarning: (error) => this.#tools.onWarning?.(this, error),
+        });
         return observed(this.#source, (error) => this.#lost(error));
       };
       const replication = await fleet.register(path, open, this.#stores, {

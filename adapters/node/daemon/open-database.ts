@@ -3,15 +3,15 @@
  *
  * @module
  */
-import { nodeSqliteDriver, openWalFollower, type WalCheckpoint } from "pagestream/files-kit";
+import { nodeSqliteDriver, openWalFollower } from "pagestream/files-kit";
 import type { DatabaseConfig } from "../config/config.ts";
 import { syncFiles } from "../files.ts";
-import type { DaemonSource } from "./member.ts";
+import type { DaemonSource, SourceEvents } from "./member.ts";
 
 /** Follows the WAL of a database; one in another journal mode is switched to WAL, as Litestream does. */
 export async function openDatabase(
   { path, walLimit, options: { groupMs } }: DatabaseConfig,
-  onCheckpoint: (checkpoint: WalCheckpoint) => void,
+  events: SourceEvents,
 ): Promise<DaemonSource> {
   const files = syncFiles();
   return await openWalFollower(path, {
@@ -20,6 +20,6 @@ export async function openDatabase(
     walLimit,
     groupMs,
     enforceWal: true,
-    onCheckpoint,
+    ...events,
   });
 }

@@ -84,6 +84,8 @@ export type DaemonEvent =
       | { readonly type: "waiting"; readonly error: PagestreamError; readonly retryMs: number }
       /** The daemon brought the WAL into the database file, since nobody else did. */
       | ({ readonly type: "checkpoint" } & WalCheckpoint)
+      /** Something goes wrong with it, and it is followed all the same. */
+      | { readonly type: "warning"; readonly error: PagestreamError }
       /** A directory cannot be watched, or what came into it cannot be used; `database` is its path. */
       | { readonly type: "watch-failed"; readonly error: Error }
     ));
