@@ -280,6 +280,26 @@ describe("openWalFollower()", () => {
     expect(fs.readdirSync(db.folder).sort()).toEqual(["app.db", "app.db-shm", "app.db-wal"]);
   });
 
+  test("image() of a database that shrinks meanwhile keeps the pages that are cut off", async () => {
+    const application = db.create();
+    for (let i = 0; i < 20; i++) application.exec(ROWS);
+    const follower = await db.follow();
+    application.exec("PRAGMA wal_checkpoint(PASSIVE)");
+    follower.check();
+    const bytes = db.contents(application);
+    const image = await follower.image();
+    let round = 0;
+    const read = await imageBytes(image, () => {
+      if (++round > 1) return;
+      application.exec("DELETE FROM t; VACUUM");
+      follower.check();
+      application.exec("PRAGMA wal_checkpoint(PASSIVE)");
+      expect(fs.statSync(db.path).size).toBeLessThan(1 << 20);
+    });
+    expect(bytes.length).toBeGreaterThan(2 << 20);
+    expect(difference(read, bytes)).toBe("");
+  });
+
   test("writes nothing into the database, and leaves the log as it is when it is closed last", async () => {
     const application = db.create();
     application.exec(ROWS);

@@ -87,10 +87,16 @@ export class WalImage implements DatabaseImage {
     for (let run = this.#nextRun(); run.done !== true; run = this.#nextRun()) yield run.value;
   }
 
-  /** Saves what commits are about to change. Never throws. */
-  beforeChange(pgnos: Uint32Array): void {
+  /**
+   * Saves what commits are about to change: the pages that they write, and those past `lowest`, the smallest size that any of them
+   * leaves, since a checkpoint then cuts the file there. Never throws.
+   */
+  beforeChange(pgnos: Uint32Array, lowest: number): void {
     try {
       for (const pgno of pgnos) if (pgno <= this.commit && this.#isPending(pgno)) this.#save(pgno);
+      for (let pgno = lowest + 1; pgno <= this.commit; pgno++) {
+        if (this.#isPending(pgno)) this.#save(pgno);
+      }
     } catch (error) {
       // Replication goes on; whether there is room for an image, the next attempt tells.
       const reason = error instanceof Error ? error.message : String(error);

@@ -309,7 +309,9 @@ export class WalTail {
     const { from, window, deliver } = at;
     // A log that was begun anew: all that the one before held is in the file.
     if (from === 0) this.#frames.clear();
-    if (run.pgnos.length > 0) for (const image of this.#images) image.beforeChange(run.pgnos);
+    if (run.pgnos.length > 0) {
+      for (const image of this.#images) image.beforeChange(run.pgnos, run.lowest);
+    }
     for (let i = 0; i < run.pgnos.length; i++) this.#frames.set(run.pgnos[i]!, from + i + 1);
     const previousCommit = this.commit;
     this.#state = state;
