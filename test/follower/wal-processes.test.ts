@@ -2,6 +2,7 @@ import * as fs from "node:fs";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { watchFile } from "../../adapters/files/wal-wakeups.ts";
 import { imageBytes } from "../../src/testing/commit-mirror.ts";
+import { fakePlatform } from "../../src/testing/fake-platform.ts";
 import { difference } from "../../src/testing/test-kit.ts";
 import { FollowedDatabase } from "../helpers/followed-database.ts";
 import { runApplication } from "./run-application.ts";
@@ -121,7 +122,8 @@ describe("openWalFollower() beside other processes", () => {
     const application = db.create();
     application.exec("INSERT INTO t(body) VALUES (1)");
     application.close();
-    const follower = await db.follow({ shared: false });
+    // Looks of its own, of which a start has many, would be in time for each commit.
+    const follower = await db.follow({ shared: false, platform: fakePlatform(1) });
     const mirror = await db.mirror(follower);
     // What a careless library in this process does: it opens and closes the files.
     for (const suffix of ["", "-shm"]) fs.closeSync(fs.openSync(db.path + suffix, "r"));
