@@ -132,10 +132,9 @@ function collect(replication: Replication): ReplicationEvent[] {
 }
 
 describe("startPrimary() while the store is away", () => {
-  test("ends an outage of 24 hours with one upload of the 1,000 hot pages, however large the database", async () => {
+  test("ends an outage of 24 hours of a 1 GB database with one upload of its 1,000 hot pages", async () => {
     const platform = fakePlatform(1);
-    // What is uploaded before the outage is all that takes longer with more pages.
-    const database = new VirtualDatabase(16_384);
+    const database = new VirtualDatabase(262_144);
     const faulty = faultyStore();
     const replica = openReplica(faulty.store, { platform });
     const stagingBytes = 2 * MIB;
@@ -147,16 +146,16 @@ describe("startPrimary() while the store is away", () => {
     faulty.state = "down";
     faulty.puts = 0;
     let held = 0;
-    const commits = (24 * HOUR) / (10 * SECOND);
+    const commits = (24 * HOUR) / (2 * SECOND);
     for (let i = 0; i < commits; i++) {
       database.write([1, 2 + ((i * 2) % 999), 2 + ((i * 2 + 1) % 999)]);
       held = Math.max(held, replication.stats.pendingBytes);
-      await platform.clock.advanceAsync(10 * SECOND);
+      await platform.clock.advanceAsync(2 * SECOND);
     }
     expect(replication.stats.commits).toBe(commits);
-    // Images up to the bound, one file that was cut before the outage was known, two bitmaps of 32 KiB per GiB.
-    expect(held).toBeLessThan(stagingBytes + 64 * 1024);
-    expect(replication.stats.pendingBytes).toBeLessThan(16 * 1024);
+    // Images up to the bound, one file that was cut before the outage was known, two bitmaps.
+    expect(held).toBeLessThan(stagingBytes + 128 * 1024);
+    expect(replication.stats.pendingBytes).toBeLessThan(128 * 1024);
     expect(faulty.puts).toBeLessThan(24 * 60 + 40);
 
     faulty.state = "up";
@@ -174,7 +173,7 @@ describe("startPrimary() while the store is away", () => {
     expect(types.filter((type) => type === "degraded")).toHaveLength(1);
     expect(types.filter((type) => type === "recovered")).toHaveLength(1);
     await run(platform, replication.close());
-  });
+  }, 120_000);
 
   test("lets groups grow while uploads are slower than commits, so that the lag stays a few uploads", async () => {
     const platform = fakePlatform(3);

@@ -1,5 +1,6 @@
 import * as fs from "node:fs";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { type NativeDriver, nodeSqliteDriver } from "../../adapters/files/native-driver.ts";
 import { watchFile } from "../../adapters/files/wal-wakeups.ts";
 import { imageBytes } from "../../src/testing/commit-mirror.ts";
 import { fakePlatform } from "../../src/testing/fake-platform.ts";
@@ -90,11 +91,21 @@ describe("openWalFollower() beside other processes", () => {
 
   test("lets a writer with no busy timeout see no SQLITE_BUSY below the limit", async () => {
     db.create().close();
-    const follower = await db.follow({ ...LIVE, walLimit: 1 << 30 });
+    let writable = 0;
+    const driver: NativeDriver = {
+      ...nodeSqliteDriver,
+      open(path, options) {
+        if (options.readOnly !== true) writable++;
+        return nodeSqliteDriver.open(path, options);
+      },
+    };
+    const follower = await db.follow({ ...LIVE, driver, walLimit: 1 << 30 });
     const mirror = await db.mirror(follower);
     const result = await run({ kind: "write", ms: 2000 });
     follower.check();
     await follower.close();
+    // Nothing of the follower can write, or hold writers off.
+    expect(writable).toBe(0);
     // Any reader that comes upon a header half written takes the write lock for a microsecond: SQLite's own way to be sure.
     expect(result.busy).toBeLessThanOrEqual(result.commits / 10_000);
     expect(result.commits).toBeGreaterThan(100);
