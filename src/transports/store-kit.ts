@@ -58,6 +58,7 @@ export {
   type Send,
   versionTag,
 } from "./plain-object.ts";
+export { type Passing, StoreTraits } from "./store-traits.ts";
 export { probeConditions, type ProbedConditions, type ProbeRequests } from "./probe.ts";
 export {
   type Spool,

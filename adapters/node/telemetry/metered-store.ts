@@ -15,6 +15,7 @@ import {
   type StoreCapabilities,
   type WatchOptions,
 } from "pagestream";
+import { type Passing, StoreTraits } from "pagestream/transports/store-kit";
 
 /** What is done, in Litestream's words. Looking an object up counts as reading it. */
 export type StoreOperation = "PUT" | "GET" | "LIST" | "DELETE";
@@ -39,11 +40,8 @@ interface Cancellable {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Every member, so that none that is added to the contract is forgotten here. */
-type Passing = Required<Omit<ObjectStore, "probe" | "watch" | "close">>;
-
 /** The same store; `tell` is called at the end of each call. */
-export class MeteredStore implements Passing {
+export class MeteredStore extends StoreTraits implements Passing {
   readonly #store: ObjectStore;
   readonly #tell: (call: StoreCall) => void;
   readonly probe?: (options?: Cancellable) => Promise<StoreCapabilities>;
@@ -51,39 +49,12 @@ export class MeteredStore implements Passing {
   readonly close?: () => Promise<void>;
 
   constructor(store: ObjectStore, tell: (call: StoreCall) => void) {
+    super(store);
     this.#store = store;
     this.#tell = tell;
     if (store.probe !== undefined) this.probe = store.probe.bind(store);
     if (store.watch !== undefined) this.watch = store.watch.bind(store);
     if (store.close !== undefined) this.close = store.close.bind(store);
-  }
-
-  get type(): string {
-    return this.#store.type;
-  }
-
-  get description(): string {
-    return this.#store.description;
-  }
-
-  get capabilities(): StoreCapabilities {
-    return this.#store.capabilities;
-  }
-
-  get layout(): "directory" | "hex" | undefined {
-    return this.#store.layout;
-  }
-
-  get local(): boolean | undefined {
-    return this.#store.local;
-  }
-
-  get encrypted(): boolean | undefined {
-    return this.#store.encrypted;
-  }
-
-  clockOffsetMs(): number | undefined {
-    return this.#store.clockOffsetMs?.();
   }
 
   async get(key: string, options: GetOptions = {}): Promise<GetResult> {
