@@ -47,7 +47,7 @@ async function serve(args: readonly string[], env: NodeJS.ProcessEnv = {}): Prom
 async function rawStatus(url: string, path: string): Promise<string> {
   const { hostname, port } = new URL(url);
   const socket = connect(Number(port), hostname).setEncoding("utf8");
-  socket.write(`GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
+  socket.write(`GET ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`);
   let answer = "";
   for await (const text of socket) answer += text as string;
   return answer.slice(9, 12);

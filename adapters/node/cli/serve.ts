@@ -64,11 +64,14 @@ async function serve(
     const files = await servedAs(store, { text, signal: ending.signal });
     const onFailure = (error: unknown, path: string): void =>
       logger.log("warn", "cannot serve", { path, error });
-    const server = await listen(serveApp(store, { token, corsOrigins, onFailure }), address);
+    const { isLoopback } = address;
+    const served = serveApp(store, { token, corsOrigins, isLoopback, onFailure });
+    const server = await listen(served.app, address);
     const { url } = server;
     logger.log("info", "serving", { url, replica: text, files, protected: token !== undefined });
     if (!ending.signal.aborted) await once(ending.signal, "abort");
     await server.close();
+    await served.close();
   } catch (error) {
     if (!ending.signal.aborted) throw error;
   } finally {

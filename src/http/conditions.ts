@@ -3,6 +3,8 @@
  *
  * @module
  */
+import type { Context } from "hono";
+import { Refusal } from "./refusal.ts";
 
 /** A part of a file: from an offset on, or so many bytes at its end. */
 export type RequestedRange =
@@ -28,4 +30,14 @@ export function namesTag(
 ): boolean {
   const tags = header.split(",").map((each) => each.trim());
   return tags.some((each) => each === "*" || each === tag || (weak && each === `W/${tag}`));
+}
+
+/** Looks at `If-Match` and `If-None-Match`: `unchanged` asks for 304; a version that is not the wanted one is refused. */
+export function checkConditions(c: Context, tag: string): "unchanged" | "send" {
+  const [ifMatch, ifNoneMatch] = [c.req.header("if-match"), c.req.header("if-none-match")];
+  if (ifMatch !== undefined && !namesTag(ifMatch, tag, { weak: false })) {
+    throw new Refusal("PRECONDITION_FAILED", "this is another version");
+  }
+  const isKnown = ifNoneMatch !== undefined && namesTag(ifNoneMatch, tag, { weak: true });
+  return isKnown ? "unchanged" : "send";
 }

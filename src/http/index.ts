@@ -1,0 +1,13 @@
+/**
+ * A replica over HTTP, on any Hono application.
+ *
+ * @module
+ */
+export {
+  type HttpLimits,
+  replicaRoutes,
+  type ReplicaRoutes,
+  type ReplicaRoutesOptions,
+} from "./replica-routes.ts";
+export type { AccessOptions, Authorize } from "./route.ts";
+export type { RateOptions } from "./rate-limit.ts";

@@ -1,0 +1,113 @@
+/**
+ * `replicaRoutes`: all that can be read of a replica, as routes for a Hono application.
+ *
+ * @module
+ */
+import { type Context, Hono } from "hono";
+import type { Platform } from "../core/platform.ts";
+import type { Replica } from "../replica/replica.ts";
+import type { ObjectStore } from "../transports/object-store.ts";
+import { webPlatform } from "../transports/web-platform.ts";
+import { ltxFileRoute } from "./ltx-file.ts";
+import { Mounts } from "./mounted.ts";
+import { openApiDocument } from "./openapi.ts";
+import { overviewRoutes } from "./overview.ts";
+import {
+  type AccessOptions,
+  checkAccess,
+  mountFallback,
+  mountRoutes,
+  type Route,
+} from "./route.ts";
+import { Slots } from "./slots.ts";
+
+/** How much is done at a time, and for how long. */
+export interface HttpLimits {
+  /** Files that are sent at a time; past it 503. @default 64 */
+  readonly streams?: number | undefined;
+  /** Milliseconds a client may take for one piece of what it asked for. @default 60000 */
+  readonly stallMs?: number | undefined;
+  /** Replicas whose listings and readers are kept; the one asked for longest ago goes first. @default 64 */
+  readonly replicas?: number | undefined;
+}
+
+/** Options of {@linkcode replicaRoutes}. */
+export interface ReplicaRoutesOptions extends AccessOptions {
+  /**
+   * The replica of a request. Requests share a listing and a reader where they get the same object: keep the store, or say
+   * with `key` which requests are for one replica.
+   */
+  readonly replica: (c: Context) => ObjectStore | Replica | Promise<ObjectStore | Replica>;
+  /**
+   * Names the replica of a request, where `replica` makes a new store for each: it is then asked only for names that are
+   * not known yet. Two replicas must never have one name. @default the object that `replica` returns
+   */
+  readonly key?: ((c: Context) => string) | undefined;
+  /** Bounds. */
+  readonly limits?: HttpLimits | undefined;
+  /** For how many milliseconds a listing is told again. @default 1000 */
+  readonly freshMs?: number | undefined;
+  /** Time and chance. @default the runtime's own */
+  readonly platform?: Platform | undefined;
+}
+
+/** The routes, and what they hold open. */
+export type ReplicaRoutes = Hono &
+  AsyncDisposable & {
+    /** Closes what was opened for requests. Stores and replicas are their owner's to close. */
+    close(): Promise<void>;
+  };
+
+/**
+ * Makes routes for reading a replica, to be mounted on any Hono application in any runtime.
+ *
+ * @example
+ * ```ts
+ * import { Hono } from "hono";
+ * import { replicaRoutes } from "pagestream/http";
+ * import { memoryStore } from "pagestream/transports/memory";
+ *
+ * const store = memoryStore();
+ * const app = new Hono();
+ * app.route("/db", replicaRoutes({ replica: () => store, authorize: "public" }));
+ * const response = await app.request("/db");
+ * console.log(await response.json()); // { txid: null, … }
+ * ```
+ */
+export function replicaRoutes(options: ReplicaRoutesOptions): ReplicaRoutes {
+  checkAccess(options, "replica routes");
+  const { replica, key, limits = {}, freshMs = 1000, platform = webPlatform } = options;
+  const { streams = 64, stallMs = 60_000, replicas: maxReplicas = 64 } = limits;
+  const { clock } = platform;
+  const mounts = new Mounts({ replica, key, maxReplicas, freshMs, platform });
+  // What asks for authorization must not be kept where others read it.
+  const scope = options.authorize === "public" ? "public" : "private";
+  const slots = new Slots(streams, { stallMs, clock });
+  const routes: Route[] = [...overviewRoutes(mounts), ltxFileRoute({ mounts, slots, scope })];
+  routes.push(documentRoute(routes));
+  const app = new Hono();
+  mountRoutes(app, routes, { access: options, platform });
+  mountFallback(app, options);
+  const close = (): Promise<void> => mounts.close();
+  return Object.assign(app, { close, [Symbol.asyncDispose]: close });
+}
+
+function documentRoute(routes: readonly Route[]): Route {
+  const path = "/openapi.json";
+  return {
+    method: "GET",
+    path,
+    operation: {
+      operationId: "document",
+      summary: "This document",
+      answers: {
+        200: { description: "OpenAPI 3.1", type: "application/json", schema: { type: "object" } },
+      },
+    },
+    handle: (c) => {
+      c.header("cache-control", "no-cache");
+      const base = c.req.path.slice(0, -path.length);
+      return c.json(openApiDocument(routes, base === "" ? "/" : base) as object);
+    },
+  };
+}
