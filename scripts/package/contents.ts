@@ -5,6 +5,7 @@
  */
 
 import {
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
@@ -76,7 +77,8 @@ function linkDependency(folder: string, importer: string, name: string): void {
   const source = readable(own) ? own : join(root, "node_modules", name);
   const target = join(folder, "node_modules", name);
   mkdirSync(join(target, ".."), { recursive: true });
-  symlinkSync(source, target);
+  // Both packages may need it; their versions are one.
+  if (!existsSync(target)) symlinkSync(source, target);
 }
 
 function readable(folder: string): boolean {

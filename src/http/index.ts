@@ -11,3 +11,4 @@ export {
 } from "./replica-routes.ts";
 export type { AccessOptions, Authorize } from "./route.ts";
 export type { RateOptions } from "./rate-limit.ts";
+export type { Context, Hono } from "hono";
