@@ -4,11 +4,11 @@
  * @module
  */
 import type { Context } from "hono";
-import { InvalidArgumentError } from "../core/errors.ts";
-import { formatTxid, parseTxid } from "../ltx/file-name.ts";
+import { formatTxid } from "../ltx/file-name.ts";
 import type { LtxFileInfo } from "../replica/replica.ts";
 import type { Mounted, Mounts } from "./mounted.ts";
 import type { Json, Parameter } from "./openapi.ts";
+import { txidQuery } from "./position.ts";
 import { Refusal } from "./refusal.ts";
 import type { Route } from "./route.ts";
 
@@ -236,18 +236,6 @@ function limitOf(c: Context): number {
   const limit = Number(text);
   if (/^\d{1,4}$/.test(text) && limit >= 1 && limit <= MAX_ENTRIES) return limit;
   throw new Refusal("BAD_REQUEST", `limit is a number from 1 to ${MAX_ENTRIES}`);
-}
-
-/** A TXID of the query; undefined where it is left out. */
-export function txidQuery(c: Context, name: string): bigint | undefined {
-  const text = c.req.query(name);
-  if (text === undefined) return undefined;
-  try {
-    return parseTxid(text);
-  } catch (error) {
-    if (!(error instanceof InvalidArgumentError)) throw error;
-    throw new Refusal("BAD_REQUEST", `${name} is a TXID of 16 hex digits`);
-  }
 }
 
 function object(properties: { readonly [key: string]: Json }): Json {

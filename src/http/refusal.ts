@@ -136,12 +136,14 @@ const OF_RESULTS = [
 
 /** An answer that is no result: never kept by caches, and without what was said of a result before. */
 export function sendRefusal(c: Context, { code, message, status, headers }: Refusal): Response {
-  if (!c.finalized) for (const name of OF_RESULTS) c.header(name, undefined);
-  const answer = Response.json({ error: { code, message } }, { status });
-  answer.headers.set("cache-control", "no-store");
-  answer.headers.set("x-content-type-options", "nosniff");
-  for (const [name, value] of Object.entries(headers)) answer.headers.set(name, value);
-  // Nobody has answered before, or only that there is nothing: what that answer says of origins stays.
-  c.res = answer;
+  const told = { ...headers, "cache-control": "no-store" };
+  if (!c.finalized) {
+    for (const name of OF_RESULTS) c.header(name, undefined);
+    for (const [name, value] of Object.entries(told)) c.header(name, value);
+    return c.json({ error: { code, message } }, status);
+  }
+  // Somebody said that there is nothing: what that answer tells of origins stays.
+  c.res = Response.json({ error: { code, message } }, { status, headers: told });
+  c.res.headers.set("x-content-type-options", "nosniff");
   return c.res;
 }

@@ -19,14 +19,19 @@ import {
   mountRoutes,
   type Route,
 } from "./route.ts";
+import { snapshotRoute } from "./snapshot.ts";
 import { Slots } from "./slots.ts";
 
 /** How much is done at a time, and for how long. */
 export interface HttpLimits {
   /** Files that are sent at a time; past it 503. @default 64 */
   readonly streams?: number | undefined;
+  /** Snapshots that are restored at a time; past it 503. @default 8 */
+  readonly snapshots?: number | undefined;
   /** Milliseconds a client may take for one piece of what it asked for. @default 60000 */
   readonly stallMs?: number | undefined;
+  /** Milliseconds for which the position of `Pagestream-Position` is waited for. @default 5000 */
+  readonly positionMs?: number | undefined;
   /** Replicas whose listings and readers are kept; the one asked for longest ago goes first. @default 64 */
   readonly replicas?: number | undefined;
 }
@@ -77,13 +82,20 @@ export type ReplicaRoutes = Hono &
 export function replicaRoutes(options: ReplicaRoutesOptions): ReplicaRoutes {
   checkAccess(options, "replica routes");
   const { replica, key, limits = {}, freshMs = 1000, platform = webPlatform } = options;
-  const { streams = 64, stallMs = 60_000, replicas: maxReplicas = 64 } = limits;
+  const { streams = 64, snapshots = 8, stallMs = 60_000, positionMs = 5000 } = limits;
+  const { replicas: maxReplicas = 64 } = limits;
+  const { onFailure = () => undefined } = options;
   const { clock } = platform;
   const mounts = new Mounts({ replica, key, maxReplicas, freshMs, platform });
   // What asks for authorization must not be kept where others read it.
   const scope = options.authorize === "public" ? "public" : "private";
-  const slots = new Slots(streams, { stallMs, clock });
-  const routes: Route[] = [...overviewRoutes(mounts), ltxFileRoute({ mounts, slots, scope })];
+  const slots = (count: number): Slots => new Slots(count, { stallMs, clock });
+  const shared = { mounts, scope, platform, positionMs, onFailure } as const;
+  const routes: Route[] = [
+    ...overviewRoutes(mounts),
+    ltxFileRoute({ ...shared, slots: slots(streams) }),
+    snapshotRoute({ ...shared, slots: slots(snapshots) }),
+  ];
   routes.push(documentRoute(routes));
   const app = new Hono();
   mountRoutes(app, routes, { access: options, platform });

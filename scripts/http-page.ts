@@ -1,0 +1,103 @@
+/**
+ * Writes `docs/http.md` from the OpenAPI document of the routes: `node scripts/http-page.ts`.
+ *
+ * What stands before the mark is written by hand; what follows it is made.
+ *
+ * @module
+ */
+
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { replicaRoutes } from "../src/http/index.ts";
+import { REFUSALS } from "../src/http/refusal.ts";
+import { memoryStore } from "../src/transports/memory.ts";
+import { root } from "./lib/process.mjs";
+
+const PATH = join(root, "docs/http.md");
+const MARK = "## Routes\n";
+
+/** What every route may answer, said once. */
+const EVERYWHERE = ["401", "429", "502", "503"];
+
+interface Described {
+  readonly description: string;
+  readonly content?: Readonly<Record<string, unknown>>;
+}
+
+interface Operation {
+  readonly summary: string;
+  readonly description?: string;
+  readonly parameters?: readonly {
+    readonly name: string;
+    readonly in: string;
+    readonly description: string;
+  }[];
+  readonly requestBody?: Described & {
+    readonly content: Readonly<
+      Record<string, { readonly schema: { readonly properties?: Record<string, Described> } }>
+    >;
+  };
+  readonly responses: Readonly<Record<string, Described>>;
+}
+
+/** The OpenAPI document, as a client gets it. */
+export async function fetchDocument(): Promise<{
+  readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
+}> {
+  const routes = replicaRoutes({ replica: () => memoryStore(), authorize: "public" });
+  return (await (await routes.request("/openapi.json")).json()) as never;
+}
+
+/** The page as it has to be. */
+export async function renderHttpPage(): Promise<string> {
+  const [head = ""] = readFileSync(PATH, "utf8").split(MARK);
+  const { paths } = await fetchDocument();
+  const operations = Object.entries(paths).flatMap(([path, item]) =>
+    Object.entries(item).flatMap(([method, operation]) =>
+      method === "head" ? [] : [{ name: `${method.toUpperCase()} ${path}`, operation }],
+    ),
+  );
+  const index = operations.map(({ name, operation }) => `| \`${name}\` | ${operation.summary} |`);
+  const sections = operations.map(({ name, operation }) => sectionOf(name, operation));
+  const errors = Object.entries(REFUSALS).map(
+    ([code, [status, when]]) => `| \`${code}\` | ${status} | ${when}. |`,
+  );
+  const parts = [
+    MARK.trimEnd(),
+    "This part is written by `node scripts/http-page.ts` from the document at `/openapi.json`. Every `GET` knows `HEAD`, too, and every route may answer 401, 429, 502 and 503.",
+    ["| route | |", "| --- | --- |", ...index].join("\n"),
+    ...sections,
+    "## Errors",
+    'An error is `{"error": {"code", "message"}}`; programs compare codes.',
+    ["| code | status | when |", "| --- | --- | --- |", ...errors].join("\n"),
+  ];
+  return `${head}${parts.join("\n\n")}\n`;
+}
+
+function sectionOf(name: string, operation: Operation): string {
+  const { summary, description, parameters = [], requestBody, responses } = operation;
+  const body = Object.values(requestBody?.content ?? {})[0]?.schema.properties ?? {};
+  const rows = [
+    ...parameters.map((each) => [each.name, each.in, each.description]),
+    ...Object.entries(body).map(([key, each]) => [key, "body", each.description]),
+  ].map(([key, where, text]) => `| \`${key}\` | ${where} | ${text} |`);
+  const own = Object.entries(responses).filter(([status]) => !EVERYWHERE.includes(status));
+  const answers = own.map(([status, answer]) => {
+    const [type] = Object.keys(answer.content ?? {});
+    const isError = Number(status) >= 400;
+    const form = type === undefined || isError ? "" : ` (\`${type}\`)`;
+    return `| ${status} | ${answer.description}${form} |`;
+  });
+  const parts = [
+    `### ${name}`,
+    `${summary}.`,
+    description,
+    rows.length === 0
+      ? undefined
+      : ["| parameter | in | |", "| --- | --- | --- |", ...rows].join("\n"),
+    ["| status | |", "| --- | --- |", ...answers].join("\n"),
+  ];
+  return parts.filter((part) => part !== undefined).join("\n\n");
+}
+
+if (import.meta.main) writeFileSync(PATH, await renderHttpPage());
