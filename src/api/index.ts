@@ -30,6 +30,7 @@ export {
   UnsupportedError,
   WalMismatchError,
 } from "../core/errors.ts";
+export type { BlockingReads, PageSource, PageView, PinOptions } from "../core/page-source.ts";
 export type { Aborter, Clock, Platform } from "../core/platform.ts";
 export { readWalIndexHeader, type WalIndexHeader, type WalIndexState } from "../core/wal-index.ts";
 export {
@@ -48,6 +49,7 @@ export type {
   SyncFiles,
 } from "../core/sync-files.ts";
 export {
+  CacheFullError,
   ConflictError,
   DamagedFileError,
   DatabaseBehindError,
@@ -105,7 +107,7 @@ export {
   type StagedWriter,
   stateDirectory,
 } from "../replica/local-state.ts";
-export type { PlannedFile } from "../replica/plan.ts";
+export type { PlannedFile, RestoreTarget } from "../replica/plan.ts";
 export type { PositionToken } from "../replica/position-token.ts";
 export type {
   ByteRange,
@@ -133,6 +135,17 @@ export type {
 export type { TimeInput } from "../replica/timestamps.ts";
 export type { LegacyFile, LegacyPosition } from "../replica/legacy-layout.ts";
 export type { PlannedLegacyFile } from "../replica/legacy-plan.ts";
+export type {
+  IndexStore,
+  ReaderEvent,
+  ReaderFollowing,
+  ReaderRequest,
+  ReaderStats,
+  ReaderWait,
+  ReplicaReader,
+  ReplicaView,
+  ViewOptions,
+} from "../replica/reader.ts";
 export type { RestorePoint } from "../replica/restore-points.ts";
 export type { IntegrityCheck, RestoreSink, RestoreStart } from "../replica/restore-sink.ts";
 export { type BytesFollowTarget, bytesFollowTarget } from "../replica/follow-bytes.ts";
@@ -200,6 +213,7 @@ export {
 } from "./open-replicated.ts";
 export { memoryDrill } from "./memory-drill.ts";
 export { openReplica, type OpenReplicaOptions } from "./open-replica.ts";
+export { openReplicaReader, type OpenReplicaReaderOptions } from "./open-replica-reader.ts";
 export type { ReplicaTargets } from "./open-replicas.ts";
 export {
   type LeaseStatus,

@@ -11,6 +11,7 @@
 /** Every `code` a {@linkcode PagestreamError} can carry. */
 export const ERROR_CODES = [
   "ABORTED",
+  "CACHE_FULL",
   "CLOSED",
   "CONFIG",
   "CONFLICT",

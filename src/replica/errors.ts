@@ -222,3 +222,16 @@ export class ReplicaBehindError extends PagestreamError {
     this.newestTxid = newestTxid;
   }
 }
+
+/** A reader that must keep every page it reads needs more memory than the cache may take. */
+export class CacheFullError extends PagestreamError {
+  /** Makes the error for the replica `object`. */
+  constructor(object: string) {
+    super("CACHE_FULL", {
+      operation: "read",
+      object,
+      what: "what is being read takes more pages than the cache may hold",
+      next: "Raise cacheBytes, read less at once, or use a driver that keeps no pages",
+    });
+  }
+}

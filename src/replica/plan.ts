@@ -24,8 +24,9 @@ import { type RestorePoint, restorablePoints } from "./restore-points.ts";
 
 /** What to restore: a TXID, the state at a time (inclusive), or with neither the newest state. */
 export interface RestoreTarget {
+  /** Exactly this state. */
   readonly txid?: bigint | undefined;
-  /** Excludes `txid`. */
+  /** The state of this time, inclusive. Excludes `txid`. */
   readonly timestamp?: Date | undefined;
 }
 

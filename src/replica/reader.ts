@@ -1,8 +1,52 @@
 /**
- * Reads a replica page by page.
+ * Reads a replica page by page, without restoring it.
+ *
+ * A reader knows where the pages of a state lie: the merged page indexes of the files that a restore of it would read. Pages
+ * are fetched when they are wanted, by ranged reads, each frame checked, and shared in memory by all states and all who
+ * read. A state never changes; a newer one is another view.
  *
  * @module
  */
+import {
+  AbortedError,
+  ClosedError,
+  InvalidArgumentError,
+  IoError,
+  isPagestreamError,
+  type PagestreamError,
+  throwIfAborted,
+} from "../core/errors.ts";
+import { EventStream } from "../core/event-stream.ts";
+import { lockPage } from "../core/lock-page.ts";
+import type { BlockingReads, PinOptions } from "../core/page-source.ts";
+import type { Aborter } from "../core/platform.ts";
+import { type RetryPolicy, sleep } from "../core/retry.ts";
+import { formatTxid } from "../ltx/file-name.ts";
+import { abortable } from "../transports/abortable.ts";
+import type { ObjectStore } from "../transports/object-store.ts";
+import { formatTimestamp } from "../transports/timestamp.ts";
+import { TxidNotAvailableError } from "./errors.ts";
+import type { RestoreTarget } from "./plan.ts";
+import { PageCache } from "./reader-cache.ts";
+import { changedPages } from "./reader-changes.ts";
+import { ViewFollower } from "./reader-follow.ts";
+import { decodeIndexes, encodeIndexes } from "./reader-index.ts";
+import { MeteredStore } from "./reader-meter.ts";
+import type {
+  ReaderEvent,
+  ReaderOptions,
+  ReaderStats,
+  ReaderWait,
+  ReplicaReader,
+  ReplicaView,
+  ViewOptions,
+} from "./reader-options.ts";
+import { PageFetcher } from "./reader-pages.ts";
+import { ViewMaker } from "./reader-views.ts";
+import { type Replica, openReplica } from "./replica.ts";
+import { View } from "./view.ts";
+import { Waiters } from "./waiters.ts";
+
 export type {
   IndexStore,
   ReaderEvent,
@@ -15,3 +59,377 @@ export type {
   ReplicaView,
   ViewOptions,
 } from "./reader-options.ts";
+
+/** Somebody waits for each answer: minutes of trying are too long. */
+const READ_RETRY: RetryPolicy = { attempts: 6, baseMs: 100, capMs: 2000, budgetMs: 15_000 };
+
+const CACHE_BYTES = 32 * 1024 * 1024;
+const READ_AHEAD = 1024 * 1024;
+
+/** Pause between two looks for a replica that is not there yet. */
+const WAIT_MS = 250;
+
+/** Looks that fail in a row before the newest view counts as out of date. */
+const STALE_AFTER = 3;
+
+/**
+ * Opens a replica to be read page by page. Resolves when the pages of the newest state, or of the target, can be read.
+ *
+ * Throws `NoBackupError` where there are no files, unless they are waited for; the other errors of `planRestore`;
+ * `DamagedFileError` for a file that is not what its name says; `UnsupportedError` for what Litestream 0.3 left; and the errors
+ * of the store.
+ */
+export async function openReader(
+  replica: ObjectStore | Replica,
+  options: ReaderOptions,
+): Promise<ReplicaReader> {
+  const opened = openReplica(replica, { retry: READ_RETRY, ...options });
+  const reader = new Reader(opened, options);
+  try {
+    await reader.open();
+  } catch (error) {
+    await reader.close();
+    throw error;
+  }
+  return reader;
+}
+
+class Reader implements ReplicaReader {
+  readonly replica: Replica;
+  readonly events: EventStream<ReaderEvent> = new EventStream();
+  readonly fetchSync?: (view: ReplicaView, pgnos: readonly number[]) => void;
+  readonly #options: ReaderOptions;
+  readonly #meter = { requests: 0, bytes: 0, pages: 0, hits: 0 };
+  readonly #cache: PageCache;
+  readonly #pages: PageFetcher;
+  readonly #views: ViewMaker;
+  readonly #follower: ViewFollower;
+  readonly #aborter: Aborter;
+  readonly #waiters: Waiters = new Waiters();
+  #latest: View | undefined;
+  #error: PagestreamError | undefined;
+  #lastLookAt: Date | undefined;
+  #failures = 0;
+  #savedAt = 0;
+  #zeros: Uint8Array | undefined;
+  #closing: Promise<void> | undefined;
+
+  constructor(replica: Replica, options: ReaderOptions) {
+    this.replica = replica;
+    this.#options = options;
+    const { platform } = replica;
+    this.#aborter = platform.newAborter();
+    const { signal } = this.#aborter;
+    const cacheBytes = size(options.cacheBytes, CACHE_BYTES, "cacheBytes");
+    // What is read ahead must not push out what is in use.
+    const readAhead = Math.min(size(options.readAhead, READ_AHEAD, "readAhead"), cacheBytes / 4);
+    this.#cache = new PageCache(cacheBytes);
+    const metered = replica.through({ store: new MeteredStore(replica.store, this.#meter) });
+    this.#pages = new PageFetcher({
+      replica: metered,
+      cache: this.#cache,
+      readAhead,
+      signal,
+      stats: this.#meter,
+      relocate: (view, cause) => this.#views.relocate(view, cause),
+    });
+    this.#views = new ViewMaker({ replica: metered, pages: this.#pages, signal });
+    this.#follower = new ViewFollower({
+      replica: metered,
+      views: this.#views,
+      following: options.follow === false ? {} : (options.follow ?? {}),
+      pointer: options.pointer === true,
+      platform,
+      signal,
+      advance: (view) => this.#advance(view),
+      latest: () => this.#latest as View,
+      looked: (error) => this.#looked(error),
+    });
+    const { blockingReads } = options;
+    if (blockingReads !== undefined) {
+      this.fetchSync = (view, pgnos) => this.#fetchSync(view, pgnos, blockingReads);
+    }
+  }
+
+  get name(): string {
+    return this.replica.description;
+  }
+
+  get latest(): View {
+    return this.#latest as View;
+  }
+
+  get error(): PagestreamError | undefined {
+    return this.#error;
+  }
+
+  get lastLookAt(): Date | undefined {
+    return this.#lastLookAt;
+  }
+
+  get stats(): ReaderStats {
+    return this.#meter;
+  }
+
+  async open(): Promise<void> {
+    const { signal, target = {}, allowFuture, follow } = this.#options;
+    throwIfAborted(signal, "read", this.name);
+    await this.#loadIndexes();
+    const opening = this.#first(target, allowFuture === true);
+    // Whoever gives up closes, which ends the requests.
+    await abortable(opening, { operation: "read", object: this.name, signal });
+    this.#views.forget();
+    this.#lastLookAt = new Date(this.replica.platform.clock.now());
+    const isNewest = target.txid === undefined && target.timestamp === undefined;
+    if (isNewest) this.#follower.listed();
+    if (isNewest && follow !== false) this.#follower.start();
+    void this.#saveIndexes();
+  }
+
+  peek(view: ReplicaView, pgno: number): Uint8Array | undefined {
+    const own = view as View;
+    const slot = own.map.slot(pgno);
+    if (slot === 0) return this.#emptyPage(own, pgno);
+    this.#meter.hits++;
+    if (own.keepers > 0) this.#cache.stamp(slot);
+    return this.#cache.read(slot);
+  }
+
+  async fetch(
+    view: ReplicaView,
+    pgnos: readonly number[],
+    options: ReaderWait = {},
+  ): Promise<void> {
+    const own = this.#own(view, pgnos);
+    try {
+      await this.#pages.fetch(own, pgnos, options.signal);
+    } catch (error) {
+      this.#refuseClosed();
+      throw error;
+    }
+  }
+
+  pin(view: ReplicaView, options: PinOptions = {}): () => void {
+    if (options.keepPages !== true) return () => undefined;
+    const own = this.#own(view);
+    const hold = this.#cache.hold();
+    own.keepers++;
+    let isHeld = true;
+    return () => {
+      if (!isHeld) return;
+      isHeld = false;
+      own.keepers--;
+      this.#cache.release(hold);
+    };
+  }
+
+  async refresh(options: ReaderWait = {}): Promise<ReplicaView> {
+    this.#refuseClosed();
+    if (this.#options.follow !== false) this.#follower.start();
+    const { signal } = options;
+    await abortable(this.#follower.look(), { operation: "read", object: this.name, signal });
+    this.#refuseClosed();
+    if (this.#error !== undefined) throw this.#error;
+    return this.latest;
+  }
+
+  async waitFor(txid: bigint, options: ReaderWait = {}): Promise<ReplicaView> {
+    if (this.latest.txid >= txid) return this.latest;
+    this.#refuseClosed();
+    if (this.#options.follow === false) {
+      const { txid: reached } = await this.refresh(options);
+      if (reached < txid) throw notThere(this.name, txid, reached);
+    } else {
+      this.#follower.start();
+      const wait = { reached: () => this.latest.txid >= txid, stuck: () => false };
+      await this.#waiters.add(wait, options.signal, () => aborted(this.name, options.signal));
+    }
+    return this.latest;
+  }
+
+  async viewAt(target: RestoreTarget, options: ViewOptions = {}): Promise<ReplicaView> {
+    this.#refuseClosed();
+    if (target.txid === undefined && target.timestamp === undefined)
+      return await this.refresh(options);
+    if (target.txid === this.latest.txid) return this.latest;
+    this.#refuseFuture(target, options.allowFuture === true);
+    const { signal } = options;
+    const finding = this.#views.at(target, this.#aborter.signal);
+    return await abortable(finding, { operation: "read", object: this.name, signal });
+  }
+
+  changedPages(from: ReplicaView, to: ReplicaView): Uint32Array {
+    return changedPages(this.#own(from), this.#own(to));
+  }
+
+  close(): Promise<void> {
+    return (this.#closing ??= this.#close());
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(): Promise<void> {
+    this.#aborter.abort();
+    await this.#follower.close();
+    await this.#saveIndexes();
+    this.#waiters.reject(closed(this.name));
+    this.#cache.clear();
+    this.events.announce({ type: "closed" });
+    this.events.close();
+  }
+
+  /** The view to begin with. A replica without files may be waited for. */
+  async #first(target: RestoreTarget, allowFuture: boolean): Promise<void> {
+    const { platform } = this.replica;
+    const { waitForReplica } = this.#options;
+    const { signal } = this.#aborter;
+    this.#refuseFuture(target, allowFuture);
+    const until =
+      platform.clock.monotonic() + (waitForReplica === false ? 0 : (waitForReplica ?? 0));
+    for (;;) {
+      try {
+        this.#setLatest(await this.#views.at(target, signal));
+        return;
+      } catch (error) {
+        const left = until - platform.clock.monotonic();
+        if (!isPagestreamError(error, "NO_BACKUP") || left <= 0) throw error;
+        await sleep(Math.min(WAIT_MS, left), {
+          platform,
+          operation: "wait for",
+          object: this.name,
+          signal,
+        });
+      }
+    }
+  }
+
+  #setLatest(view: View): void {
+    this.#latest = view;
+    this.#views.latest = view;
+  }
+
+  #advance(view: View): void {
+    this.#setLatest(view);
+    this.events.emit({ type: "view", view });
+    this.#waiters.settle();
+  }
+
+  #looked(error?: unknown): void {
+    if (error === undefined) {
+      this.#lastLookAt = new Date(this.replica.platform.clock.now());
+      this.#failures = 0;
+      if (this.#error === undefined) return;
+      this.#error = undefined;
+      this.events.announce({ type: "recovered" });
+      return;
+    }
+    const typed = this.#typed(error);
+    const isNews = this.#error?.message !== typed.message;
+    this.#error = typed;
+    if (isNews) this.events.announce({ type: "error", error: typed });
+    if (++this.#failures === STALE_AFTER) this.events.announce({ type: "stale", error: typed });
+  }
+
+  /** The lock page has no place in any file. */
+  #emptyPage(view: View, pgno: number): Uint8Array | undefined {
+    if (pgno !== lockPage(view.pageSize) || pgno > view.commit) return undefined;
+    if (this.#zeros?.length !== view.pageSize) this.#zeros = new Uint8Array(view.pageSize);
+    return this.#zeros;
+  }
+
+  #fetchSync(view: ReplicaView, pgnos: readonly number[], reads: BlockingReads): void {
+    this.#pages.fetchSync(this.#own(view, pgnos), pgnos, reads);
+  }
+
+  /** A view of this reader, and pages that it has. */
+  #own(view: ReplicaView, pgnos: readonly number[] = []): View {
+    this.#refuseClosed();
+    const fail = (what: string): never => {
+      throw new InvalidArgumentError({ operation: "read", object: this.name, what });
+    };
+    if (!(view instanceof View)) return fail("the view is of another reader");
+    for (const pgno of pgnos) {
+      if (pgno >= 1 && pgno <= view.commit && Number.isInteger(pgno)) continue;
+      fail(`there is no page ${pgno} in a database of ${view.commit} pages`);
+    }
+    return view;
+  }
+
+  #refuseClosed(): void {
+    if (this.#closing === undefined) return;
+    throw closed(this.name);
+  }
+
+  #refuseFuture({ timestamp }: RestoreTarget, allowFuture: boolean): void {
+    if (timestamp === undefined || allowFuture) return;
+    if (timestamp.getTime() <= this.replica.platform.clock.now()) return;
+    throw new InvalidArgumentError({
+      operation: "read",
+      object: this.name,
+      what: `${formatTimestamp(timestamp.getTime())} lies in the future`,
+      next: "Give a time that has passed, or allow the newest state with allowFuture",
+    });
+  }
+
+  async #loadIndexes(): Promise<void> {
+    const { indexStore } = this.#options;
+    if (indexStore === undefined) return;
+    try {
+      const bytes = await indexStore.load();
+      if (bytes !== undefined) this.#views.remember(decodeIndexes(this.name, bytes));
+    } catch (error) {
+      this.events.announce({ type: "error", error: this.#typed(error) });
+    }
+  }
+
+  async #saveIndexes(): Promise<void> {
+    const { indexStore } = this.#options;
+    const view = this.#latest;
+    if (indexStore === undefined || view === undefined || view.sequence === this.#savedAt) return;
+    this.#savedAt = view.sequence;
+    try {
+      await indexStore.save(encodeIndexes(this.name, view.map.files));
+    } catch (error) {
+      this.events.announce({ type: "error", error: this.#typed(error) });
+    }
+  }
+
+  #typed(error: unknown): PagestreamError {
+    if (isPagestreamError(error)) return error;
+    const what = error instanceof Error ? error.message : String(error);
+    return new IoError({ operation: "read", object: this.name, what, cause: error });
+  }
+}
+
+function size(value: number | undefined, usual: number, name: string): number {
+  if (value === undefined) return usual;
+  if (Number.isSafeInteger(value) && value >= 0) return value;
+  throw new InvalidArgumentError({
+    operation: "read",
+    object: "the replica",
+    what: `${name} is ${value}, which is no number of bytes`,
+  });
+}
+
+function closed(object: string): ClosedError {
+  return new ClosedError({ operation: "read", object, what: "the reader is closed" });
+}
+
+function aborted(object: string, signal: AbortSignal | undefined): AbortedError {
+  const what = "the wait was aborted";
+  return new AbortedError({ operation: "wait for", object, what, cause: signal?.reason });
+}
+
+function notThere(object: string, txid: bigint, reached: bigint): TxidNotAvailableError {
+  return new TxidNotAvailableError(
+    {
+      operation: "wait for",
+      object,
+      what: `the replica ends with ${formatTxid(reached)}, and the reader does not follow`,
+      next: "Let the reader follow, or ask again later",
+    },
+    { txid, earlier: reached, later: undefined },
+  );
+}

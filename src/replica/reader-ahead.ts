@@ -1,0 +1,183 @@
+/**
+ * What is likely to be wanted after a page.
+ *
+ * A scan of a table or an index goes through the children of interior pages one after the other: once two neighbours were
+ * wanted, those that follow are read with the next, more and more of them. Pages that no known interior page leads to, as in a
+ * chain of overflow pages, are taken in the order of their numbers. A look-up by key has neighbours of neither kind, and
+ * costs nothing more. Where less than half of what was read ahead was used, it begins anew.
+ *
+ * @module
+ */
+import { childPages } from "../core/btree-page.ts";
+import type { PageCache } from "./reader-cache.ts";
+import type { IndexedFile } from "./view-file.ts";
+import type { View } from "./view.ts";
+
+/** Bytes that are first read ahead. */
+const FIRST_WINDOW = 64 * 1024;
+
+/** Children that are remembered, over all interior pages. */
+const MAX_CHILDREN = 1 << 20;
+
+/** Neighbours may lie so far apart: those between were in memory. */
+const SKIP = 2;
+
+/** Something with an order that a scan may follow: the children of an interior page, or the numbers of pages. */
+interface Run {
+  /** Position after the last that was wanted or read ahead, going forward. */
+  next: number;
+  /** Position before the first, going backward. */
+  previous: number;
+  /** Bytes that were read ahead last; 0 where nothing follows an order. */
+  window: number;
+  /** What was read ahead last. */
+  ahead: readonly number[];
+}
+
+interface Interior extends Run {
+  readonly file: IndexedFile;
+  readonly position: number;
+  readonly children: Uint32Array;
+}
+
+/** Reads ahead of the scans of all connections. */
+export class ReadAhead {
+  readonly #cache: PageCache;
+  readonly #max: number;
+  /** By page number, the one learned last; oldest first. */
+  readonly #interiors: Map<number, Interior> = new Map();
+  #childCount = 0;
+  #recent: Interior | undefined;
+  /** What page numbers followed each other, where no interior page is known. */
+  readonly #plain: Run = newRun();
+  /** Window and direction of the last scan, which goes on with the next interior page. */
+  #scan: { readonly window: number; readonly step: 1 | -1 } | undefined;
+
+  /** @param max most bytes that are read ahead at once; 0 for none. */
+  constructor(cache: PageCache, max: number) {
+    this.#cache = cache;
+    this.#max = max;
+  }
+
+  /** A page has come into memory. */
+  learn(file: IndexedFile, position: number, page: Uint8Array): void {
+    if (this.#max === 0) return;
+    const children = childPages(page, file.pgno(position), file.state.commit);
+    if (children === undefined) return;
+    const pgno = file.pgno(position);
+    this.#forget(pgno);
+    this.#interiors.set(pgno, { ...newRun(), file, position, children });
+    this.#childCount += children.length;
+    for (const oldest of this.#interiors.keys()) {
+      if (this.#childCount <= MAX_CHILDREN) break;
+      this.#forget(oldest);
+    }
+  }
+
+  /** Pages to read with one that is wanted and not in memory, the likeliest first. None of them may be in memory either. */
+  after(view: View, pgno: number): number[] {
+    if (this.#max === 0) return [];
+    const found = this.#find(view, pgno);
+    if (found === undefined) {
+      const range = { at: (i: number) => i, length: view.commit + 1, index: pgno };
+      return this.#follow(view, this.#plain, range);
+    }
+    const { interior, index } = found;
+    this.#recent = interior;
+    const { children } = interior;
+    const range = { at: (i: number) => children[i]!, length: children.length, index };
+    const ahead = this.#follow(view, interior, range);
+    // A scan that comes to the last child goes on below the next interior page.
+    const isLast = ahead.length > 0 && (interior.next >= children.length || interior.previous < 0);
+    const parent = isLast ? this.#find(view, interior.file.pgno(interior.position)) : undefined;
+    if (parent !== undefined && this.#scan !== undefined) {
+      const sibling = parent.interior.children[parent.index + this.#scan.step];
+      if (sibling !== undefined && this.#isMissing(view, sibling)) ahead.push(sibling);
+    }
+    return ahead;
+  }
+
+  #follow(
+    view: View,
+    run: Run,
+    range: { readonly at: (i: number) => number; readonly length: number; readonly index: number },
+  ): number[] {
+    const { at, length, index } = range;
+    const isFirst = run.next < 0;
+    const scan = this.#scan;
+    let step: 1 | -1 | undefined;
+    if (!isFirst && index >= run.next && index < run.next + SKIP) step = 1;
+    else if (!isFirst && index <= run.previous && index > run.previous - SKIP) step = -1;
+    else if (isFirst && scan?.step === 1 && index === 0) step = 1;
+    else if (isFirst && scan?.step === -1 && index === length - 1) step = -1;
+    run.next = index + 1;
+    run.previous = index - 1;
+    const before = isFirst && step !== undefined ? (scan?.window ?? 0) : run.window;
+    const wasWorth = this.#wasWorth(view, run.ahead);
+    run.ahead = [];
+    run.window = 0;
+    if (step === undefined) return [];
+    run.window = wasWorth ? Math.min(this.#max, Math.max(FIRST_WINDOW, 2 * before)) : 0;
+    this.#scan = run.window === 0 ? undefined : { window: run.window, step };
+    const ahead: number[] = [];
+    let bytes = 0;
+    let i = index + step;
+    for (; i >= 0 && i < length && bytes < run.window; i += step) {
+      const pgno = at(i);
+      if (!this.#isMissing(view, pgno)) continue;
+      ahead.push(pgno);
+      bytes += view.map.file(pgno)?.size(view.map.position(pgno)) ?? 0;
+    }
+    if (step === 1) run.next = Math.max(run.next, i);
+    else run.previous = Math.min(run.previous, i);
+    run.ahead = ahead.slice();
+    return ahead;
+  }
+
+  /** Whether at least half of the pages that were read ahead have been used. Those gone again count as used. */
+  #wasWorth(view: View, ahead: readonly number[]): boolean {
+    let unused = 0;
+    for (const pgno of ahead) {
+      const slot = view.map.slot(pgno);
+      if (slot !== 0 && !this.#cache.wasRead(slot)) unused++;
+    }
+    return 2 * unused <= ahead.length;
+  }
+
+  #forget(pgno: number): void {
+    const known = this.#interiors.get(pgno);
+    if (known === undefined) return;
+    this.#interiors.delete(pgno);
+    this.#childCount -= known.children.length;
+  }
+
+  #isMissing(view: View, pgno: number): boolean {
+    return view.map.file(pgno) !== undefined && view.map.slot(pgno) === 0;
+  }
+
+  /** The interior page of this view that leads to a page. */
+  #find(
+    view: View,
+    pgno: number,
+  ): { readonly interior: Interior; readonly index: number } | undefined {
+    const recent = this.#recent;
+    if (recent !== undefined && isIn(view, recent)) {
+      const index = recent.children.indexOf(pgno);
+      if (index >= 0) return { interior: recent, index };
+    }
+    for (const interior of this.#interiors.values()) {
+      const index = interior.children.indexOf(pgno);
+      if (index >= 0 && isIn(view, interior)) return { interior, index };
+    }
+    return undefined;
+  }
+}
+
+function isIn(view: View, { file, position }: Interior): boolean {
+  const pgno = file.pgno(position);
+  return view.map.file(pgno) === file && view.map.position(pgno) === position;
+}
+
+function newRun(): Run {
+  return { next: -1, previous: -1, window: 0, ahead: [] };
+}

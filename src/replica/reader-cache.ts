@@ -1,0 +1,130 @@
+/**
+ * Pages in memory, whatever views they belong to.
+ *
+ * A page is known by its origin, a file and a position in it, so that all views that read it from there share it, those of
+ * the past too. What goes first is what was not used for a turn of the clock; what a reader keeps stays.
+ *
+ * @module
+ */
+import type { IndexedFile } from "./view-file.ts";
+
+/** A cache with a bound in bytes. */
+export class PageCache {
+  readonly #budget: number;
+  /** By slot, from 1. */
+  readonly #pages: (Uint8Array | undefined)[] = [undefined];
+  readonly #files: (IndexedFile | undefined)[] = [undefined];
+  readonly #positions: number[] = [0];
+  #used: Uint8Array = new Uint8Array(256);
+  /** By slot: number of the newest hold at the time when the page was last wanted to stay. */
+  #stamps: Float64Array = new Float64Array(256);
+  readonly #free: number[] = [];
+  /** Numbers of the holds, oldest first. */
+  readonly #holds: Set<number> = new Set();
+  #lastHold = 0;
+  #heldFrom = Number.POSITIVE_INFINITY;
+  #bytes = 0;
+  #hand = 0;
+  /** No page can go before a hold ends: saves looking at all of them for each that comes. */
+  #isStuck = false;
+
+  /** @param budget bytes that pages may take. */
+  constructor(budget: number) {
+    this.#budget = budget;
+  }
+
+  /** The page in a slot, which is used by that. */
+  read(slot: number): Uint8Array {
+    this.#used[slot] = 1;
+    return this.#pages[slot] as Uint8Array;
+  }
+
+  /** Whether the page in a slot was read since it came, or since the clock last came by. */
+  wasRead(slot: number): boolean {
+    return this.#used[slot] === 1;
+  }
+
+  /** Begins to keep: no page that is stamped from now on goes before `release`. */
+  hold(): number {
+    this.#holds.add(++this.#lastHold);
+    this.#updateHolds();
+    return this.#lastHold;
+  }
+
+  /** Ends a hold. */
+  release(hold: number): void {
+    if (this.#holds.delete(hold)) this.#updateHolds();
+  }
+
+  /** Keeps the page in a slot until every hold that exists now has ended. */
+  stamp(slot: number): void {
+    this.#stamps[slot] = this.#lastHold;
+  }
+
+  /**
+   * Takes a page over. False where it is not there afterwards: all others are held. With `force` it is taken all the same,
+   * past the budget.
+   */
+  insert(file: IndexedFile, position: number, page: Uint8Array, force: boolean): boolean {
+    if (file.slots[position] !== 0) return true;
+    this.#makeRoom(page.length);
+    if (this.#bytes + page.length > this.#budget && !force) return false;
+    const slot = this.#free.pop() ?? this.#pages.length;
+    if (slot === this.#used.length) this.#grow();
+    this.#pages[slot] = page;
+    this.#files[slot] = file;
+    this.#positions[slot] = position;
+    this.#used[slot] = 0;
+    this.#stamps[slot] = 0;
+    this.#bytes += page.length;
+    file.slots[position] = slot;
+    this.#isStuck = false;
+    return true;
+  }
+
+  /** Forgets everything. */
+  clear(): void {
+    for (let slot = 1; slot < this.#pages.length; slot++) this.#evict(slot);
+  }
+
+  #makeRoom(length: number): void {
+    if (this.#bytes + length <= this.#budget || this.#isStuck) return;
+    // Two turns: the first may only take the marks of use away.
+    for (let left = 2 * this.#pages.length; this.#bytes + length > this.#budget; left--) {
+      if (left <= 0) {
+        this.#isStuck = true;
+        return;
+      }
+      this.#hand = this.#hand + 1 < this.#pages.length ? this.#hand + 1 : 1;
+      if (this.#stamps[this.#hand]! >= this.#heldFrom) continue;
+      if (this.#used[this.#hand] === 1) this.#used[this.#hand] = 0;
+      else this.#evict(this.#hand);
+    }
+  }
+
+  #evict(slot: number): void {
+    const page = this.#pages[slot];
+    const file = this.#files[slot];
+    if (page === undefined || file === undefined) return;
+    file.slots[this.#positions[slot] as number] = 0;
+    this.#pages[slot] = undefined;
+    this.#files[slot] = undefined;
+    this.#bytes -= page.length;
+    this.#free.push(slot);
+  }
+
+  #updateHolds(): void {
+    const [oldest] = this.#holds;
+    this.#heldFrom = oldest ?? Number.POSITIVE_INFINITY;
+    this.#isStuck = false;
+  }
+
+  #grow(): void {
+    const used = new Uint8Array(2 * this.#used.length);
+    used.set(this.#used);
+    this.#used = used;
+    const stamps = new Float64Array(used.length);
+    stamps.set(this.#stamps);
+    this.#stamps = stamps;
+  }
+}

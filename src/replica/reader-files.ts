@@ -1,0 +1,169 @@
+/**
+ * Reads the indexes of files: where their pages lie, and what else came with the answers.
+ *
+ * A small file is read whole, in one request, and verified by its checksum. Of a larger one its end and its beginning are read
+ * side by side. The beginning nearly always holds page 1, which every query needs.
+ *
+ * @module
+ */
+import { isPagestreamError, type PagestreamError } from "../core/errors.ts";
+import { decodeLtx } from "../ltx/decode-ltx.ts";
+import { formatFileName } from "../ltx/file-name.ts";
+import { decodeHeader, type LtxHeader } from "../ltx/header.ts";
+import { readPageIndex } from "../ltx/page-index.ts";
+import { DamagedFileError } from "./errors.ts";
+import type { LtxFileInfo, Replica } from "./replica.ts";
+import { IndexedFile } from "./view-file.ts";
+
+/** Bytes up to which a file is read whole. */
+const SMALL_FILE = 64 * 1024;
+
+/** Bytes of the beginning of a larger file. */
+const HEAD_BYTES = 16 * 1024;
+
+/** Least and most bytes that are first asked of the end of a larger file. */
+const TAIL_MIN = 32 * 1024;
+const TAIL_MAX = 768 * 1024;
+
+/** An index takes about nine bytes a page, and a page of 4096 bytes is often compressed to half. */
+const TAIL_SHARE = 400;
+
+/** Files that are read side by side. */
+const CONCURRENCY = 8;
+
+/** A part of a file in memory. */
+export interface FilePart {
+  /** Where in the file it begins. */
+  readonly offset: number;
+  readonly bytes: Uint8Array;
+}
+
+/** A file that was read, and the parts of it that are in memory for now. */
+export interface LoadedFile {
+  readonly file: IndexedFile;
+  readonly parts: readonly FilePart[];
+}
+
+/** Loads files side by side, and hands them out in their order. */
+export async function* inOrder<T>(
+  files: readonly LtxFileInfo[],
+  load: (info: LtxFileInfo) => Promise<T>,
+): AsyncGenerator<T, void, undefined> {
+  const ahead: Promise<T>[] = [];
+  for (let i = 0; i < files.length; i++) {
+    while (ahead.length < CONCURRENCY && i + ahead.length < files.length) {
+      const loading = load(files[i + ahead.length] as LtxFileInfo);
+      // Whoever leaves before its turn comes must not be told of it.
+      loading.catch(() => undefined);
+      ahead.push(loading);
+    }
+    yield await (ahead.shift() as Promise<T>);
+  }
+}
+
+/** Reads one file. Throws `DamagedFileError` where it is not what its name and its size say. */
+export async function loadFile(
+  replica: Replica,
+  info: LtxFileInfo,
+  signal: AbortSignal,
+): Promise<LoadedFile> {
+  if (info.size <= SMALL_FILE) {
+    return indexWhole(info, await replica.read(info, { signal }));
+  }
+  const length = Math.min(TAIL_MAX, Math.max(TAIL_MIN, Math.ceil(info.size / TAIL_SHARE)));
+  const tail = {
+    offset: info.size - length,
+    bytes: replica.read(info, { offset: info.size - length, length, signal }),
+  };
+  const headBytes = replica.read(info, { length: HEAD_BYTES, signal });
+  const [head, end] = await Promise.all([headBytes, tail.bytes]);
+  try {
+    const header = decodeHeader(head, info.key);
+    checkName(header, info);
+    const index = await readPageIndex({
+      name: info.key,
+      size: info.size,
+      async read(offset, wanted) {
+        // The index may begin before what was read of the end: only the bytes before that are still to be had.
+        if (offset >= tail.offset)
+          return end.subarray(offset - tail.offset, offset - tail.offset + wanted);
+        const known = Math.max(0, offset + wanted - tail.offset);
+        const rest = await replica.read(info, { offset, length: wanted - known, signal });
+        if (known === 0) return rest;
+        const all = new Uint8Array(wanted);
+        all.set(rest);
+        all.set(end.subarray(0, known), wanted - known);
+        return all;
+      },
+    });
+    const file = new IndexedFile(info, stateOf(header), index);
+    return { file, parts: [{ offset: 0, bytes: head }] };
+  } catch (error) {
+    throw asDamage(error, info.key);
+  }
+}
+
+/** Verifies a file that was read whole. Throws `DamagedFileError`. */
+export function indexWhole(info: LtxFileInfo, bytes: Uint8Array): LoadedFile {
+  try {
+    const { header, index } = decodeLtx(bytes, { name: info.key });
+    checkName(header, info);
+    return {
+      file: new IndexedFile(info, stateOf(header), index),
+      parts: [{ offset: 0, bytes }],
+    };
+  } catch (error) {
+    throw asDamage(error, info.key);
+  }
+}
+
+/** What a decoder says of a file's bytes, said of the file. Other errors pass through. */
+export function asDamage(error: unknown, file: string): unknown {
+  if (!isDecodingError(error)) return error;
+  return new DamagedFileError(
+    {
+      operation: "read",
+      object: file,
+      what: `its content cannot be used: ${error.message}`,
+      next: "Read an earlier state that needs no such file, or find another copy of it",
+      cause: error,
+    },
+    { file },
+  );
+}
+
+/** Whether a file is gone, or another lies where it was. */
+export function isGone(error: unknown): boolean {
+  if (isPagestreamError(error, "NOT_FOUND")) return true;
+  return (
+    isPagestreamError(error, "DAMAGED_FILE") &&
+    isPagestreamError(error.cause, "PRECONDITION_FAILED")
+  );
+}
+
+function isDecodingError(error: unknown): error is PagestreamError {
+  return (
+    isPagestreamError(error, "INVALID_LTX") ||
+    isPagestreamError(error, "LTX_CHECKSUM") ||
+    isPagestreamError(error, "LTX_UNSUPPORTED")
+  );
+}
+
+function stateOf(header: LtxHeader): IndexedFile["state"] {
+  const { pageSize, commit, timestamp } = header;
+  return { pageSize, commit, timestamp: Number(timestamp) };
+}
+
+/** Plans trust names, so the header must say the same, or other data would be served under a TXID. */
+function checkName({ minTxid, maxTxid }: LtxHeader, info: LtxFileInfo): void {
+  if (minTxid === info.minTxid && maxTxid === info.maxTxid) return;
+  throw new DamagedFileError(
+    {
+      operation: "read",
+      object: info.key,
+      what: `its header says ${formatFileName(minTxid, maxTxid)}`,
+      next: "Read a state that does not need this file, or give it its right name",
+    },
+    { file: info.key },
+  );
+}

@@ -1,0 +1,262 @@
+/**
+ * Brings pages into memory: the ranges of a plan are read side by side, each page once however many ask for it.
+ *
+ * @module
+ */
+import { isPagestreamError, throwIfAborted } from "../core/errors.ts";
+import type { BlockingReads } from "../core/page-source.ts";
+import { LtxFormatError } from "../ltx/errors.ts";
+import { decodeFrame } from "../ltx/page-frame.ts";
+import { abortable } from "../transports/abortable.ts";
+import { CacheFullError } from "./errors.ts";
+import { ReadAhead } from "./reader-ahead.ts";
+import type { PageCache } from "./reader-cache.ts";
+import { asDamage, type FilePart, isGone } from "./reader-files.ts";
+import { bytesOf, type FrameRange, planRanges } from "./reader-ranges.ts";
+import type { Replica } from "./replica.ts";
+import type { IndexedFile } from "./view-file.ts";
+import type { PageMap } from "./view-map.ts";
+import type { View } from "./view.ts";
+
+/** Requests that only read ahead, with one fetch. */
+const AHEAD_REQUESTS = 8;
+
+/** Rounds of one fetch: what others were reading may be of another state, and files may have moved. */
+const ROUNDS = 4;
+
+/** What {@linkcode PageFetcher} works with. */
+export interface PageFetcherOptions {
+  readonly replica: Replica;
+  readonly cache: PageCache;
+  /** Most bytes that are read ahead by one request. */
+  readonly readAhead: number;
+  /** Ends all requests. */
+  readonly signal: AbortSignal;
+  readonly stats: { pages: number; bytes: number; requests: number };
+  /** Finds the files of a view anew after one of them was gone; throws where no others lead to the same state. */
+  readonly relocate: (view: View, error: unknown) => Promise<void>;
+  readonly blockingReads?: BlockingReads | undefined;
+}
+
+/** The bytes of a range, and whether its pages are taken even past the bound of the cache. */
+interface Content {
+  readonly bytes: Uint8Array;
+  readonly force: boolean;
+}
+
+interface Flight {
+  readonly range: FrameRange;
+  /** Never rejects. */
+  readonly ended: Promise<unknown>;
+}
+
+/** Reads pages of views. */
+export class PageFetcher {
+  readonly #options: PageFetcherOptions;
+  readonly #cache: PageCache;
+  readonly #ahead: ReadAhead;
+  readonly #flights: Set<Flight> = new Set();
+
+  /** Reads nothing yet. */
+  constructor(options: PageFetcherOptions) {
+    this.#options = options;
+    this.#cache = options.cache;
+    this.#ahead = new ReadAhead(options.cache, options.readAhead);
+  }
+
+  /** Reads pages that are not in memory. */
+  async fetch(
+    view: View,
+    pgnos: readonly number[],
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const hold = this.#cache.hold();
+    try {
+      let hasMoved = false;
+      for (let round = 1; ; round++) {
+        throwIfAborted(signal, "read", this.#options.replica.description);
+        const missing = this.#missing(view, pgnos);
+        if (missing.length === 0) return;
+        const { own, others } = this.#split(view, missing);
+        try {
+          const reads = Promise.all([...this.#start(view, own), ...others]);
+          await abortable(reads, {
+            operation: "read",
+            object: this.#options.replica.description,
+            signal,
+          });
+          if (own.length > 0 && round >= ROUNDS) return;
+        } catch (error) {
+          if (!isGone(error) || hasMoved) throw error;
+          hasMoved = true;
+          await this.#options.relocate(view, error);
+        }
+      }
+    } finally {
+      this.#cache.release(hold);
+    }
+  }
+
+  /** As `fetch`, while the thread blocks. */
+  fetchSync(view: View, pgnos: readonly number[], reads: BlockingReads): void {
+    const hold = this.#cache.hold();
+    try {
+      const missing = this.#missing(view, pgnos);
+      for (const range of this.#plan(view, missing)) {
+        const { key, etag } = range.file.info;
+        const part = bytesOf(range);
+        this.#options.stats.requests++;
+        this.#options.stats.bytes += part.length;
+        this.#absorb(view.map, range, {
+          bytes: reads.read(key, { ...part, etag }),
+          force: view.keepers === 0,
+        });
+      }
+    } finally {
+      this.#cache.release(hold);
+    }
+  }
+
+  /** Takes what came with an index: the pages of a state that lie whole in a part of a file. Nobody waits for them. */
+  absorbPart(map: PageMap, file: IndexedFile, { offset, bytes }: FilePart): void {
+    const end = offset + bytes.length;
+    let last = -1;
+    let first = 0;
+    while (first < file.count && file.offsets[first]! < offset) first++;
+    for (let i = first; i < file.count && file.offsets[i + 1]! <= end; i++) last = i;
+    if (last < 0) return;
+    const from = file.offsets[first]! - offset;
+    const range = { file, first, last, wanted: NONE };
+    const part = bytes.subarray(from, from + bytesOf(range).length);
+    this.#absorb(map, range, { bytes: part, force: false });
+  }
+
+  /** Gives the pages in memory of one set of places to another that holds the same state. */
+  carryOver(pgno: number, from: PageMap, to: PageMap): void {
+    const slot = from.slot(pgno);
+    const file = to.file(pgno);
+    if (slot === 0 || file === undefined || to.slot(pgno) !== 0) return;
+    this.#take(file, to.position(pgno), this.#cache.read(slot), false);
+  }
+
+  #missing(view: View, pgnos: readonly number[]): number[] {
+    const missing = new Set<number>();
+    for (const pgno of pgnos) {
+      const slot = view.map.slot(pgno);
+      if (slot !== 0) this.#cache.stamp(slot);
+      else if (view.map.file(pgno) !== undefined) missing.add(pgno);
+    }
+    return [...missing];
+  }
+
+  /** Those of the pages that nobody is reading, and the ends of the requests that bring the others. */
+  #split(view: View, pgnos: readonly number[]): { own: number[]; others: Set<Promise<unknown>> } {
+    const others = new Set<Promise<unknown>>();
+    const own = pgnos.filter((pgno) => {
+      const flight = this.#flightOf(view, pgno);
+      if (flight !== undefined) others.add(flight.ended);
+      return flight === undefined;
+    });
+    return { own, others };
+  }
+
+  #flightOf(view: View, pgno: number): Flight | undefined {
+    const file = view.map.file(pgno);
+    const position = view.map.position(pgno);
+    for (const flight of this.#flights) {
+      const { range } = flight;
+      if (range.file === file && position >= range.first && position <= range.last) return flight;
+    }
+    return undefined;
+  }
+
+  #plan(view: View, pgnos: readonly number[]): FrameRange[] {
+    const last = pgnos.at(-1);
+    if (last === undefined) return [];
+    const ahead = this.#ahead
+      .after(view, last)
+      .filter((pgno) => this.#flightOf(view, pgno) === undefined);
+    return planRanges(view, pgnos, ahead, AHEAD_REQUESTS);
+  }
+
+  #start(view: View, pgnos: readonly number[]): Promise<void>[] {
+    return this.#plan(view, pgnos).map((range) => {
+      const reading = this.#read(view, range);
+      const ended = reading.then(
+        () => undefined,
+        () => undefined,
+      );
+      const flight = { range, ended };
+      this.#flights.add(flight);
+      void ended.then(() => this.#flights.delete(flight));
+      return range.wanted.size > 0 ? reading : Promise.resolve();
+    });
+  }
+
+  async #read(view: View, range: FrameRange): Promise<void> {
+    const { replica, signal } = this.#options;
+    const bytes = await replica.read(range.file.info, { ...bytesOf(range), signal });
+    this.#absorb(view.map, range, { bytes, force: view.keepers === 0 });
+  }
+
+  /** Decodes the frames of a range that are pages of the state. Damage counts where somebody waits for the page. */
+  #absorb(map: PageMap, range: FrameRange, content: Content): void {
+    const { file, first, last, wanted } = range;
+    if (content.bytes.length !== bytesOf(range).length) {
+      const { key } = file.info;
+      const what = `${content.bytes.length} bytes came instead of ${bytesOf(range).length}`;
+      const offset = file.offsets[first]!;
+      throw asDamage(new LtxFormatError({ name: key, field: "size", offset, what }), key);
+    }
+    // Those that are waited for come first: what else there is must not take their room.
+    for (const position of wanted) this.#decodeWanted(range, position, content);
+    for (let position = first; position <= last; position++) {
+      const pgno = file.pgno(position);
+      const isOfState = map.file(pgno) === file && map.position(pgno) === position;
+      if (!isOfState || file.slots[position] !== 0) continue;
+      try {
+        if (!this.#decode(range, position, { ...content, force: false })) return;
+      } catch (error) {
+        if (!isPagestreamError(error, "DAMAGED_FILE")) throw error;
+      }
+    }
+  }
+
+  #decodeWanted(range: FrameRange, position: number, content: Content): void {
+    const { slots } = range.file;
+    if (slots[position] === 0 && !this.#decode(range, position, content)) {
+      throw new CacheFullError(this.#options.replica.description);
+    }
+    this.#cache.stamp(slots[position]!);
+  }
+
+  /** False where there is no room. */
+  #decode({ file, first }: FrameRange, position: number, { bytes, force }: Content): boolean {
+    const from = file.offsets[position]! - file.offsets[first]!;
+    const data = decodePage(file, position, bytes.subarray(from, from + file.size(position)));
+    this.#options.stats.pages++;
+    return this.#take(file, position, data, force);
+  }
+
+  #take(file: IndexedFile, position: number, data: Uint8Array, force: boolean): boolean {
+    const isIn = this.#cache.insert(file, position, data, force);
+    if (isIn) this.#ahead.learn(file, position, data);
+    return isIn;
+  }
+}
+
+const NONE: ReadonlySet<number> = new Set();
+
+/** A page of a frame that was fetched alone. Throws `DamagedFileError`. */
+function decodePage(file: IndexedFile, position: number, frame: Uint8Array): Uint8Array {
+  const { key } = file.info;
+  const wanted = file.pgno(position);
+  try {
+    const { pgno, data } = decodeFrame(frame, file.state.pageSize, key);
+    if (pgno === wanted) return data;
+    const what = `the frame of page ${wanted} says that it is page ${pgno}`;
+    throw new LtxFormatError({ name: key, field: "pgno", offset: file.offsets[position]!, what });
+  } catch (error) {
+    throw asDamage(error, key);
+  }
+}
