@@ -7,7 +7,7 @@ import { isPagestreamError, throwIfAborted } from "../core/errors.ts";
 import type { BlockingReads } from "../core/page-source.ts";
 import { LtxFormatError } from "../ltx/errors.ts";
 import { decodeFrame } from "../ltx/page-frame.ts";
-import { abortable } from "../transports/abortable.ts";
+import { abortable } from "../core/abortable.ts";
 import { CacheFullError } from "./errors.ts";
 import { ReadAhead } from "./reader-ahead.ts";
 import type { PageCache } from "./reader-cache.ts";

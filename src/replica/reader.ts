@@ -22,7 +22,7 @@ import type { BlockingReads, PinOptions } from "../core/page-source.ts";
 import type { Aborter } from "../core/platform.ts";
 import { type RetryPolicy, sleep } from "../core/retry.ts";
 import { formatTxid } from "../ltx/file-name.ts";
-import { abortable } from "../transports/abortable.ts";
+import { abortable } from "../core/abortable.ts";
 import type { ObjectStore } from "../transports/object-store.ts";
 import { formatTimestamp } from "../transports/timestamp.ts";
 import { TxidNotAvailableError } from "./errors.ts";

@@ -5,7 +5,7 @@
  */
 import type { ConsumerConfig, ConsumerMessages, JsMsg } from "@nats-io/jetstream";
 import { throwIfAborted } from "../core/errors.ts";
-import { abortable } from "./abortable.ts";
+import { abortable } from "../core/abortable.ts";
 import { StoreError } from "./errors.ts";
 import type { NatsBucket } from "./nats-connection.ts";
 

@@ -6,7 +6,7 @@
  */
 import { sha256 } from "@noble/hashes/sha2.js";
 import { throwIfAborted } from "../core/errors.ts";
-import { abortable } from "./abortable.ts";
+import { abortable } from "../core/abortable.ts";
 import type { BodyContext, ByteRange } from "./body.ts";
 import { StoreError } from "./errors.ts";
 import type { NatsBucket } from "./nats-connection.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 import { throwIfAborted } from "../core/errors.ts";
-import { abortable } from "./abortable.ts";
+import { abortable } from "../core/abortable.ts";
 import { type BodyContext, byteRange, checkPutOptions } from "./body.ts";
 import { NotFoundError, otherVersion } from "./errors.ts";
 import { type NatsBucket, NatsLink } from "./nats-connection.ts";

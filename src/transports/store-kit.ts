@@ -4,7 +4,7 @@
  * @module
  */
 export { throwIfAborted } from "../core/errors.ts";
-export { abortable } from "./abortable.ts";
+export { abortable } from "../core/abortable.ts";
 export {
   type AccessToken,
   exchangeToken,

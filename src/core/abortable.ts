@@ -3,8 +3,16 @@
  *
  * @module
  */
-import { AbortedError } from "../core/errors.ts";
-import type { BodyContext } from "./body.ts";
+import { AbortedError } from "./errors.ts";
+
+/** What is waited for, for errors, and what ends the wait. */
+export interface AbortableWait {
+  /** Verb phrase that completes "Cannot …". */
+  readonly operation: string;
+  /** What it is done to. */
+  readonly object: string;
+  readonly signal?: AbortSignal | undefined;
+}
 
 /**
  * Resolves and rejects as `step` does, or rejects at once with `AbortedError` when the signal is aborted. The step itself
@@ -12,7 +20,7 @@ import type { BodyContext } from "./body.ts";
  */
 export function abortable<T>(
   step: Promise<T>,
-  { operation, object, signal }: BodyContext,
+  { operation, object, signal }: AbortableWait,
 ): Promise<T> {
   if (signal === undefined) return step;
   return new Promise((resolve, reject) => {
