@@ -9,6 +9,7 @@ export {
   type ReplicaRoutes,
   type ReplicaRoutesOptions,
 } from "./replica-routes.ts";
+export { ingestRoutes, type IngestLimits, type IngestRoutesOptions } from "./ingest-routes.ts";
 export type { AccessOptions, Authorize } from "./route.ts";
 export type { RateOptions } from "./rate-limit.ts";
 export type { Context, Hono } from "hono";

@@ -21,6 +21,7 @@ export type RefusalCode =
   | "PRECONDITION_FAILED"
   | "TOO_LARGE"
   | "UNSUPPORTED_TYPE"
+  | "INVALID_FILE"
   | "RANGE_NOT_SATISFIABLE"
   | "SQL"
   | "QUERY_TIMEOUT"
@@ -66,6 +67,7 @@ export const REFUSALS: Readonly<
   TOO_LARGE: [413, "The body of the request, or the result of a query, is larger than allowed"],
   UNSUPPORTED_TYPE: [415, "The body of the request is of another type"],
   RANGE_NOT_SATISFIABLE: [416, "The file ends before the range, and `Content-Range` tells where"],
+  INVALID_FILE: [422, "The body is not the sound file that its path names"],
   SQL: [422, "SQLite refuses the statement"],
   QUERY_TIMEOUT: [422, "The query took longer than allowed and was ended"],
   RATE_LIMITED: [429, "Too many requests; `Retry-After` tells when to come again"],

@@ -10,7 +10,7 @@ import type { ObjectStore } from "../transports/object-store.ts";
 import { webPlatform } from "../transports/web-platform.ts";
 import { ltxFileRoute } from "./ltx-file.ts";
 import { Mounts } from "./mounted.ts";
-import { openApiDocument } from "./openapi.ts";
+import { documentRoute } from "./document-route.ts";
 import { overviewRoutes } from "./overview.ts";
 import {
   type AccessOptions,
@@ -96,30 +96,10 @@ export function replicaRoutes(options: ReplicaRoutesOptions): ReplicaRoutes {
     ltxFileRoute({ ...shared, slots: slots(streams) }),
     snapshotRoute({ ...shared, slots: slots(snapshots) }),
   ];
-  routes.push(documentRoute(routes));
+  routes.push(documentRoute(routes, "/openapi.json"));
   const app = new Hono();
   mountRoutes(app, routes, { access: options, platform });
   mountFallback(app, options);
   const close = (): Promise<void> => mounts.close();
   return Object.assign(app, { close, [Symbol.asyncDispose]: close });
-}
-
-function documentRoute(routes: readonly Route[]): Route {
-  const path = "/openapi.json";
-  return {
-    method: "GET",
-    path,
-    operation: {
-      operationId: "document",
-      summary: "This document",
-      answers: {
-        200: { description: "OpenAPI 3.1", type: "application/json", schema: { type: "object" } },
-      },
-    },
-    handle: (c) => {
-      c.header("cache-control", "no-cache");
-      const base = c.req.path.slice(0, -path.length);
-      return c.json(openApiDocument(routes, base === "" ? "/" : base) as object);
-    },
-  };
 }

@@ -54,6 +54,7 @@ const TOLD_HEADERS = [
   "content-length",
   "content-location",
   "content-range",
+  "date",
   "etag",
   "last-modified",
   "pagestream-position",

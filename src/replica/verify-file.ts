@@ -56,16 +56,23 @@ export async function verifyFile(
 }
 
 /** The rules of pages that the decoder leaves to whoever uses them. */
-class PageChecks {
+export class PageChecks {
   readonly #decoder: LtxDecoder;
   readonly #name: string;
+  readonly #previousCommit: number;
   #count = 0;
+  #grown = 0;
   #last = 0;
   #lock = 0;
 
-  constructor(decoder: LtxDecoder, name: string) {
+  /**
+   * Checks the pages that a decoder comes to; `name` is the file's, for errors. `previousCommit` is the size of the database in
+   * pages before it, where that is known: no page that it has grown by may be missing.
+   */
+  constructor(decoder: LtxDecoder, name: string, previousCommit: number = Infinity) {
     this.#decoder = decoder;
     this.#name = name;
+    this.#previousCommit = previousCommit;
   }
 
   /** Checks the pages that are there. */
@@ -80,6 +87,7 @@ class PageChecks {
         this.#fail(`page ${this.#next()} is missing`);
       this.#last = pgno;
       this.#count++;
+      if (pgno > this.#previousCommit) this.#grown++;
     }
   }
 
@@ -87,9 +95,13 @@ class PageChecks {
   end(): { readonly pages: number; readonly isWhole: boolean } {
     const { header } = this.#decoder;
     const { commit, pageSize } = header;
-    const all = commit >= lockPage(pageSize) ? commit - 1 : commit;
+    const lock = lockPage(pageSize);
+    const all = commit >= lock ? commit - 1 : commit;
     const isWhole = this.#count === all;
     if (isSnapshot(header) && !isWhole) this.#fail(`page ${this.#next()} is missing`);
+    const before = this.#previousCommit;
+    const growth = commit - before - (before < lock && lock <= commit ? 1 : 0);
+    if (this.#grown < growth) this.#fail("a page that the database has grown by is missing");
     return { pages: this.#count, isWhole };
   }
 

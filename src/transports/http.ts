@@ -1,10 +1,12 @@
 /**
- * A replica behind any server of plain files, or a CDN: for reading only.
+ * A replica behind any server of plain files, or a CDN, for reading; and behind the ingest routes of `pagestream/http`, for
+ * writing too.
  *
  * @module
  */
 import { throwIfAborted, UnsupportedError } from "../core/errors.ts";
 import { checkPutOptions } from "./body.ts";
+import { Ingest } from "./http-ingest.ts";
 import { NotFoundError, StoreError } from "./errors.ts";
 import { HttpClient, type HttpOptions } from "./http-client.ts";
 import type { HttpResponse } from "./http-response.ts";
@@ -52,7 +54,8 @@ const CAPABILITIES: StoreCapabilities = {
 const WINDOW = 16;
 
 /**
- * Makes a store of what a server offers below an address. Writing is refused with `UnsupportedError`.
+ * Makes a store of what a server offers below an address. It can be written to where the server has the ingest routes of
+ * `pagestream/http`, which it is asked for before the first write; elsewhere writing is refused with `UnsupportedError`.
  *
  * The time of an `.ltx` object is read from its header; `get` reads ranges, and cuts them itself where the server sends
  * the whole object.
@@ -70,6 +73,7 @@ export function httpStore(url: string, options: HttpStoreOptions = {}): ObjectSt
   const base = checkEndpoint(url, "http");
   const client = new HttpClient(options);
   const send: Send = (request) => client.send(request);
+  const ingest = new Ingest({ base, headers, client });
   /** How the server lists, once it is known. */
   let listing: "index" | "folders" | undefined = listUrl === undefined ? undefined : "index";
 
@@ -97,7 +101,8 @@ export function httpStore(url: string, options: HttpStoreOptions = {}): ObjectSt
   };
 
   const index = async (call: ListingCall, asked: Asked): Promise<IndexPage | undefined> => {
-    const address = (listUrl ?? `${base}/${INDEX_KEY}`)
+    // Whoever writes must not be told what was.
+    const address = (ingest.listUrl ?? listUrl ?? `${base}/${INDEX_KEY}`)
       .replaceAll("{prefix}", encodeName(asked.prefix))
       .replaceAll("{startAfter}", encodeName(asked.startAfter ?? ""));
     const found = await page(call, address);
@@ -173,11 +178,32 @@ export function httpStore(url: string, options: HttpStoreOptions = {}): ObjectSt
       next: "Write to the store that the server shows",
     });
 
+  /** The door for writing, where the server has one. */
+  const door = async (
+    operation: string,
+    object: string,
+    signal: AbortSignal | undefined,
+  ): Promise<Ingest> => {
+    if (await ingest.find({ operation, object, signal })) return ingest;
+    throw refuse(operation, object);
+  };
+
   return {
     type: "http",
     description: base,
-    capabilities: CAPABILITIES,
     layout: "directory",
+
+    get capabilities() {
+      return ingest.capabilities ?? CAPABILITIES;
+    },
+
+    clockOffsetMs: () => client.clockOffsetMs,
+
+    async probe(probeOptions) {
+      const { signal } = probeOptions ?? {};
+      await ingest.find({ operation: "try writing to", object: base, signal });
+      return ingest.capabilities ?? CAPABILITIES;
+    },
 
     async get(key, getOptions) {
       const request = requestFor("read", key, getOptions?.signal);
@@ -188,20 +214,24 @@ export function httpStore(url: string, options: HttpStoreOptions = {}): ObjectSt
       return await describe(requestFor("look up", key, headOptions?.signal));
     },
 
-    async put(key, _body, putOptions) {
+    async put(key, body, putOptions) {
       checkKey(key, "write");
       checkPutOptions(key, putOptions);
-      throw refuse("write", key);
+      return await (await door("write", key, putOptions?.signal)).put(key, body, putOptions);
     },
 
-    async delete(keys) {
+    async delete(keys, deleteOptions) {
       for (const key of keys) checkKey(key, "delete");
-      if (keys.length > 0) throw refuse("delete objects of", base);
+      if (keys.length === 0) return;
+      const { signal } = deleteOptions ?? {};
+      const objects = keys.map((key) => ({ key }));
+      await (await door("delete objects of", base, signal)).remove(objects, signal);
     },
 
-    async deleteOne(key) {
+    async deleteOne(key, deleteOptions) {
       checkKey(key, "delete");
-      throw refuse("delete", key);
+      const { signal, ifMatch: etag } = deleteOptions ?? {};
+      await (await door("delete", key, signal)).remove([{ key, etag }], signal);
     },
 
     async *list(listOptions: ListOptions = {}): AsyncGenerator<ObjectInfo, void, undefined> {
@@ -209,7 +239,8 @@ export function httpStore(url: string, options: HttpStoreOptions = {}): ObjectSt
       checkPrefix(prefix, "list");
       const asked = { prefix, startAfter };
       const call = { operation: "list", object: prefix === "" ? base : prefix, signal };
-      const first = listing === "folders" ? undefined : await index(call, asked);
+      const isIndexed = listing !== "folders" || ingest.listUrl !== undefined;
+      const first = isIndexed ? await index(call, asked) : undefined;
       listing = first === undefined ? "folders" : "index";
       yield* first === undefined ? byFolders(call, asked) : byIndex(first, { call, asked });
     },

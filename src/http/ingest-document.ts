@@ -1,0 +1,172 @@
+/**
+ * The ingest routes in the words of OpenAPI.
+ *
+ * @module
+ */
+import type { BesideObject } from "./ingest-beside.ts";
+import type { Json, Operation } from "./openapi.ts";
+
+const JSON_TYPE = "application/json";
+const BYTES: Json = { type: "string", contentEncoding: "binary" };
+const VERSION = { etag: "Version of the object" };
+
+/** `GET /ingest`. */
+export const CAPABILITIES_OPERATION: Operation = {
+  operationId: "ingest",
+  summary: "Whether, and how, files may be written here",
+  description: "What `httpStore` asks first: a server without this route can only be read.",
+  answers: {
+    200: {
+      description: "What conditional writes the store behind honours, and how large a file may be",
+      type: JSON_TYPE,
+      schema: {
+        type: "object",
+        required: ["ingest", "capabilities", "maxBytes"],
+        properties: {
+          ingest: { const: 1 },
+          capabilities: {
+            type: "object",
+            required: ["conditionalPut", "conditionalReplace", "metadataInList"],
+            properties: {
+              conditionalPut: { type: "boolean" },
+              conditionalReplace: { type: "boolean" },
+              metadataInList: { type: "boolean" },
+            },
+          },
+          maxBytes: { type: "integer" },
+        },
+      },
+    },
+  },
+};
+
+/** `GET /ingest/objects`. */
+export const OBJECTS_OPERATION: Operation = {
+  operationId: "ingestObjects",
+  summary: "The index of LTX files as of this moment, for writers",
+  description: "Like `/pagestream-index.json`, but never from memory.",
+  parameters: [
+    {
+      name: "prefix",
+      in: "query",
+      description: "Only keys that begin with this",
+      schema: { type: "string" },
+    },
+    {
+      name: "startAfter",
+      in: "query",
+      description: "Only keys after this one, and by pages; empty for the first page",
+      schema: { type: "string" },
+    },
+  ],
+  answers: {
+    200: {
+      description: "The keys of the LTX files",
+      type: JSON_TYPE,
+      schema: { type: "object", required: ["objects"] },
+    },
+  },
+};
+
+/** `POST /ingest/remove`. */
+export const REMOVE_OPERATION: Operation = {
+  operationId: "ingestRemove",
+  summary: "Remove files that retention need not keep",
+  description:
+    "All of them, or none: a file that the server's retention would keep refuses the request with `CONFLICT`. Those that are not there are no error.",
+  body: {
+    description: "Up to 1,000 objects, each of them any version or one",
+    type: JSON_TYPE,
+    schema: {
+      type: "object",
+      required: ["objects"],
+      properties: {
+        objects: {
+          type: "array",
+          maxItems: 1000,
+          items: {
+            type: "object",
+            required: ["key"],
+            properties: { key: { type: "string" }, etag: { type: "string" } },
+          },
+        },
+      },
+    },
+  },
+  answers: { 204: { description: "None of them is there any more" } },
+  refusals: ["BAD_REQUEST", "CONFLICT", "PRECONDITION_FAILED", "TOO_LARGE", "BODY_TIMEOUT"],
+};
+
+/** `PUT /ltx/:level/:name`. */
+export const PUT_OPERATION: Operation = {
+  operationId: "putLtxFile",
+  summary: "Add an LTX file to the replica",
+  description:
+    "Creates only: it is always as with `If-None-Match: *`. The file is visible when all of it is there and found sound, and it joins only where the history of the replica leads to it.",
+  parameters: [
+    {
+      name: "level",
+      in: "path",
+      description: "0 for files as they were written, 1 to 8 for merged ones, 9 for snapshots",
+      schema: { type: "integer", minimum: 0, maximum: 9 },
+    },
+    {
+      name: "name",
+      in: "path",
+      description: "First and last TXID, 16 hex digits each: `<min>-<max>.ltx`",
+      schema: { type: "string", pattern: "^[0-9a-f]{16}-[0-9a-f]{16}\\.ltx$" },
+    },
+  ],
+  body: { description: "The file", type: "application/octet-stream", schema: BYTES },
+  answers: {
+    200: { description: "The same file was there", headers: VERSION },
+    201: { description: "The file is in the replica", headers: VERSION },
+  },
+  refusals: [
+    "BAD_REQUEST",
+    "BODY_TIMEOUT",
+    "CONFLICT",
+    "PRECONDITION_FAILED",
+    "TOO_LARGE",
+    "INVALID_FILE",
+  ],
+};
+
+/** Reading or writing an object beside the levels. */
+export function besideOperation(verb: "get" | "put", object: BesideObject): Operation {
+  const { word, summary, isGuarded } = object;
+  const operationId = `${verb}${word}`;
+  if (verb === "get") {
+    return {
+      operationId,
+      summary: `Read ${summary}`,
+      answers: {
+        200: {
+          description: "The object",
+          type: JSON_TYPE,
+          schema: { type: "object" },
+          headers: VERSION,
+        },
+      },
+      refusals: ["NOT_FOUND"],
+    };
+  }
+  const conditions: readonly ["if-match" | "if-none-match", string][] = [
+    ["if-match", "Replace only this version"],
+    ["if-none-match", "`*`: only create"],
+  ];
+  return {
+    operationId,
+    summary: `Write ${summary}`,
+    ...(isGuarded ? { description: "With one of the two conditions." } : {}),
+    parameters: conditions.map(([name, description]) => {
+      return { name, in: "header", description, schema: { type: "string" } };
+    }),
+    body: { description: "The object", type: JSON_TYPE, schema: { type: "object" } },
+    answers: {
+      200: { description: "Replaced", headers: VERSION },
+      201: { description: "Created", headers: VERSION },
+    },
+    refusals: ["BAD_REQUEST", "PRECONDITION_FAILED", "TOO_LARGE", "INVALID_FILE", "BODY_TIMEOUT"],
+  };
+}
