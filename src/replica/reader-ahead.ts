@@ -6,6 +6,9 @@
  * chain of overflow pages, are taken in the order of their numbers. A look-up by key has neighbours of neither kind, and
  * costs nothing more. Where less than half of what was read ahead was used, it begins anew.
  *
+ * The leaves of an index that did not grow in the order of its keys lie all over the file. Once a scan has gone on for a while
+ * over such, all that it will come to is offered, so that neighbours in the file can be read together.
+ *
  * @module
  */
 import { childPages } from "../core/btree-page.ts";
@@ -16,6 +19,12 @@ import type { View } from "./view.ts";
 /** Bytes that are first read ahead. */
 const FIRST_WINDOW = 64 * 1024;
 
+/** Bytes read ahead from which on a scan counts as one that goes on. */
+const LONG_WINDOW = 4 * FIRST_WINDOW;
+
+/** Interior pages that are read ahead of a long scan. */
+const SIBLINGS = 64;
+
 /** Children that are remembered, over all interior pages. */
 const MAX_CHILDREN = 1 << 20;
 
@@ -24,6 +33,8 @@ const SKIP = 2;
 
 /** Something with an order that a scan may follow: the children of an interior page, or the numbers of pages. */
 interface Run {
+  /** Position of the last that was wanted. */
+  last: number;
   /** Position after the last that was wanted or read ahead, going forward. */
   next: number;
   /** Position before the first, going backward. */
@@ -32,6 +43,14 @@ interface Run {
   window: number;
   /** What was read ahead last. */
   ahead: readonly number[];
+}
+
+/** What a scan comes to after a page. */
+export interface Ahead {
+  /** What to read now. */
+  readonly next: readonly number[];
+  /** What is not in memory of all that is known to follow, and the way there, in the order of the scan: about `most` pages. */
+  readonly rest: (most: number) => number[];
 }
 
 interface Interior extends Run {
@@ -74,27 +93,58 @@ export class ReadAhead {
     }
   }
 
-  /** Pages to read with one that is wanted and not in memory, the likeliest first. None of them may be in memory either. */
-  after(view: View, pgno: number): number[] {
-    if (this.#max === 0) return [];
+  /** Pages to read with one that is wanted and not in memory: the next of its scan, none of which is in memory. */
+  after(view: View, pgno: number): Ahead {
+    if (this.#max === 0) return NOTHING;
     const found = this.#find(view, pgno);
     if (found === undefined) {
       const range = { at: (i: number) => i, length: view.commit + 1, index: pgno };
-      return this.#follow(view, this.#plain, range);
+      return { next: this.#follow(view, this.#plain, range), rest: nothing };
     }
     const { interior, index } = found;
     this.#recent = interior;
     const { children } = interior;
     const range = { at: (i: number) => children[i]!, length: children.length, index };
-    const ahead = this.#follow(view, interior, range);
+    const next = this.#follow(view, interior, range);
+    const step = this.#scan?.step;
+    if (next.length === 0 || step === undefined) return { next, rest: nothing };
     // A scan that comes to the last child goes on below the next interior page.
-    const isLast = ahead.length > 0 && (interior.next >= children.length || interior.previous < 0);
-    const parent = isLast ? this.#find(view, interior.file.pgno(interior.position)) : undefined;
-    if (parent !== undefined && this.#scan !== undefined) {
-      const sibling = parent.interior.children[parent.index + this.#scan.step];
-      if (sibling !== undefined && this.#isMissing(view, sibling)) ahead.push(sibling);
+    const isLong = interior.window >= LONG_WINDOW;
+    const isLast = interior.next >= children.length || interior.previous < 0;
+    const siblings = isLong || isLast ? this.#siblings(view, interior, step) : [];
+    const missing = siblings.filter((sibling) => this.#isMissing(view, sibling));
+    const first = isLast ? missing.slice(0, 1) : [];
+    if (!isLong) return { next: [...next, ...first], rest: nothing };
+    const rest = (most: number): number[] => {
+      const pgnos = missing.slice();
+      const add = (of: Uint32Array, from: number): void => {
+        for (let i = from; i >= 0 && i < of.length && pgnos.length < most; i += step) {
+          if (this.#isMissing(view, of[i]!)) pgnos.push(of[i]!);
+        }
+      };
+      add(children, index + step);
+      for (const sibling of siblings) {
+        const known = this.#interiors.get(sibling);
+        if (known === undefined || !isIn(view, known)) break;
+        add(known.children, step === 1 ? 0 : known.children.length - 1);
+      }
+      return pgnos;
+    };
+    return { next: [...next, ...first], rest };
+  }
+
+  /** The interior pages that a scan comes to after one, as far as one parent has them. */
+  #siblings(view: View, { file, position }: Interior, step: 1 | -1): number[] {
+    const parent = this.#find(view, file.pgno(position));
+    if (parent === undefined) return [];
+    const { interior, index } = parent;
+    const siblings: number[] = [];
+    for (let i = index + step; siblings.length < SIBLINGS; i += step) {
+      const sibling = interior.children[i];
+      if (sibling === undefined) break;
+      siblings.push(sibling);
     }
-    return ahead;
+    return siblings;
   }
 
   #follow(
@@ -103,13 +153,14 @@ export class ReadAhead {
     range: { readonly at: (i: number) => number; readonly length: number; readonly index: number },
   ): number[] {
     const { at, length, index } = range;
-    const isFirst = run.next < 0;
+    const isFirst = run.last < 0;
     const scan = this.#scan;
     let step: 1 | -1 | undefined;
-    if (!isFirst && index >= run.next && index < run.next + SKIP) step = 1;
-    else if (!isFirst && index <= run.previous && index > run.previous - SKIP) step = -1;
+    if (!isFirst && index > run.last && index < run.next + SKIP) step = 1;
+    else if (!isFirst && index < run.last && index > run.previous - SKIP) step = -1;
     else if (isFirst && scan?.step === 1 && index === 0) step = 1;
     else if (isFirst && scan?.step === -1 && index === length - 1) step = -1;
+    run.last = index;
     run.next = index + 1;
     run.previous = index - 1;
     const before = isFirst && step !== undefined ? (scan?.window ?? 0) : run.window;
@@ -173,11 +224,15 @@ export class ReadAhead {
   }
 }
 
+const nothing = (): number[] => [];
+
+const NOTHING: Ahead = { next: [], rest: nothing };
+
 function isIn(view: View, { file, position }: Interior): boolean {
   const pgno = file.pgno(position);
   return view.map.file(pgno) === file && view.map.position(pgno) === position;
 }
 
 function newRun(): Run {
-  return { next: -1, previous: -1, window: 0, ahead: [] };
+  return { last: -1, next: -1, previous: -1, window: 0, ahead: [] };
 }

@@ -18,8 +18,8 @@ import type { IndexedFile } from "./view-file.ts";
 import type { PageMap } from "./view-map.ts";
 import type { View } from "./view.ts";
 
-/** Requests that only read ahead, with one fetch. */
-const AHEAD_REQUESTS = 8;
+/** Requests that only read ahead and run side by side. */
+const CONCURRENCY = 8;
 
 /** Rounds of one fetch: what others were reading may be of another state, and files may have moved. */
 const ROUNDS = 4;
@@ -30,6 +30,8 @@ export interface PageFetcherOptions {
   readonly cache: PageCache;
   /** Most bytes that are read ahead by one request. */
   readonly readAhead: number;
+  /** Most bytes of pages that are read ahead of one scan. */
+  readonly scanAhead: number;
   /** Ends all requests. */
   readonly signal: AbortSignal;
   readonly stats: { pages: number; bytes: number; requests: number };
@@ -44,10 +46,35 @@ interface Content {
   readonly force: boolean;
 }
 
-interface Flight {
+/** A request that runs, or waits for its turn. */
+class Flight {
   readonly range: FrameRange;
   /** Never rejects. */
-  readonly ended: Promise<unknown>;
+  readonly ended: Promise<void>;
+  readonly #read: () => Promise<void>;
+  #end: (() => void) | undefined;
+  #reading: Promise<void> | undefined;
+
+  constructor(range: FrameRange, read: () => Promise<void>) {
+    this.range = range;
+    this.#read = read;
+    this.ended = new Promise((resolve) => {
+      this.#end = resolve;
+    });
+  }
+
+  get hasStarted(): boolean {
+    return this.#reading !== undefined;
+  }
+
+  /** Sends the request, once. */
+  start(): Promise<void> {
+    if (this.#reading === undefined) {
+      this.#reading = this.#read();
+      this.#reading.then(this.#end, this.#end);
+    }
+    return this.#reading;
+  }
 }
 
 /** Reads pages of views. */
@@ -56,6 +83,9 @@ export class PageFetcher {
   readonly #cache: PageCache;
   readonly #ahead: ReadAhead;
   readonly #flights: Set<Flight> = new Set();
+  /** Flights that only read ahead and have not started. */
+  readonly #queue: Set<Flight> = new Set();
+  #running = 0;
 
   /** Reads nothing yet. */
   constructor(options: PageFetcherOptions) {
@@ -126,7 +156,7 @@ export class PageFetcher {
     for (let i = first; i < file.count && file.offsets[i + 1]! <= end; i++) last = i;
     if (last < 0) return;
     const from = file.offsets[first]! - offset;
-    const range = { file, first, last, wanted: NONE };
+    const range = { file, first, last, wanted: NONE, ahead: undefined };
     const part = bytes.subarray(from, from + bytesOf(range).length);
     this.#absorb(map, range, { bytes: part, force: false });
   }
@@ -154,8 +184,10 @@ export class PageFetcher {
     const others = new Set<Promise<unknown>>();
     const own = pgnos.filter((pgno) => {
       const flight = this.#flightOf(view, pgno);
-      if (flight !== undefined) others.add(flight.ended);
-      return flight === undefined;
+      if (flight === undefined) return true;
+      void flight.start().catch(() => undefined);
+      others.add(flight.ended);
+      return false;
     });
     return { own, others };
   }
@@ -173,24 +205,38 @@ export class PageFetcher {
   #plan(view: View, pgnos: readonly number[]): FrameRange[] {
     const last = pgnos.at(-1);
     if (last === undefined) return [];
-    const ahead = this.#ahead
-      .after(view, last)
-      .filter((pgno) => this.#flightOf(view, pgno) === undefined);
-    return planRanges(view, pgnos, ahead, AHEAD_REQUESTS);
+    const { next, rest } = this.#ahead.after(view, last);
+    const isNew = (pgno: number): boolean => this.#flightOf(view, pgno) === undefined;
+    const ahead = { next: next.filter(isNew), rest: (most: number) => rest(most).filter(isNew) };
+    return planRanges(view, pgnos, ahead, this.#options.scanAhead / view.pageSize);
   }
 
   #start(view: View, pgnos: readonly number[]): Promise<void>[] {
-    return this.#plan(view, pgnos).map((range) => {
-      const reading = this.#read(view, range);
-      const ended = reading.then(
-        () => undefined,
-        () => undefined,
-      );
-      const flight = { range, ended };
+    const reads: Promise<void>[] = [];
+    for (const range of this.#plan(view, pgnos)) {
+      const flight = new Flight(range, () => this.#read(view, range));
       this.#flights.add(flight);
-      void ended.then(() => this.#flights.delete(flight));
-      return range.wanted.size > 0 ? reading : Promise.resolve();
-    });
+      void flight.ended.then(() => this.#flights.delete(flight));
+      if (range.wanted.size > 0) reads.push(flight.start());
+      else this.#queue.add(flight);
+    }
+    this.#pump();
+    return reads;
+  }
+
+  #pump(): void {
+    for (const flight of this.#queue) {
+      if (this.#running >= CONCURRENCY) return;
+      this.#queue.delete(flight);
+      if (flight.hasStarted) continue;
+      this.#running++;
+      const ended = (): void => {
+        this.#running--;
+        this.#pump();
+      };
+      // What is read ahead and fails is asked for again when it is wanted.
+      flight.start().then(ended, ended);
+    }
   }
 
   async #read(view: View, range: FrameRange): Promise<void> {
@@ -201,7 +247,7 @@ export class PageFetcher {
 
   /** Decodes the frames of a range that are pages of the state. Damage counts where somebody waits for the page. */
   #absorb(map: PageMap, range: FrameRange, content: Content): void {
-    const { file, first, last, wanted } = range;
+    const { file, first, last, wanted, ahead } = range;
     if (content.bytes.length !== bytesOf(range).length) {
       const { key } = file.info;
       const what = `${content.bytes.length} bytes came instead of ${bytesOf(range).length}`;
@@ -213,7 +259,7 @@ export class PageFetcher {
     for (let position = first; position <= last; position++) {
       const pgno = file.pgno(position);
       const isOfState = map.file(pgno) === file && map.position(pgno) === position;
-      if (!isOfState || file.slots[position] !== 0) continue;
+      if (!isOfState || file.slots[position] !== 0 || ahead?.has(position) === false) continue;
       try {
         if (!this.#decode(range, position, { ...content, force: false })) return;
       } catch (error) {

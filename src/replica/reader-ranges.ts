@@ -3,11 +3,21 @@
  *
  * @module
  */
+import type { Ahead } from "./reader-ahead.ts";
 import type { IndexedFile } from "./view-file.ts";
 import type { View } from "./view.ts";
 
 /** Bytes between two frames that are rather read than asked around. */
 const GAP_BYTES = 16 * 1024;
+
+/** The same between frames of a scan that goes on: to a store in the network a request takes as long as these bytes. */
+const SCAN_GAP_BYTES = 64 * 1024;
+
+/** Requests of one fetch that only read ahead. */
+const AHEAD_REQUESTS = 8;
+
+/** Least pages that a request of a long scan has to bring. */
+const SCAN_PAGES = 4;
 
 /** Bytes past which one request is no longer widened. */
 const RANGE_BYTES = 4 * 1024 * 1024;
@@ -19,8 +29,10 @@ export interface FrameRange {
   readonly first: number;
   /** Position of the last frame. */
   readonly last: number;
-  /** Positions of the pages that somebody waits for; the others are read ahead, or lie between. */
+  /** Positions of the pages that somebody waits for. */
   readonly wanted: ReadonlySet<number>;
+  /** Positions of the pages that are read ahead; undefined where whatever lies in the range is welcome. */
+  readonly ahead: ReadonlySet<number> | undefined;
 }
 
 /** Where a range lies in its file. */
@@ -33,14 +45,30 @@ export function bytesOf({ file, first, last }: FrameRange): {
 }
 
 /**
- * The ranges that bring pages, neighbours together. Of those that nobody waits for at most `most` are added: what lies
- * scattered does not pay.
+ * The ranges that bring pages, neighbours together, and with them what a scan comes to next. What lies scattered does not pay,
+ * unless the scan has so much before it that neighbours are found; `most` is how many pages that may be.
  */
 export function planRanges(
   view: View,
   wanted: readonly number[],
-  ahead: readonly number[],
+  { next, rest }: Ahead,
   most: number,
+): FrameRange[] {
+  const near = cluster(view, wanted, next, GAP_BYTES);
+  const isAhead = ({ wanted: waited }: FrameRange): boolean => waited.size === 0;
+  if (near.filter(isAhead).length <= AHEAD_REQUESTS) return near;
+  const all = rest(most);
+  const far = cluster(view, wanted, [...next, ...all], SCAN_GAP_BYTES);
+  if (all.length > 0 && far.length * SCAN_PAGES <= all.length) return far;
+  let left = AHEAD_REQUESTS;
+  return near.filter((range) => !isAhead(range) || left-- > 0);
+}
+
+function cluster(
+  view: View,
+  wanted: readonly number[],
+  ahead: readonly number[],
+  gap: number,
 ): FrameRange[] {
   const byFile = new Map<IndexedFile, Map<number, boolean>>();
   const add = (pgno: number, isWanted: boolean): void => {
@@ -54,25 +82,26 @@ export function planRanges(
   for (const pgno of ahead) add(pgno, false);
   for (const pgno of wanted) add(pgno, true);
   const ranges: FrameRange[] = [];
-  let left = most;
   for (const [file, positions] of byFile) {
     const sorted = [...positions.keys()].sort((a, b) => a - b);
     for (let i = 0; i < sorted.length;) {
       const first = sorted[i] as number;
       let last = first;
       const waited = new Set<number>();
+      const others = new Set<number>();
       const take = (position: number): void => {
         last = position;
-        if (positions.get(position) === true) waited.add(position);
+        (positions.get(position) === true ? waited : others).add(position);
       };
       take(first);
       for (i++; i < sorted.length; i++) {
         const next = sorted[i] as number;
-        if (file.offsets[next]! - file.offsets[last + 1]! > GAP_BYTES) break;
+        if (file.offsets[next]! - file.offsets[last + 1]! > gap) break;
         if (file.offsets[next + 1]! - file.offsets[first]! > RANGE_BYTES) break;
         take(next);
       }
-      if (waited.size > 0 || left-- > 0) ranges.push({ file, first, last, wanted: waited });
+      const isWelcome = gap === GAP_BYTES;
+      ranges.push({ file, first, last, wanted: waited, ahead: isWelcome ? undefined : others });
     }
   }
   return ranges;

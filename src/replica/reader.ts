@@ -129,6 +129,7 @@ class Reader implements ReplicaReader {
       replica: metered,
       cache: this.#cache,
       readAhead,
+      scanAhead: cacheBytes / 2,
       signal,
       stats: this.#meter,
       relocate: (view, cause) => this.#views.relocate(view, cause),
