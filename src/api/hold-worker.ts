@@ -5,7 +5,8 @@
  */
 import type { Platform } from "../core/platform.ts";
 import { openReplica, type Replica } from "../replica/replica.ts";
-import { type RequestPort, serveRequests } from "../replica/serve-uploads.ts";
+import type { RequestPort } from "../replica/blocked-thread.ts";
+import { serveRequests } from "../replica/serve-uploads.ts";
 import type { ObjectStore } from "../transports/object-store.ts";
 import { webPlatform } from "../transports/web-platform.ts";
 

@@ -86,11 +86,9 @@ export type {
   FleetStatus,
 } from "../replica/fleet.ts";
 export type { FileSpan, Layout } from "../replica/layout.ts";
-export {
-  type BlockingUploader,
-  blockingUploader,
-  type UploadPort,
-} from "../replica/blocking-uploader.ts";
+export type { WorkerPort } from "../replica/blocked-thread.ts";
+export { blockingReads, type BlockingReadsOptions } from "../replica/blocking-reads.ts";
+export { type BlockingUploader, blockingUploader } from "../replica/blocking-uploader.ts";
 export type {
   LevelOptions,
   LevelsOptions,

@@ -2,23 +2,14 @@
  * Uploads while the thread that asks for them is blocked: a helper worker does them, a word in shared memory tells.
  *
  * The control block is shared memory of {@linkcode CONTROL_BYTES}: a status word, the length of a text, and the text, in
- * ASCII, that says why an upload failed. The status leaves {@linkcode PENDING} once: by the worker, or by the asking
- * thread when its deadline has passed.
+ * ASCII, that says why an upload failed.
  *
  * @module
  */
 import { asciiText } from "../core/ascii.ts";
+import { awaitStatus, canBlock, DONE, PENDING, type WorkerPort } from "./blocked-thread.ts";
 import type { WriterStanding } from "./fence.ts";
 import type { LtxObject } from "./upload-staged.ts";
-
-/** Nothing is known yet. */
-export const PENDING = 0;
-/** The store has confirmed every file. */
-export const CONFIRMED = 1;
-/** The worker has given up; the text says why. */
-export const FAILED = 2;
-/** The asking thread has given up. */
-export const ABANDONED = 3;
 
 /** Size of a control block. */
 export const CONTROL_BYTES = 1024;
@@ -45,12 +36,6 @@ export interface UploadRequest {
   readonly files: readonly SharedFile[];
   /** After this many milliseconds nobody waits any more. */
   readonly deadlineMs: number;
-}
-
-/** Where messages for the worker go: a `Worker` of any runtime. */
-export interface UploadPort {
-  /** Hands a message over; shared memory in it stays shared. */
-  postMessage(message: unknown): void;
 }
 
 /** Uploads through a helper worker; made by {@linkcode blockingUploader}. */
@@ -80,17 +65,9 @@ export interface BlockingUploader {
  * });
  * ```
  */
-export function blockingUploader(port: UploadPort): BlockingUploader {
+export function blockingUploader(port: WorkerPort): BlockingUploader {
   return {
-    canBlock() {
-      try {
-        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, PENDING, 0);
-        return true;
-      } catch {
-        // No shared memory, or a thread that must not block.
-        return false;
-      }
-    },
+    canBlock,
     upload(files, deadlineMs, standing) {
       const control = new SharedArrayBuffer(CONTROL_BYTES);
       const request: UploadRequest = {
@@ -102,9 +79,8 @@ export function blockingUploader(port: UploadPort): BlockingUploader {
       };
       port.postMessage(request);
       const words = new Int32Array(control, 0, 2);
-      Atomics.wait(words, 0, PENDING, deadlineMs);
-      const status = Atomics.compareExchange(words, 0, PENDING, ABANDONED);
-      if (status === CONFIRMED) return undefined;
+      const status = awaitStatus(words, deadlineMs);
+      if (status === DONE) return undefined;
       if (status === PENDING) return `the store has not confirmed it within ${deadlineMs} ms`;
       return asciiText(new Uint8Array(control, CONTROL_TEXT, words[1]));
     },

@@ -6,11 +6,16 @@
 import { asciiBytes } from "../core/ascii.ts";
 import type { Platform } from "../core/platform.ts";
 import {
-  CONFIRMED,
-  CONTROL_BYTES,
-  CONTROL_TEXT,
+  DONE,
   FAILED,
   PENDING,
+  receiveRequests,
+  type RequestPort,
+  setStatus,
+} from "./blocked-thread.ts";
+import {
+  CONTROL_BYTES,
+  CONTROL_TEXT,
   type SharedFile,
   type UploadRequest,
 } from "./blocking-uploader.ts";
@@ -19,29 +24,11 @@ import type { Replica } from "./replica.ts";
 import type { LtxObject } from "./upload-staged.ts";
 import { fencedWriter } from "./writer.ts";
 
-/** Where requests come from: `self` of a web worker, or `parentPort` of `node:worker_threads`. */
-export type RequestPort =
-  | {
-      /** Called with each message; set by `serveUploads`. */
-      onmessage: unknown;
-    }
-  | {
-      /** Calls `listener` with each message. */
-      on(event: "message", listener: (data: unknown) => void): unknown;
-    };
-
 /** Uploads every file asked for through `port`, and tells in shared memory once the store has confirmed all. */
 export function serveRequests(port: RequestPort, replica: Replica, platform: Platform): void {
-  const receive = (data: unknown): void => {
-    // Other messages are the worker's own affair.
-    if (isRequest(data)) void serve(data, replica, platform);
-  };
-  if ("on" in port) port.on("message", receive);
-  else port.onmessage = (event: { readonly data: unknown }) => receive(event.data);
-}
-
-function isRequest(data: unknown): data is UploadRequest {
-  return (data as { readonly kind?: unknown } | null | undefined)?.kind === "pagestream-upload";
+  receiveRequests<UploadRequest>(port, "pagestream-upload", (request) => {
+    void serve(request, replica, platform);
+  });
 }
 
 async function serve(request: UploadRequest, replica: Replica, platform: Platform): Promise<void> {
@@ -53,7 +40,7 @@ async function serve(request: UploadRequest, replica: Replica, platform: Platfor
   const words = new Int32Array(control, 0, 2);
   const aborter = platform.newAborter();
   const cancel = platform.clock.schedule(() => aborter.abort("deadline"), deadlineMs);
-  let status = CONFIRMED;
+  let status = DONE;
   try {
     for (const file of files) {
       // Nobody waits any more: what is not begun is left to the asking thread's own uploader.
@@ -72,8 +59,7 @@ async function serve(request: UploadRequest, replica: Replica, platform: Platfor
   } finally {
     cancel();
   }
-  Atomics.compareExchange(words, 0, PENDING, status);
-  Atomics.notify(words, 0);
+  setStatus(words, status);
 }
 
 function objectOf(file: SharedFile): LtxObject {

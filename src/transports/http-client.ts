@@ -204,7 +204,8 @@ function aborted({ operation, object, signal }: HttpRequest): AbortedError {
   return new AbortedError({ operation, object, what, cause: signal?.reason });
 }
 
-function timedOut({ operation, object }: HttpRequest, ms: number): StoreError {
+/** The error of a server that is silent. */
+export function timedOut({ operation, object }: HttpRequest, ms: number): StoreError {
   return new StoreError(
     { operation, object, what: `the server did not answer within ${Math.ceil(ms / 1000)} s` },
     { retryable: true },

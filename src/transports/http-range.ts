@@ -5,7 +5,7 @@
  */
 import { byteRange } from "./body.ts";
 import { StoreError } from "./errors.ts";
-import type { HttpResponse } from "./http-response.ts";
+import type { AnswerHead, HttpResponse } from "./http-response.ts";
 import type { GetOptions, GetResult, ObjectInfo } from "./object-store.ts";
 
 /** The part of an object that a `get` asks for. */
@@ -63,9 +63,8 @@ export async function rangedBody(
       return { body: response.body(got.end - got.start), size: got.size };
     }
     await response.discard();
-    if (got === undefined) throw noContentRange(operation, object);
-    const what = `the server sent bytes ${got.start} to ${got.end} of ${got.size} instead of ${asked.offset} to ${end}`;
-    throw new StoreError({ operation, object, what }, { retryable: true });
+    if (got === undefined) throw noContentRange(response.request);
+    throw otherRange(response.request, got, { start: asked.offset, end });
   }
   if (wholeSize === undefined) {
     await response.discard();
@@ -77,13 +76,18 @@ export async function rangedBody(
   return { body: cut(body, start, end), size: wholeSize };
 }
 
-interface ContentRange {
+/** Which part of an object an answer of status 206 holds. */
+export interface ContentRange {
+  /** First byte. */
   readonly start: number;
+  /** The byte after the last. */
   readonly end: number;
+  /** Size of the whole object in bytes. */
   readonly size: number;
 }
 
-function contentRange(response: HttpResponse): ContentRange | undefined {
+/** What the header `Content-Range` says; `undefined` where it is missing, hidden or none. */
+export function contentRange(response: AnswerHead): ContentRange | undefined {
   const text = response.header("content-range") ?? "";
   const match = /^bytes (\d{1,15})-(\d{1,15})\/(\d{1,15})$/i.exec(text);
   if (match === null) return undefined;
@@ -91,13 +95,24 @@ function contentRange(response: HttpResponse): ContentRange | undefined {
   return { start, end: last + 1, size };
 }
 
-function noContentRange(operation: string, object: string): StoreError {
+/** The error of an answer of status 206 without a `Content-Range`. */
+export function noContentRange({ operation, object }: AnswerHead["request"]): StoreError {
   return new StoreError({
     operation,
     object,
     what: "the server sent a part without saying which",
     next: "In a browser, let the CORS rules of the store expose Content-Range",
   });
+}
+
+/** The error of an answer with another part than was asked for. */
+export function otherRange(
+  { operation, object }: AnswerHead["request"],
+  got: ContentRange,
+  asked: Pick<ContentRange, "start" | "end">,
+): StoreError {
+  const what = `the server sent bytes ${got.start} to ${got.end} of ${got.size} instead of ${asked.start} to ${asked.end}`;
+  return new StoreError({ operation, object, what }, { retryable: true });
 }
 
 /** The bytes of `body` from `start` to before `end`; the rest is not read. */

@@ -189,3 +189,6 @@ export class HttpResponse {
     }
   }
 }
+
+/** The head of an answer, however it was had. */
+export type AnswerHead = Pick<HttpResponse, "header" | "request" | "status">;

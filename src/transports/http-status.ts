@@ -5,7 +5,7 @@
  */
 import { type PagestreamError, UnsupportedError } from "../core/errors.ts";
 import { conditionFailed, StoreError } from "./errors.ts";
-import type { HttpResponse } from "./http-response.ts";
+import type { AnswerHead } from "./http-response.ts";
 
 /** What a server says of a failure besides the status. */
 export interface ServerFailure {
@@ -45,7 +45,7 @@ const SECRET_LENGTH = 8;
  * The error for an answer that is none of those the store expects. 412 is `PreconditionFailedError`; the statuses and
  * codes of a passing trouble are retryable, after the time that `Retry-After` names.
  */
-export function statusError(response: HttpResponse, failure: ServerFailure = {}): PagestreamError {
+export function statusError(response: AnswerHead, failure: ServerFailure = {}): PagestreamError {
   const { operation, object } = response.request;
   const { status } = response;
   if (status === 412) return conditionFailed({ operation, object });
@@ -72,7 +72,7 @@ function nextStep(status: number): string | undefined {
 }
 
 /** How long the server asks to wait, by seconds or by date. */
-export function retryAfterMs(response: HttpResponse): number | undefined {
+export function retryAfterMs(response: AnswerHead): number | undefined {
   const text = response.header("retry-after");
   if (text === undefined) return undefined;
   if (/^\d{1,6}$/.test(text)) return Number(text) * 1000;
@@ -82,7 +82,7 @@ export function retryAfterMs(response: HttpResponse): number | undefined {
 }
 
 /** A server's sentence, short and printable, with all that the request carried of secrets taken out. */
-function safeMessage(response: HttpResponse, message: string | undefined): string | undefined {
+function safeMessage(response: AnswerHead, message: string | undefined): string | undefined {
   if (message === undefined) return undefined;
   let text = message.replace(/[\p{C}\s]+/gu, " ").trim();
   for (const secret of carried(response)) text = text.replaceAll(secret, "[hidden]");
@@ -90,7 +90,7 @@ function safeMessage(response: HttpResponse, message: string | undefined): strin
 }
 
 /** Values of a request's headers, parameters and form: some are secret, and none is needed in a message. */
-function carried(response: HttpResponse): string[] {
+function carried(response: AnswerHead): string[] {
   const { headers, url, body } = response.request;
   const values = Object.values(headers ?? {}).flatMap((value) => value?.split(/[\s,=:]+/) ?? []);
   const search = url.includes("?") ? url.slice(url.indexOf("?") + 1) : "";

@@ -26,6 +26,7 @@ import { getPlain, headLtx, headPlain, type PlainRequest, type Send } from "./pl
 import { type FolderEntry, type TreeFile, walkTree } from "./tree-walk.ts";
 
 export { writeHttpIndex } from "./http-listing.ts";
+export { xhrReads, type XhrReadsOptions } from "./xhr-reads.ts";
 
 /** Options of {@linkcode httpStore}. */
 export interface HttpStoreOptions extends HttpOptions {

@@ -6,7 +6,7 @@
 import { NotFoundError, PreconditionFailedError, StoreError } from "./errors.ts";
 import { RedirectError } from "./http-client.ts";
 import { askedRange, emptyBody, rangedBody } from "./http-range.ts";
-import type { HttpRequest, HttpResponse } from "./http-response.ts";
+import type { AnswerHead, HttpRequest, HttpResponse } from "./http-response.ts";
 import { statusError } from "./http-status.ts";
 import { headerMetadata, LTX_HEADER_SIZE, readHeader } from "./ltx-time.ts";
 import type { GetOptions, GetResult, ObjectInfo } from "./object-store.ts";
@@ -46,9 +46,17 @@ export async function getPlain(
   const { ifMatch } = options ?? {};
   if (ifMatch === undefined || ifMatch === found.etag) return found;
   await found.body.cancel();
-  throw new PreconditionFailedError({
-    operation: request.operation,
-    object: request.object,
+  throw anotherVersion(request);
+}
+
+/** The error of an answer whose own tag is not the one asked for. */
+export function anotherVersion({
+  operation,
+  object,
+}: AnswerHead["request"] | PlainRequest): PreconditionFailedError {
+  return new PreconditionFailedError({
+    operation,
+    object,
     what: "the object is not the version asked for",
     next: "Read the object again and decide anew; in a browser, let the server expose ETag",
   });
@@ -105,6 +113,11 @@ async function ask(send: Send, request: HttpRequest): Promise<HttpResponse> {
 
 async function refused(response: HttpResponse): Promise<Error> {
   await response.discard();
+  return refusal(response);
+}
+
+/** What an answer means that is neither 200 nor 206. */
+export function refusal(response: AnswerHead): Error {
   if (response.status !== 404 && response.status !== 410) return statusError(response);
   return missing(response.request);
 }
@@ -113,7 +126,8 @@ function missing({ operation, object }: HttpRequest): NotFoundError {
   return new NotFoundError({ operation, object, what: "the server has no such object" });
 }
 
-function describe(response: HttpResponse, size: number): PlainInfo {
+/** Time and tag by the headers of an answer; `size` is that of the whole object. */
+export function describe(response: AnswerHead, size: number): PlainInfo {
   const lastModified = new Date(response.header("last-modified") ?? "");
   if (Number.isNaN(lastModified.getTime())) {
     throw failed(response.request, "the server does not tell when the object was modified");
@@ -136,9 +150,19 @@ export function versionTag(
 }
 
 async function checkEncoding(response: HttpResponse): Promise<void> {
-  if ((response.header("content-encoding") ?? "identity") === "identity") return;
+  if (!isCompressed(response)) return;
   await response.discard();
-  throw failed(response.request, "the server compresses the object on the way", {
+  throw compressed(response.request);
+}
+
+/** Whether a server has compressed the object on the way. */
+export function isCompressed(response: AnswerHead): boolean {
+  return (response.header("content-encoding") ?? "identity") !== "identity";
+}
+
+/** The error of an answer that {@linkcode isCompressed}. */
+export function compressed(request: AnswerHead["request"]): StoreError {
+  return failed(request, "the server compresses the object on the way", {
     next: "Turn compression off on the server for this place",
   });
 }
