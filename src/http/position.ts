@@ -95,10 +95,13 @@ export interface PositionWait {
 /** Milliseconds between the first two looks; the pauses double. */
 const FIRST_PAUSE_MS = 50;
 
-/** What `look` finds, as soon as that is of the position that the request asks for. Tells the position in the answer. */
+/**
+ * What `look` finds, as soon as that is of the position that the request asks for. Its argument says that what it found before
+ * was not. Tells the position in the answer.
+ */
 export async function atPosition<State extends { readonly txid: bigint }>(
   c: Context,
-  look: () => Promise<State>,
+  look: (isUrgent: boolean) => Promise<State>,
   { platform, positionMs }: PositionWait,
 ): Promise<State> {
   const text = c.req.header(POSITION_HEADER);
@@ -106,7 +109,7 @@ export async function atPosition<State extends { readonly txid: bigint }>(
   const { clock } = platform;
   const begun = clock.monotonic();
   for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs *= 2) {
-    const state = await look();
+    const state = await look(pauseMs > FIRST_PAUSE_MS);
     c.header(POSITION_HEADER, formatTxid(state.txid));
     if (state.txid >= wanted) return state;
     if (clock.monotonic() + pauseMs - begun > positionMs) break;

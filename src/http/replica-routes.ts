@@ -5,11 +5,11 @@
  */
 import { type Context, Hono } from "hono";
 import type { Platform } from "../core/platform.ts";
-import type { Replica } from "../replica/replica.ts";
-import type { ObjectStore } from "../transports/object-store.ts";
 import { webPlatform } from "../transports/web-platform.ts";
+import { changesRoute } from "./changes.ts";
 import { ltxFileRoute } from "./ltx-file.ts";
-import { Mounts } from "./mounted.ts";
+import { pagesRoute } from "./pages.ts";
+import { Mounts, type Served } from "./mounted.ts";
 import { documentRoute } from "./document-route.ts";
 import { overviewRoutes } from "./overview.ts";
 import {
@@ -28,12 +28,18 @@ export interface HttpLimits {
   readonly streams?: number | undefined;
   /** Snapshots that are restored at a time; past it 503. @default 8 */
   readonly snapshots?: number | undefined;
+  /** Listeners to changes at a time; past it 503. @default 100 */
+  readonly listeners?: number | undefined;
   /** Milliseconds a client may take for one piece of what it asked for. @default 60000 */
   readonly stallMs?: number | undefined;
   /** Milliseconds for which the position of `Pagestream-Position` is waited for. @default 5000 */
   readonly positionMs?: number | undefined;
   /** Replicas whose listings and readers are kept; the one asked for longest ago goes first. @default 64 */
   readonly replicas?: number | undefined;
+  /** Memory in bytes for the pages of one replica. @default 16777216 (16 MiB) */
+  readonly cacheBytes?: number | undefined;
+  /** Milliseconds without a request after which the reader of a replica is closed. @default 300000 */
+  readonly idleMs?: number | undefined;
 }
 
 /** Options of {@linkcode replicaRoutes}. */
@@ -42,7 +48,7 @@ export interface ReplicaRoutesOptions extends AccessOptions {
    * The replica of a request. Requests share a listing and a reader where they get the same object: keep the store, or say
    * with `key` which requests are for one replica.
    */
-  readonly replica: (c: Context) => ObjectStore | Replica | Promise<ObjectStore | Replica>;
+  readonly replica: (c: Context) => Served | Promise<Served>;
   /**
    * Names the replica of a request, where `replica` makes a new store for each: it is then asked only for names that are
    * not known yet. Two replicas must never have one name. @default the object that `replica` returns
@@ -50,8 +56,10 @@ export interface ReplicaRoutesOptions extends AccessOptions {
   readonly key?: ((c: Context) => string) | undefined;
   /** Bounds. */
   readonly limits?: HttpLimits | undefined;
-  /** For how many milliseconds a listing is told again. @default 1000 */
+  /** For how many milliseconds the newest state and the files are told again, without a look. @default 1000 */
   readonly freshMs?: number | undefined;
+  /** Milliseconds between two looks for those who listen to changes. @default 1000 */
+  readonly pollMs?: number | undefined;
   /** Time and chance. @default the runtime's own */
   readonly platform?: Platform | undefined;
 }
@@ -81,20 +89,23 @@ export type ReplicaRoutes = Hono &
  */
 export function replicaRoutes(options: ReplicaRoutesOptions): ReplicaRoutes {
   checkAccess(options, "replica routes");
-  const { replica, key, limits = {}, freshMs = 1000, platform = webPlatform } = options;
+  const { replica, key, limits = {}, platform = webPlatform } = options;
+  const { freshMs = 1000, pollMs = 1000, onFailure = () => undefined } = options;
   const { streams = 64, snapshots = 8, stallMs = 60_000, positionMs = 5000 } = limits;
-  const { replicas: maxReplicas = 64 } = limits;
-  const { onFailure = () => undefined } = options;
+  const { listeners = 100, replicas: maxReplicas = 64, cacheBytes, idleMs } = limits;
   const { clock } = platform;
-  const mounts = new Mounts({ replica, key, maxReplicas, freshMs, platform });
+  const mounts = new Mounts({ replica, key, maxReplicas, freshMs, idleMs, cacheBytes, platform });
   // What asks for authorization must not be kept where others read it.
   const scope = options.authorize === "public" ? "public" : "private";
   const slots = (count: number): Slots => new Slots(count, { stallMs, clock });
   const shared = { mounts, scope, platform, positionMs, onFailure } as const;
+  const small = slots(streams);
   const routes: Route[] = [
     ...overviewRoutes(mounts),
-    ltxFileRoute({ ...shared, slots: slots(streams) }),
+    ltxFileRoute({ ...shared, slots: small }),
     snapshotRoute({ ...shared, slots: slots(snapshots) }),
+    pagesRoute({ ...shared, slots: small }),
+    changesRoute({ ...shared, slots: slots(listeners), pollMs }),
   ];
   routes.push(documentRoute(routes, "/openapi.json"));
   const app = new Hono();

@@ -1,0 +1,183 @@
+/**
+ * Which tables the pages that changed belong to, found by walking b-trees from above: leaves are named by their parents, so
+ * that only interior pages are read, and of those no more than a bound.
+ *
+ * @module
+ */
+import { childPages } from "../core/btree-page.ts";
+import { viewOf } from "../core/bytes.ts";
+import { type SchemaRow, schemaRows } from "../core/schema-rows.ts";
+import type { PageSource, PageView } from "../core/page-source.ts";
+
+/** Pages that are read for one change. */
+const MAX_READ = 2000;
+/** Pages that are fetched at a time. */
+const BATCH = 64;
+
+/** Two states and the pages in which they may differ. */
+export interface Difference<V extends PageView> {
+  /** The earlier state. */
+  readonly from: V;
+  /** The later state. */
+  readonly to: V;
+  /** Numbers of pages, in ascending order. */
+  readonly pages: Uint32Array;
+}
+
+/** What was found. */
+export interface TouchedTables {
+  /** Names of tables of which a page changed, sorted; those of one state only included. */
+  readonly tables: readonly string[];
+  /** Whether every page was found to belong to one of them, or to none. */
+  readonly complete: boolean;
+}
+
+/** Finds the tables. */
+export async function touchedTables<V extends PageView>(
+  source: PageSource<V>,
+  { from, to, pages }: Difference<V>,
+  signal: AbortSignal,
+): Promise<TouchedTables> {
+  const walk = new Walk(source, { view: to, pages, signal });
+  const tables = new Set<string>();
+  const rows = await walk.schema();
+  if (rows === undefined) return { tables: [], complete: false };
+  if (walk.hasSchemaChanged) {
+    const before = await new Walk(source, { view: from, pages, signal }).schema();
+    const names = (each: readonly SchemaRow[] = []): Set<string> =>
+      new Set(each.map(({ table }) => table));
+    const [old, now] = [names(before), names(rows)];
+    for (const name of [...old, ...now]) if (old.has(name) !== now.has(name)) tables.add(name);
+  }
+  await walk.freePages();
+  for (const { table, rootPage } of rows) {
+    if (walk.isDone) break;
+    if (rootPage > 0 && (await walk.tree(rootPage))) tables.add(table);
+  }
+  return { tables: [...tables].sort(), complete: walk.isDone };
+}
+
+/** One walk through a state. */
+class Walk<V extends PageView> {
+  readonly #source: PageSource<V>;
+  readonly #view: V;
+  readonly #signal: AbortSignal;
+  /** Pages that changed and have not been found yet. */
+  readonly #wanted: Set<number>;
+  #reads = 0;
+  /** Whether a page of `sqlite_schema` changed. */
+  hasSchemaChanged = false;
+
+  constructor(
+    source: PageSource<V>,
+    { view, pages, signal }: { view: V; pages: Uint32Array; signal: AbortSignal },
+  ) {
+    this.#source = source;
+    this.#view = view;
+    this.#signal = signal;
+    this.#wanted = new Set(pages.filter((pgno) => pgno <= view.commit));
+  }
+
+  get isDone(): boolean {
+    return this.#wanted.size === 0;
+  }
+
+  /** Rows of `sqlite_schema`; undefined where it cannot be read. */
+  async schema(): Promise<SchemaRow[] | undefined> {
+    if (this.#view.commit === 0) return [];
+    const [first] = await this.#read([1]);
+    if (first === undefined) return undefined;
+    const encoding = viewOf(first).getUint32(56);
+    const decoder = new TextDecoder(["utf-8", "utf-8", "utf-16le", "utf-16be"][encoding]);
+    const rows: SchemaRow[] = [];
+    let level = [1];
+    while (level.length > 0) {
+      const below: number[] = [];
+      for (const pgno of level) if (this.#found(pgno)) this.hasSchemaChanged = true;
+      const pages = await this.#read(level);
+      for (const [i, page] of pages.entries()) {
+        const pgno = level[i] as number;
+        const children = page && childPages(page, pgno, this.#view.commit);
+        const found = page && (children ?? schemaRows(page, pgno, (text) => decoder.decode(text)));
+        if (found === undefined) return undefined;
+        if (children === undefined) rows.push(...(found as SchemaRow[]));
+        else below.push(...children);
+      }
+      level = below;
+    }
+    return rows;
+  }
+
+  /** Takes out the pages of the free list and the pages that only point to others. */
+  async freePages(): Promise<void> {
+    const [first] = await this.#read([1]);
+    if (first === undefined) return;
+    const header = viewOf(first);
+    const { pageSize, commit } = this.#view;
+    if (header.getUint32(52) !== 0) {
+      const every = Math.floor((pageSize - (first[20] ?? 0)) / 5) + 1;
+      for (const pgno of this.#wanted) if (pgno > 1 && (pgno - 2) % every === 0) this.#found(pgno);
+    }
+    let trunk = header.getUint32(32);
+    for (const seen = new Set<number>(); trunk > 1 && trunk <= commit && !seen.has(trunk);) {
+      seen.add(trunk);
+      const [page] = await this.#read([trunk]);
+      if (page === undefined) return;
+      this.#found(trunk);
+      const view = viewOf(page);
+      const count = Math.min(view.getUint32(4), pageSize / 4 - 2);
+      for (let i = 0; i < count; i++) this.#found(view.getUint32(8 + 4 * i));
+      trunk = view.getUint32(0);
+    }
+  }
+
+  /** Whether a page of the tree changed. Goes through all of it, as long as pages are missing. */
+  async tree(root: number): Promise<boolean> {
+    let hasChanged = this.#found(root);
+    const depth = await this.#depth(root);
+    let level = [root];
+    // The leaves are all on one level: those above name them, and they need not be read.
+    for (let i = 1; i < depth && !this.isDone; i++) {
+      const below: number[] = [];
+      for (let at = 0; at < level.length && !this.isDone; at += BATCH) {
+        const batch = level.slice(at, at + BATCH);
+        for (const [j, page] of (await this.#read(batch)).entries()) {
+          const children = page && childPages(page, batch[j] as number, this.#view.commit);
+          for (const child of children ?? []) {
+            if (this.#found(child)) hasChanged = true;
+            below.push(child);
+          }
+        }
+      }
+      level = below;
+    }
+    return hasChanged;
+  }
+
+  /** Levels of a tree; 1 where the root is a leaf, and where it cannot be told. */
+  async #depth(root: number): Promise<number> {
+    let pgno = root;
+    for (let depth = 1; depth < 20; depth++) {
+      const [page] = await this.#read([pgno]);
+      const child = page && childPages(page, pgno, this.#view.commit)?.[0];
+      if (child === undefined) return depth;
+      pgno = child;
+    }
+    return 1;
+  }
+
+  #found(pgno: number): boolean {
+    return this.#wanted.delete(pgno);
+  }
+
+  /** Copies of pages; undefined for those past the bound. */
+  async #read(pgnos: readonly number[]): Promise<(Uint8Array | undefined)[]> {
+    const may = pgnos.slice(0, Math.max(0, MAX_READ - this.#reads));
+    this.#reads += may.length;
+    if (may.length > 0) await this.#source.fetch(this.#view, may, { signal: this.#signal });
+    // A page is the source's own until the next call.
+    return pgnos.map((pgno, i) =>
+      i < may.length ? this.#source.peek(this.#view, pgno)?.slice() : undefined,
+    );
+  }
+}
