@@ -21,10 +21,13 @@ const JOURNAL_MAGIC_LENGTH = 8;
 
 /** A digest over every page of a database. */
 export interface Fingerprint {
+  /** Key of the digest: random bytes. */
   readonly key: Uint8Array;
+  /** Page size in bytes. */
   readonly pageSize: number;
   /** Size in pages; what a crash left in the file behind them is no part of the database. */
   readonly commit: number;
+  /** Over the digests of all pages. */
   readonly digest: string;
 }
 

@@ -24,6 +24,7 @@ export {
   InvalidArgumentError,
   InvalidDatabaseError,
   IoError,
+  QuotaError,
   isPagestreamError,
   PagestreamError,
   TimeoutError,
@@ -44,6 +45,7 @@ export { DEFAULT_RETRY, type RetryPolicy } from "../core/retry.ts";
 export type {
   FileIdentity,
   FileLock,
+  OpenFile,
   OpenOptions,
   SyncFile,
   SyncFiles,
@@ -148,7 +150,7 @@ export type { RestorePoint } from "../replica/restore-points.ts";
 export type { IntegrityCheck, RestoreSink, RestoreStart } from "../replica/restore-sink.ts";
 export { type BytesFollowTarget, bytesFollowTarget } from "../replica/follow-bytes.ts";
 export type { Follower, FollowEvent, FollowRequest } from "../replica/follow-options.ts";
-export { type RedoFile, type RedoFiles, redoFollowTarget } from "../replica/follow-redo.ts";
+export { type RedoFiles, redoFollowTarget } from "../replica/follow-redo.ts";
 export type { CopyState, FollowStep, FollowTarget, NextState } from "../replica/follow-target.ts";
 export { type CopyGuard, walFollowTarget, type WalTargetOptions } from "../replica/follow-wal.ts";
 export { keepChoice, type SyncFileSinkOptions, syncFileSink } from "../replica/sync-file-sink.ts";
@@ -192,7 +194,26 @@ export {
   VfsError,
 } from "../vfs/errors.ts";
 export { follow, type FollowOptions } from "./follow.ts";
+export { type DatabaseFiles, type RestoreInto } from "./database-files.ts";
+export type { Fingerprint } from "./fingerprint.ts";
+export {
+  type Flushing,
+  flushOnHide,
+  requestPersistence,
+  type StorageGrant,
+} from "./browser-page.ts";
+export {
+  callWriter,
+  type CallWriterOptions,
+  holdWriter,
+  type HoldWriterOptions,
+  type WriterHold,
+} from "./hold-writer.ts";
+export { opfsFiles } from "./opfs-files.ts";
 export { type OpfsFollowTarget, opfsFollowTarget } from "./opfs-follow-target.ts";
+export type { OpfsDatabase } from "./opfs-handles.ts";
+export { opfsFileSink, type OpfsSinkOptions, type SahPool, sahPoolSink } from "./opfs-sinks.ts";
+export { opfsState } from "./opfs-state.ts";
 export { type BytesSink, bytesSink, type BytesSinkOptions } from "./bytes-sink.ts";
 export { createFleet } from "./create-fleet.ts";
 export {

@@ -4,29 +4,22 @@
  * @module
  */
 import { InvalidArgumentError } from "../core/errors.ts";
+import type { Platform } from "../core/platform.ts";
 import type { SyncFiles } from "../core/sync-files.ts";
-import { bytesSink } from "../replica/bytes-sink.ts";
 import type { StartEvent } from "../replica/comparison.ts";
 import { DatabaseBehindError } from "../replica/errors.ts";
-import { fileState, type LocalState, memoryState, stateDirectory } from "../replica/local-state.ts";
+import type { LocalState } from "../replica/local-state.ts";
 import { startPrimary } from "../replica/start-primary.ts";
 import type { Replica } from "../replica/replica.ts";
 import type { CloseOptions, ReplicateOptions, Replication } from "../replica/replication.ts";
 import type { RestoreResult } from "../replica/restore-options.ts";
-import type { RestoreSink } from "../replica/restore-sink.ts";
-import { syncFileSink } from "../replica/sync-file-sink.ts";
-import { recoverFiles } from "../replica/target-files.ts";
 import { type CaptureVfs, installCaptureVfs } from "../vfs/capture-vfs.ts";
-import { installMemoryVfs, type MemoryVfs } from "../vfs/memory-vfs.ts";
+import { installMemoryVfs } from "../vfs/memory-vfs.ts";
 import { guardDatabase } from "../vfs/guarded-database.ts";
 import type { Sqlite3, Sqlite3Database } from "../vfs/sqlite3.ts";
 import { installSyncFileVfs } from "../vfs/sync-file-vfs.ts";
-import {
-  fileHasFingerprint,
-  type Fingerprint,
-  hasFingerprint,
-  takeFingerprint,
-} from "./fingerprint.ts";
+import { type DatabaseFiles, memoryDatabaseFiles, syncDatabaseFiles } from "./database-files.ts";
+import { type Fingerprint, takeFingerprint } from "./fingerprint.ts";
 import { newestReplica, openReplicas, type ReplicaTargets } from "./open-replicas.ts";
 import { restore } from "./restore.ts";
 import { restoreIfMissing } from "./restore-if-missing.ts";
@@ -45,8 +38,8 @@ export interface OpenReplicatedOptions<S extends Sqlite3> extends Omit<
 > {
   /** What `sqlite3InitModule()` of `@sqlite.org/sqlite-wasm` resolved to. */
   readonly sqlite3: S;
-  /** File calls of the runtime; without them the database lives in memory. */
-  readonly files?: SyncFiles | undefined;
+  /** File calls of the runtime, or in a browser `opfsFiles()`; without them the database lives in memory. */
+  readonly files?: SyncFiles | DatabaseFiles | undefined;
   /** Path of the database file. */
   readonly path: string;
   /** The replica, as a store, or several. A missing database is restored from the one that goes furthest. */
@@ -60,10 +53,17 @@ export interface OpenReplicatedOptions<S extends Sqlite3> extends Omit<
   /** Page size of a database that does not exist yet, in bytes. @default 4096 */
   readonly pageSize?: number | undefined;
   /**
-   * Journal mode to run in. `wal` commits faster and lets readers go on meanwhile; its log lies beside the database.
+   * Journal mode to run in. `wal` commits faster and lets readers go on meanwhile; its log lies beside the database. In a
+   * browser's files it is for one connection alone, which locks them (`locking_mode=EXCLUSIVE`).
    * @default "truncate" on disk, "memory" in memory
    */
   readonly journalMode?: "delete" | "truncate" | "persist" | "memory" | "wal" | undefined;
+  /**
+   * The application knows that this database was here, for instance from `localStorage`. Where it is missing all the same,
+   * `evicted` says so, even if the browser has cleared everything that it granted.
+   * @default false
+   */
+  readonly remembered?: boolean | undefined;
 }
 
 /** An open database and its replication. */
@@ -80,6 +80,11 @@ export interface ReplicatedDatabase<S extends Sqlite3> extends AsyncDisposable {
   readonly replication: Replication;
   /** What was restored, when the database was missing or behind and the replica had it. */
   readonly restored: RestoreResult | undefined;
+  /**
+   * Whether the database had been here and was gone, which browsers do to an origin whose storage is not persistent. What
+   * was not in the replica is lost; `restored` says what came back. Told by the event `evicted`, too.
+   */
+  readonly evicted: boolean;
   /** Uploads what is left, then closes replication and database; both are closed even when the upload fails. */
   close(options?: CloseOptions): Promise<void>;
 }
@@ -101,22 +106,23 @@ export interface ReplicatedDatabase<S extends Sqlite3> extends AsyncDisposable {
 export async function openReplicated<S extends Sqlite3>(
   options: OpenReplicatedOptions<S>,
 ): Promise<ReplicatedDatabase<S>> {
-  const { sqlite3, files } = options;
-  const base = baseOf(sqlite3, files);
-  const path = files?.fullPath(options.path) ?? options.path;
-  let restored = await restoreMissing(base, path, options);
-  let caughtUp: StartEvent | undefined;
+  const base = baseOf(options);
+  const path = base.files.fullPath(options.path);
+  const missing = await restoreMissing(base.files, path, options);
+  let { restored } = missing;
+  const { evicted } = missing;
+  const announce: StartEvent[] = evicted ? [{ type: "evicted", restored: restored?.txid }] : [];
   for (let turn = 1; ; turn++) {
     try {
-      return await open(base, path, { ...options, restored, caughtUp });
+      return await open(base, path, { ...options, restored, evicted, announce });
     } catch (error) {
       if (!(error instanceof BehindHere)) throw error;
       // Somebody writes the file whenever its lock is free.
       if (turn > CATCH_UP_TURNS) throw error.behind;
       // What the replica is given meanwhile only makes the next turn necessary.
-      restored = await catchUp(base, path, { ...options, unchanged: error.unchanged });
+      restored = await catchUp(base.files, path, { ...options, unchanged: error.unchanged });
       const { txid, newestTxid } = error.behind;
-      caughtUp = { type: "behind", txid, newestTxid };
+      announce.splice(evicted ? 1 : 0, 1, { type: "behind", txid, newestTxid });
     }
   }
 }
@@ -138,30 +144,36 @@ async function open<S extends Sqlite3>(
   path: string,
   options: OpenReplicatedOptions<S> & {
     readonly restored: RestoreResult | undefined;
-    readonly caughtUp: StartEvent | undefined;
+    readonly evicted: boolean;
+    readonly announce: readonly StartEvent[];
   },
 ): Promise<ReplicatedDatabase<S>> {
-  const { sqlite3, files, restored, caughtUp, onBehind } = options;
+  const { sqlite3, restored, evicted, announce, onBehind } = options;
+  const { files } = base;
   const platform = options.platform ?? webPlatform;
   const db = openCaptured(sqlite3, path, base.capture);
   let state: LocalState | undefined;
   try {
+    // Before anything is read, or SQLite looks for the shared memory that these files do not have.
+    if (isBrowsers(options.files) && options.journalMode === "wal") {
+      db.exec("PRAGMA locking_mode=EXCLUSIVE");
+    }
     const isNew = db.selectValue("PRAGMA page_count") === 0;
     if (isNew) db.exec(`PRAGMA page_size=${checkedPageSize(options.pageSize)}`);
-    const journalMode = options.journalMode ?? (files ? "truncate" : "memory");
+    const journalMode = options.journalMode ?? files.journalMode;
     const setJournalMode = (): unknown => db.exec(`PRAGMA journal_mode=${journalMode}`);
     db.exec("PRAGMA synchronous=FULL");
     const replicas = openReplicas(options.replica, platform);
-    const start = (durability: ReplicateOptions["durability"]): Promise<Replication> => {
-      state = files ? fileState(files, stateDirectory(path)) : (state ?? memoryState());
-      return startPrimary(base.capture.source(db), replicas, {
+    const start = async (durability: ReplicateOptions["durability"]): Promise<Replication> => {
+      state = await files.openState(path);
+      return await startPrimary(base.capture.source(db), replicas, {
         ...options,
         durability,
         platform,
         state,
         position: restored?.position,
         onBehind: onBehind === "adopt" ? "adopt" : "refuse",
-        announce: caughtUp === undefined ? [] : [caughtUp],
+        announce,
       });
     };
     // A change of the mode is a commit: made before the comparison, it would make a database that is behind look as if
@@ -182,7 +194,8 @@ async function open<S extends Sqlite3>(
       throw error;
     }
     const { capture } = base;
-    return new OpenDatabase<S>({ db, capture, replication, restored, held: isHold(options) });
+    const held = isHold(options);
+    return new OpenDatabase<S>({ db, capture, replication, restored, evicted, held });
   } catch (error) {
     const catchesUp =
       error instanceof DatabaseBehindError &&
@@ -202,6 +215,7 @@ class OpenDatabase<S extends Sqlite3> implements ReplicatedDatabase<S> {
   readonly db: InstanceType<S["oo1"]["DB"]>;
   readonly replication: Replication;
   readonly restored: RestoreResult | undefined;
+  readonly evicted: boolean;
   readonly #plain: Sqlite3Database;
   readonly #capture: CaptureVfs;
 
@@ -210,13 +224,15 @@ class OpenDatabase<S extends Sqlite3> implements ReplicatedDatabase<S> {
     readonly capture: CaptureVfs;
     readonly replication: Replication;
     readonly restored: RestoreResult | undefined;
+    readonly evicted: boolean;
     readonly held: boolean;
   }) {
-    const { db, capture, replication, restored, held } = opened;
+    const { db, capture, replication, restored, evicted, held } = opened;
     const own = held ? guardDatabase(db, () => capture.committing(db)) : db;
     this.db = own as InstanceType<S["oo1"]["DB"]>;
     this.replication = replication;
     this.restored = restored;
+    this.evicted = evicted;
     this.#plain = db;
     this.#capture = capture;
   }
@@ -261,50 +277,63 @@ function openCaptured(
   }
 }
 
-/** The VFSes that serve one kind of files in one sqlite-wasm instance. */
+/** One kind of files in one sqlite-wasm instance, and the capture over the VFS that serves it. */
 interface Base {
+  readonly files: DatabaseFiles;
   readonly capture: CaptureVfs;
-  readonly memory: MemoryVfs | undefined;
 }
 
 /** VFSes stay registered for the life of the wasm instance, so each is installed once. */
-const bases = new WeakMap<Sqlite3, Map<SyncFiles | undefined, Base>>();
+const bases = new WeakMap<Sqlite3, Map<SyncFiles | string | undefined, Base>>();
 
-function baseOf(sqlite3: Sqlite3, files: SyncFiles | undefined): Base {
+function baseOf<S extends Sqlite3>(options: OpenReplicatedOptions<S>): Base {
+  const { sqlite3, files, platform = webPlatform } = options;
   let installed = bases.get(sqlite3);
   if (installed === undefined) bases.set(sqlite3, (installed = new Map()));
-  let base = installed.get(files);
+  const key = isBrowsers(files) ? files.vfs : files;
+  let base = installed.get(key);
   if (base === undefined) {
     const name = `pagestream-open-${installed.size}`;
-    const memory = files === undefined ? installMemoryVfs(sqlite3, { name }) : undefined;
-    if (files !== undefined) installSyncFileVfs(sqlite3, { files, name });
-    const capture = installCaptureVfs(sqlite3, { parent: name, name: `${name}-capture` });
-    installed.set(files, (base = { capture, memory }));
+    const served = isBrowsers(files) ? files : serve(sqlite3, files, { name, platform });
+    const capture = installCaptureVfs(sqlite3, { parent: served.vfs, name: `${name}-capture` });
+    installed.set(key, (base = { files: served, capture }));
   }
-  return base;
+  // A pool that was removed and installed again is another one under the same name.
+  return isBrowsers(files) ? { ...base, files } : base;
+}
+
+/** Installs the VFS that serves the files of a runtime, or memory. */
+function serve(
+  sqlite3: Sqlite3,
+  files: SyncFiles | undefined,
+  { name, platform }: { readonly name: string; readonly platform: Platform },
+): DatabaseFiles {
+  if (files === undefined) {
+    return memoryDatabaseFiles(installMemoryVfs(sqlite3, { name }), name);
+  }
+  installSyncFileVfs(sqlite3, { files, name });
+  return syncDatabaseFiles(files, name, platform);
+}
+
+/** Whether a VFS of sqlite-wasm's own serves the files. */
+function isBrowsers(files: SyncFiles | DatabaseFiles | undefined): files is DatabaseFiles {
+  return files !== undefined && "vfs" in files;
 }
 
 async function restoreMissing<S extends Sqlite3>(
-  base: Base,
+  files: DatabaseFiles,
   path: string,
   options: OpenReplicatedOptions<S>,
-): Promise<RestoreResult | undefined> {
-  const { files, platform, signal } = options;
-  const from = (): Promise<Replica> => replicaToRestore(options);
-  if (files === undefined) {
-    if ((base.memory as MemoryVfs).read(path) !== undefined) return undefined;
-    const sink = bytesSink();
-    const result = await restoreIfMissing(await from(), sink, { platform, signal });
-    if (result !== undefined) (base.memory as MemoryVfs).write(path, sink.bytes);
-    return result;
-  }
-  // Two processes that find the database missing must not restore over each other; opening takes the lock anew.
-  const lock = files.lock(path);
+): Promise<{ readonly restored: RestoreResult | undefined; readonly evicted: boolean }> {
+  const { platform, signal, remembered = false } = options;
+  // Two who find the database missing must not restore over each other; opening takes the lock anew.
+  const lock = await files.lock(path);
   try {
-    recoverFiles(files, path);
-    if ((files.identity(path)?.size ?? 0) > 0) return undefined;
-    const sink = sinkOver(files, path, platform);
-    return await restoreIfMissing(await from(), sink, { platform, signal });
+    if (await files.isPresent(path)) return { restored: undefined, evicted: false };
+    const evicted = remembered || (await files.isKnown(path));
+    const replica = await replicaToRestore(options);
+    const restored = await restoreIfMissing(replica, files.sink(path), { platform, signal });
+    return { restored, evicted };
   } finally {
     lock.release();
   }
@@ -318,36 +347,15 @@ function replicaToRestore<S extends Sqlite3>(options: OpenReplicatedOptions<S>):
 
 /** Puts the newest state in the place of a closed database, unless that has changed since it was found behind. */
 async function catchUp<S extends Sqlite3>(
-  base: Base,
+  files: DatabaseFiles,
   path: string,
   options: OpenReplicatedOptions<S> & { readonly unchanged: Fingerprint },
 ): Promise<RestoreResult | undefined> {
-  const { files, platform, signal, unchanged } = options;
+  const { platform, signal, unchanged } = options;
   const replica = await replicaToRestore(options);
-  if (files === undefined) {
-    const memory = base.memory as MemoryVfs;
-    const sink = bytesSink();
-    const result = await restore(replica, sink, { platform, signal });
-    const bytes = memory.read(path) ?? new Uint8Array(0);
-    const isSame = hasFingerprint(unchanged, bytes.length, (into, offset) =>
-      into.set(bytes.subarray(offset, offset + into.length)),
-    );
-    if (!isSame) return undefined;
-    memory.write(path, sink.bytes);
-    return result;
-  }
-  const lock = files.lock(path);
-  try {
-    if (!fileHasFingerprint(files, path, unchanged)) return undefined;
-    return await restore(replica, sinkOver(files, path, platform), { platform, signal });
-  } finally {
-    lock.release();
-  }
-}
-
-/** A sink that replaces whatever lies at the path: nothing, or what is known not to be needed. */
-function sinkOver(files: SyncFiles, path: string, platform = webPlatform): RestoreSink {
-  return syncFileSink(files, path, { platform, force: true, journalHeader: "rollback" });
+  return await files.replace(path, unchanged, (sink) =>
+    restore(replica, sink, { platform, signal, journalHeader: "rollback" }),
+  );
 }
 
 function checkedPageSize(pageSize = DEFAULT_PAGE_SIZE): number {

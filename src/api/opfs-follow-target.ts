@@ -3,10 +3,10 @@
  *
  * @module
  */
-import { IoError } from "../core/errors.ts";
-import { type RedoFile, redoFollowTarget } from "../replica/follow-redo.ts";
+import type { OpenFile } from "../core/sync-files.ts";
+import { redoFollowTarget } from "../replica/follow-redo.ts";
 import type { FollowTarget } from "../replica/follow-target.ts";
-import { DatabaseLockedError } from "../vfs/errors.ts";
+import { openHandle } from "./opfs-handles.ts";
 
 /** Holds a copy in three files of a folder of OPFS: `<name>`, `<name>-redo` and `<name>-txid`. */
 export interface OpfsFollowTarget extends FollowTarget {
@@ -15,21 +15,6 @@ export interface OpfsFollowTarget extends FollowTarget {
    * so that it is always a whole state. Only while a follower has the target open.
    */
   read(): Uint8Array<ArrayBuffer>;
-}
-
-/** The part of a `FileSystemSyncAccessHandle` used here. */
-interface AccessHandle {
-  read(into: Uint8Array, options: { readonly at: number }): number;
-  write(bytes: Uint8Array, options: { readonly at: number }): number;
-  truncate(size: number): void;
-  flush(): void;
-  getSize(): number;
-  close(): void;
-}
-
-/** A `FileSystemFileHandle` as a worker has it. */
-interface WorkerFileHandle {
-  createSyncAccessHandle?(): Promise<AccessHandle>;
 }
 
 /**
@@ -50,18 +35,19 @@ export function opfsFollowTarget(
   name: string,
 ): OpfsFollowTarget {
   const object = `opfs:${name}`;
-  let database: RedoFile | undefined;
+  const work = { operation: "follow into", object };
+  let database: OpenFile | undefined;
   const target = redoFollowTarget(object, async () => {
-    const opened: RedoFile[] = [];
+    const opened: OpenFile[] = [];
     try {
       for (const suffix of ["", "-redo", "-txid"]) {
-        opened.push(await openFile(directory, name + suffix));
+        opened.push(await openHandle(work, directory, name + suffix));
       }
     } catch (error) {
       for (const file of opened) file.close();
-      throw openingError(error, object);
+      throw error;
     }
-    const [main, log, position] = opened as [RedoFile, RedoFile, RedoFile];
+    const [main, log, position] = opened as [OpenFile, OpenFile, OpenFile];
     database = main;
     return { database: main, log, position };
   });
@@ -79,40 +65,4 @@ export function opfsFollowTarget(
       return bytes;
     },
   };
-}
-
-async function openFile(directory: FileSystemDirectoryHandle, name: string): Promise<RedoFile> {
-  const file = (await directory.getFileHandle(name, { create: true })) as WorkerFileHandle;
-  const handle = await file.createSyncAccessHandle?.();
-  if (handle === undefined) throw new TypeError("there are no synchronous file handles here");
-  return {
-    read: (into, at) => handle.read(into, { at }),
-    write(bytes, at) {
-      const written = handle.write(bytes, { at });
-      if (written < bytes.length) throw new Error(`${written} of ${bytes.length} bytes written`);
-    },
-    truncate: (size) => handle.truncate(size),
-    sync: () => handle.flush(),
-    size: () => handle.getSize(),
-    close: () => handle.close(),
-  };
-}
-
-function openingError(error: unknown, object: string): Error {
-  const operation = "follow into";
-  if ((error as Partial<DOMException>).name === "NoModificationAllowedError") {
-    return new DatabaseLockedError({
-      operation,
-      object,
-      what: "another tab or worker has it open",
-      next: "Close the other follower first",
-    });
-  }
-  return new IoError({
-    operation,
-    object,
-    what: (error as Error).message,
-    next: "Follow in a dedicated worker",
-    cause: error,
-  });
 }

@@ -36,6 +36,7 @@ export const ERROR_CODES = [
   "NO_BACKUP",
   "OUTCOME_UNKNOWN",
   "PRECONDITION_FAILED",
+  "QUOTA",
   "REPLICA_BEHIND",
   "STAGING_FULL",
   "STORE",
@@ -125,6 +126,14 @@ export class InvalidArgumentError extends PagestreamError {
   /** Makes the error from what its reader is told. */
   constructor(details: ErrorDetails) {
     super("INVALID_ARGUMENT", details);
+  }
+}
+
+/** The browser grants this origin no more storage. */
+export class QuotaError extends PagestreamError {
+  /** Makes the error from what its reader is told. */
+  constructor(details: ErrorDetails) {
+    super("QUOTA", details);
   }
 }
 

@@ -34,6 +34,9 @@ export interface SyncFile {
   close(): void;
 }
 
+/** A file that its user opened for good, as a browser's private file system gives one: no name, no second handle. */
+export type OpenFile = Pick<SyncFile, "read" | "write" | "truncate" | "sync" | "size" | "close">;
+
 /** How {@linkcode SyncFiles.open} opens. */
 export interface OpenOptions {
   /** `read`: must exist; `write`: must exist; `create`: made when missing; `exclusive`: must not exist. */

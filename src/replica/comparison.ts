@@ -28,6 +28,7 @@ import { type StagedFile, withSnapshots } from "./staged-file.ts";
 
 /** What a start has to tell; see `ReplicationEvent`. */
 export type StartEvent =
+  | { readonly type: "evicted"; readonly restored: bigint | undefined }
   | { readonly type: "behind"; readonly txid: bigint; readonly newestTxid: bigint }
   | { readonly type: "forked"; readonly txid: bigint };
 

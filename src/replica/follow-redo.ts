@@ -21,7 +21,7 @@
 import { viewOf } from "../core/bytes.ts";
 import { isValidPageSize, setJournalHeader } from "../core/database-header.ts";
 import { InvalidDatabaseError } from "../core/errors.ts";
-import type { SyncFile } from "../core/sync-files.ts";
+import type { OpenFile } from "../core/sync-files.ts";
 import { Crc64 } from "../ltx/crc64.ts";
 import { FollowPositionError } from "./errors.ts";
 import { decodePosition, encodePosition } from "./follow-position.ts";
@@ -35,17 +35,14 @@ const ENTRY_HEADER = 4;
 /** Bytes that are read or written at once. */
 const RUN_BYTES = 256 * 1024;
 
-/** What a redo target needs of a file. */
-export type RedoFile = Pick<SyncFile, "read" | "write" | "truncate" | "sync" | "size" | "close">;
-
 /** The three files of a copy. */
 export interface RedoFiles {
   /** The copy itself. */
-  readonly database: RedoFile;
+  readonly database: OpenFile;
   /** `<database>-redo`. */
-  readonly log: RedoFile;
+  readonly log: OpenFile;
   /** `<database>-txid`, as Litestream keeps it; empty where there is no copy yet. */
-  readonly position: RedoFile;
+  readonly position: OpenFile;
 }
 
 /** Makes the target of a copy that is kept by a redo log; `open` gives its files, made where they are missing. */
@@ -156,14 +153,14 @@ interface RedoLog extends Omit<NextState, "isWhole"> {
 /** Writes a log in large runs; its header comes last. */
 class LogWriter {
   count = 0;
-  readonly #file: RedoFile;
+  readonly #file: OpenFile;
   readonly #next: NextState;
   readonly #run: Uint8Array;
   readonly #crc = new Crc64();
   #filled = 0;
   #offset = HEADER_SIZE;
 
-  constructor(file: RedoFile, next: NextState) {
+  constructor(file: OpenFile, next: NextState) {
     this.#file = file;
     this.#next = next;
     const entry = ENTRY_HEADER + next.pageSize;
@@ -212,7 +209,7 @@ function encodeHeader(log: RedoLog, crc: Crc64): Uint8Array {
 }
 
 /** What a complete log says; `undefined` for anything else. */
-function readLog(file: RedoFile): RedoLog | undefined {
+function readLog(file: OpenFile): RedoLog | undefined {
   const header = new Uint8Array(HEADER_SIZE);
   if (file.read(header, 0) < HEADER_SIZE) return undefined;
   const view = viewOf(header);
@@ -228,7 +225,7 @@ function readLog(file: RedoFile): RedoLog | undefined {
 
 /** The pages of a log in order; each is a view that is valid until the next. */
 function* entries(
-  file: RedoFile,
+  file: OpenFile,
   log: RedoLog,
 ): Generator<{ readonly pgno: number; readonly page: Uint8Array; readonly entry: Uint8Array }> {
   const size = ENTRY_HEADER + log.pageSize;

@@ -1,60 +1,20 @@
 import { describe, expect, test } from "vitest";
 import { memorySyncFiles } from "../testing/memory-sync-files.ts";
 import { seededRandom } from "../testing/seeded-random.ts";
-import { fileState, type LocalState, memoryState, stateDirectory } from "./local-state.ts";
+import { testLocalState } from "../testing/test-local-state.ts";
+import { fileState, memoryState, stateDirectory } from "./local-state.ts";
 
 const NAME = "0/0000000000000001-0000000000000001.ltx";
 
-const states: readonly (readonly [string, () => LocalState])[] = [
-  ["memoryState()", memoryState],
-  ["fileState()", () => fileState(memorySyncFiles(), "/data/.app.db-pagestream")],
-];
+testLocalState(() => memoryState(), { describe, test, expect, name: "memoryState()" });
 
-for (const [name, make] of states) {
-  describe(name, () => {
-    test("lists a staged file once it is finished, and reads it back in parts", () => {
-      const state = make();
-      const writer = state.stage(NAME);
-      const chunk = Uint8Array.of(1, 2, 3);
-      writer.write(chunk);
-      chunk.fill(9);
-      writer.write(Uint8Array.of(4, 5));
-      expect(state.staged()).toEqual([]);
-      writer.finish();
-      expect(state.staged()).toEqual([NAME]);
-      expect(state.stagedSize(NAME)).toBe(5);
-      expect([...state.readStaged(NAME, 0, 100)]).toEqual([1, 2, 3, 4, 5]);
-      expect([...state.readStaged(NAME, 3, 1)]).toEqual([4]);
-      expect([...state.readStaged(NAME, 5, 10)]).toEqual([]);
-      state.removeStaged(NAME);
-      expect(state.staged()).toEqual([]);
-      state.close();
-    });
-
-    test("lists nothing of an aborted file, and lets its name be used again", () => {
-      const state = make();
-      const writer = state.stage(NAME);
-      writer.write(Uint8Array.of(1));
-      writer.abort();
-      expect(state.staged()).toEqual([]);
-      const again = state.stage(NAME);
-      again.write(Uint8Array.of(2));
-      again.finish();
-      expect([...state.readStaged(NAME, 0, 9)]).toEqual([2]);
-    });
-
-    test("keeps the marker that was written last", () => {
-      const state = make();
-      expect(state.readMarker()).toBeUndefined();
-      state.replaceMarker(Uint8Array.of(1, 2));
-      state.replaceMarker(Uint8Array.of(3));
-      expect([...(state.readMarker() as Uint8Array)]).toEqual([3]);
-      state.removeMarker();
-      expect(state.readMarker()).toBeUndefined();
-      state.close();
-    });
-  });
-}
+const shared = memorySyncFiles();
+testLocalState((name) => fileState(shared, `/data/.${name}-pagestream`), {
+  describe,
+  test,
+  expect,
+  name: "fileState()",
+});
 
 describe("fileState()", () => {
   const directory = "/data/.app.db-pagestream";

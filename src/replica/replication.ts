@@ -125,6 +125,11 @@ export type ReplicationEvent = { readonly position: Position } & (
   | { readonly type: "degraded"; readonly destination?: string; readonly reason: string }
   /** Another writer uses the replica; replication has stopped. */
   | { readonly type: "conflict"; readonly destination: string; readonly error: PagestreamError }
+  /**
+   * The browser had removed the database, and with it every commit that was in no replica; `restored` is the state that came
+   * back, undefined where no replica has one.
+   */
+  | { readonly type: "evicted"; readonly restored: bigint | undefined }
   /** The database equals the earlier state `txid` of the replica; it was brought to the newest, or adopted as it is. */
   | { readonly type: "behind"; readonly txid: bigint; readonly newestTxid: bigint }
   /** What the replica held up to `txid` is not what this database goes on from: the next file leaves it behind. */

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { ObjectStore } from "../transports/object-store.ts";
 
 /** What a restore tells its sink before the first byte. */
 export interface RestoreStart {
@@ -27,6 +28,11 @@ export interface RestoreSink {
    * WAL cannot be opened by sqlite-wasm without shared memory.
    */
   readonly journalHeader: "keep" | "rollback";
+  /**
+   * Puts itself between the restore and its store, where the target can keep what was fetched for a restore that is begun
+   * again after it was interrupted. Called before `start`.
+   */
+  keeping?(store: ObjectStore): ObjectStore | Promise<ObjectStore>;
   /** Called once before the first write; refuses a target that must not be overwritten. */
   start(info: RestoreStart): void | Promise<void>;
   /** Writes `bytes` at `offset`. The array belongs to the caller again when the call (or its promise) has ended. */
@@ -45,6 +51,6 @@ export interface RestoreSink {
   chosen?(marker: Uint8Array): void | Promise<void>;
   /** Makes the database visible at its target, durably. */
   finish(): void | Promise<void>;
-  /** Gives up and removes everything written. Never throws for what is already gone. */
-  abort(): void | Promise<void>;
+  /** Gives up because of `reason` and removes everything written. Never throws for what is already gone. */
+  abort(reason?: unknown): void | Promise<void>;
 }

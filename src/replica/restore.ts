@@ -51,12 +51,13 @@ export async function restoreReplica(
   options: RestoreReplicaOptions,
 ): Promise<RestoreResult> {
   const opened = openReplica(replica, options);
-  const restore = new Restore(opened, sink, options);
-  if (options.explain === true) return await restore.explain();
+  if (options.explain === true) return await new Restore(opened, sink, options).explain();
+  const store = await sink.keeping?.(opened.store);
+  const restore = new Restore(store ? opened.through({ store }) : opened, sink, options);
   try {
     return await restore.run();
   } catch (error) {
-    await restore.abort();
+    await restore.abort(error);
     throw error;
   }
 }
@@ -130,10 +131,10 @@ class Restore {
   }
 
   /** Tells the sink to give up. Its own trouble with that must not hide why. */
-  async abort(): Promise<void> {
+  async abort(reason: unknown): Promise<void> {
     await this.#output?.settle();
     try {
-      await this.#sink.abort();
+      await this.#sink.abort(reason);
     } catch {
       // The error that ended the restore is the one to report.
     }

@@ -16,5 +16,6 @@ export {
   testCommitSource,
 } from "./test-commit-source.ts";
 export { type ObjectStoreTestOptions, testObjectStore } from "./test-object-store.ts";
+export { type LocalStateTestOptions, testLocalState } from "./test-local-state.ts";
 export * from "./test-sync-files.ts";
 export { type ReadableStorePair, testReadableStore } from "./test-readable-store.ts";

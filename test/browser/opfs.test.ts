@@ -1,12 +1,15 @@
-import { mkdirSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import * as esbuild from "esbuild";
+import sqlite3InitModule from "@sqlite.org/sqlite-wasm";
+import { openReplicated, verify } from "pagestream";
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { SHORT_CONTRACT_TESTS } from "../runtime/short-contract.ts";
 import { recordGuarantees } from "../stores/guarantees.ts";
 import { startBrowser, type TestBrowser } from "./browser.ts";
+import type { Commands, DatabaseApi, OpenRequest } from "./opfs/database.ts";
 import type { OpfsApi } from "./opfs/main.ts";
 
 const source = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
@@ -17,7 +20,7 @@ beforeAll(async () => {
   browser = await startBrowser();
   const folder = join(browser.folder, "opfs");
   await esbuild.build({
-    entryPoints: [source("opfs/main.ts")],
+    entryPoints: [source("opfs/main.ts"), source("opfs/database.ts")],
     outdir: folder,
     bundle: true,
     format: "esm",
@@ -26,13 +29,22 @@ beforeAll(async () => {
     alias: {
       pagestream: source("../../src/api/index.ts"),
       "pagestream/testing": source("../../src/testing/index.ts"),
+      "pagestream/transports/store-kit": source("../../src/transports/store-kit.ts"),
       "pagestream/transports/opfs": source("../../src/transports/opfs.ts"),
     },
   });
   mkdirSync(folder, { recursive: true });
-  const page =
-    '<!doctype html><link rel="icon" href="data:," /><script type="module" src="main.js">';
-  writeFileSync(join(folder, "index.html"), `${page}</script>`);
+  for (const [page, script] of [
+    ["index", "main"],
+    ["database", "database"],
+  ]) {
+    const html = `<!doctype html><link rel="icon" href="data:," /><script type="module" src="${script}.js">`;
+    writeFileSync(join(folder, `${page}.html`), `${html}</script>`);
+  }
+  for (const asset of ["sqlite3.wasm", "sqlite3-opfs-async-proxy.js"]) {
+    const dist = "../../node_modules/@sqlite.org/sqlite-wasm/dist/";
+    copyFileSync(source(dist + asset), join(folder, asset));
+  }
 });
 afterAll(() => browser.close());
 
@@ -111,5 +123,206 @@ describe("opfsStore in Chromium", () => {
     expect(
       recordGuarantees({ store: "OPFS", server: "Chromium", capabilities, timeFrom: "header" }),
     ).toEqual([]);
+  });
+});
+
+/** A tab with a worker that has databases. */
+class Tab {
+  readonly page: Page;
+
+  constructor(page: Page) {
+    this.page = page;
+  }
+
+  /** A tab of a profile of its own, or of another tab's. */
+  static async open(isolated: boolean, beside?: Tab): Promise<Tab> {
+    const path = `${isolated ? "/isolated" : ""}/opfs/database.html`;
+    const page = beside ? await beside.page.context().newPage() : await browser.open(path);
+    if (beside !== undefined) await page.goto(browser.server.origin + path);
+    await page.waitForFunction("globalThis.api !== undefined");
+    return new Tab(page);
+  }
+
+  run<Name extends keyof Commands>(
+    command: Name,
+    ...argument: Parameters<Commands[Name]>
+  ): ReturnType<Commands[Name]> {
+    return this.page.evaluate(
+      ([command, argument]) =>
+        (globalThis as unknown as { api: DatabaseApi }).api.run(command, argument),
+      [command, argument[0]] as const,
+    ) as ReturnType<Commands[Name]>;
+  }
+
+  api<Name extends "hold" | "release" | "call" | "flushOnHide" | "requestPersistence">(
+    name: Name,
+    ...argument: Parameters<DatabaseApi[Name]>
+  ): ReturnType<DatabaseApi[Name]> {
+    return this.page.evaluate(
+      ([name, argument]) =>
+        (globalThis as unknown as { api: Record<string, (a: unknown) => unknown> }).api[name]!(
+          argument,
+        ),
+      [name as string, argument[0] as unknown] as const,
+    ) as ReturnType<DatabaseApi[Name]>;
+  }
+
+  log(): Promise<string[]> {
+    return this.page.evaluate(() => (globalThis as unknown as { api: DatabaseApi }).api.log);
+  }
+
+  /** Ends the process behind the tab, as a crash does. */
+  async crash(): Promise<void> {
+    const session = await this.page.context().newCDPSession(this.page);
+    const crashed = new Promise((resolve) => this.page.once("crash", resolve));
+    void session.send("Page.crash").catch(() => undefined);
+    await crashed;
+    await this.page.close();
+  }
+}
+
+describe("opfsState in Chromium", () => {
+  test("opfsState() keeps the contract of a local state", async () => {
+    const results = await (await Tab.open(false)).run("contract");
+    expect(results.filter(({ detail }) => detail !== "")).toEqual([]);
+    expect(results.length).toBeGreaterThanOrEqual(5);
+  });
+});
+
+const BASES: readonly (Pick<OpenRequest, "base" | "journalMode"> & {
+  readonly end: "crash" | "closeTarget";
+})[] = [
+  { base: "opfs-sahpool", journalMode: "truncate", end: "closeTarget" },
+  { base: "opfs-sahpool", journalMode: "wal", end: "crash" },
+  { base: "opfs", journalMode: "truncate", end: "crash" },
+];
+
+describe("openReplicated over OPFS in Chromium", () => {
+  test.for(BASES)(
+    "openReplicated() goes on with $base, $journalMode, after $end in a burst of commits",
+    async ({ base, journalMode, end }) => {
+      const name = `burst-${base}-${journalMode}`;
+      const isolated = base === "opfs";
+      const request: OpenRequest = {
+        base,
+        journalMode,
+        replica: browser.server.storeUrl(name),
+      };
+      // Keeps the profile while the other tab is gone.
+      const keeper = await Tab.open(isolated);
+      const tab = await Tab.open(isolated, keeper);
+      expect(await tab.run("open", request)).toMatchObject({ rows: 0, restored: false });
+      await tab.run("fill", 8);
+      await tab.run("writeForever");
+      let kept: number;
+      do kept = await tab.run("durable");
+      while (kept < 40);
+      if (end === "crash") await tab.crash();
+      else await tab.page.close({ runBeforeUnload: false });
+
+      const next = await Tab.open(isolated, keeper);
+      const found = await next.run("open", request);
+      expect(found).toMatchObject({ check: "ok", restored: false, evicted: false });
+      expect(found.rows).toBeGreaterThanOrEqual(kept);
+      // Continued by its marker: only files that were on their way are read again.
+      expect(found.fetched).toBeLessThan(400_000);
+      await next.run("work");
+      expect(await next.run("write", 5)).toMatchObject({ check: "ok" });
+      expect(await next.run("same", request.replica)).toBe(true);
+      const { faults } = await verify(browser.server.store(name));
+      expect(faults).toEqual([]);
+
+      if (base !== "opfs-sahpool" || journalMode !== "truncate") return;
+      const { rows } = await next.run("state");
+      await expect(keeper.run("open", request)).rejects.toThrow();
+      for (const all of [false, true]) {
+        await next.run("close");
+        await next.run("evict", all);
+        const back = await next.run("open", { ...request, remembered: all });
+        expect(back).toMatchObject({ rows, check: "ok", restored: true, evicted: true });
+      }
+      await next.run("close");
+      expect(await next.run("open", request)).toMatchObject({ restored: false, evicted: false });
+    },
+  );
+});
+
+describe("restoring into OPFS in Chromium", () => {
+  test.for(["opfs-sahpool", "opfs"] as const)(
+    "a restore into %s goes on where its tab ended, and tells of a full disk",
+    async (base) => {
+      const name = `restore-${base}`;
+      const replica = browser.server.storeUrl(name);
+      await using app = await openReplicated({
+        sqlite3: await sqlite3InitModule(),
+        path: `/${name}.db`,
+        replica: browser.server.store(name),
+        lease: false,
+      });
+      app.db.exec("CREATE TABLE note(id INTEGER PRIMARY KEY, body)");
+      app.db.exec(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60)" +
+          " INSERT INTO note SELECT i, randomblob(100000) FROM n",
+      );
+      await app.replication.durable();
+
+      const isolated = base === "opfs";
+      const keeper = await Tab.open(isolated);
+      const tab = await Tab.open(isolated, keeper);
+      const request = { base, replica, path: "/restored.db" };
+      void tab.run("restore", { ...request, limit: 4_000_000 }).catch(() => undefined);
+      while ((await tab.run("fetched")) < 4_000_000);
+      await tab.page.close({ runBeforeUnload: false });
+
+      const session = await keeper.page.context().newCDPSession(keeper.page);
+      const { origin } = browser.server;
+      const next = await Tab.open(isolated, keeper);
+      await next.run("load", base);
+      await session.send("Storage.overrideQuotaForOrigin", { origin, quotaSize: 5_000_000 });
+      const full = await next.run("restore", request);
+      expect(full).toMatchObject({ code: "QUOTA", present: false });
+      await session.send("Storage.overrideQuotaForOrigin", { origin });
+      const done = await next.run("restore", request);
+      expect(done).toMatchObject({ code: "", present: true });
+      expect(done.progress.bytes).toBe(done.progress.totalBytes);
+      expect(done.fetched + full.fetched).toBeLessThan(done.progress.totalBytes - 2_000_000);
+      expect(await next.run("restore", request)).toMatchObject({ code: "TARGET_EXISTS" });
+    },
+  );
+});
+
+describe("one writer of an origin in Chromium", () => {
+  test("holdWriter() hands over between tabs, and callWriter() reaches whoever writes", async () => {
+    const first = await Tab.open(false);
+    const second = await Tab.open(false, first);
+    await first.api("hold", { log: "first" });
+    expect(await second.api("call", 1)).toEqual({ who: "first", message: 1 });
+    await expect(second.api("call", "fail")).rejects.toThrow("no such note");
+    await second.api("hold", { log: "second", refuses: "it is saving" });
+    expect(await first.log()).toEqual(["first holds", "first closes", "first ended"]);
+    expect(await first.api("call", 2)).toEqual({ who: "second", message: 2 });
+    await expect(first.api("hold", { log: "first" })).rejects.toThrow(
+      /not hand it over: it is saving/,
+    );
+    // A tab that ends gives up without being asked.
+    const waiting = first.api("hold", { log: "again" }).catch(() => "refused");
+    expect(await waiting).toBe("refused");
+    await second.page.close({ runBeforeUnload: false });
+    await first.api("hold", { log: "last" });
+    await first.api("release");
+    await expect(first.api("call", 3)).rejects.toThrow(/nobody answered within 2000 ms/);
+  });
+
+  test("flushOnHide() flushes when the page is left, and requestPersistence() says what is granted", async () => {
+    const tab = await Tab.open(false);
+    await tab.api("flushOnHide");
+    await tab.page.reload();
+    expect(await tab.page.evaluate(() => Number(localStorage["flushed"]))).toBeGreaterThanOrEqual(
+      1,
+    );
+    await tab.page.waitForFunction("globalThis.api !== undefined");
+    const { persistent, quota } = await tab.api("requestPersistence");
+    expect(typeof persistent).toBe("boolean");
+    expect(quota).toBeGreaterThan(0);
   });
 });

@@ -22,6 +22,7 @@ const LINES: Readonly<Record<DaemonEvent["type"], Line>> = {
   cut: ["debug", "ltx file written"],
   degraded: ["warn", "replication is degraded"],
   error: ["error", "replication error"],
+  evicted: ["warn", "the database was gone and has been restored"],
   forked: ["warn", "replica is left behind by a file with every page"],
   lease: ["debug", "lease taken"],
   "level-fault": ["error", "files of a level do not follow each other"],
