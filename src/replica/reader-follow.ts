@@ -26,7 +26,7 @@ import type { View } from "./view.ts";
 /** Files of level 0 in a row after which a listing may show a shorter way. */
 const MANY_IN_A_ROW = 30;
 
-/** Files of a view past which those of higher levels are looked for. */
+/** Files of a view past which others are looked for that hold the same. */
 const MANY_FILES = 64;
 
 /** Pause after which a watch that ended is tried again. */
@@ -61,6 +61,7 @@ export class ViewFollower {
   #mustList = true;
   #inARow = 0;
   #isWatching = false;
+  #manyFiles = MANY_FILES;
   #running: Promise<unknown> | undefined;
   #rounds: Promise<unknown> = Promise.resolve();
 
@@ -167,7 +168,7 @@ export class ViewFollower {
     }
     if (newest === latest.txid) {
       this.listed();
-      await this.#tidy(latest, all);
+      await this.#tidy(latest, levels);
       return false;
     }
     const files = continueFrom(levels, latest.txid);
@@ -187,13 +188,16 @@ export class ViewFollower {
   }
 
   /** Finds the pages of the newest view in fewer files, or in ones that are still there. */
-  async #tidy(latest: View, all: readonly LtxFileInfo[]): Promise<void> {
-    const keys = new Set(all.map(({ key }) => key));
+  async #tidy(latest: View, levels: readonly (readonly LtxFileInfo[])[]): Promise<void> {
+    const keys = new Set(levels.flat().map(({ key }) => key));
     const { files } = latest.map;
-    const isUntidy = files.length > MANY_FILES || files.some(({ info }) => !keys.has(info.key));
+    const isUntidy =
+      files.length > this.#manyFiles || files.some(({ info }) => !keys.has(info.key));
     if (!isUntidy) return;
     try {
-      await this.#options.views.relocate(latest);
+      await this.#options.views.relocate(latest, undefined, levels);
+      // Where nobody compacts there are no fewer: it is not tried again before there are many more.
+      this.#manyFiles = Math.max(MANY_FILES, 2 * latest.fileCount);
     } catch (error) {
       // A state between two files of higher levels has no other place; what can be read of it still can.
       if (!isPagestreamError(error, "TXID_NOT_AVAILABLE") && !isGone(error)) throw error;

@@ -31,6 +31,9 @@ export interface ViewMakerOptions {
   readonly signal: AbortSignal;
 }
 
+/** The files of every level. */
+type Levels = readonly (readonly LtxFileInfo[])[];
+
 /** Makes the views of one reader. */
 export class ViewMaker {
   readonly #options: ViewMakerOptions;
@@ -38,11 +41,18 @@ export class ViewMaker {
   latest: View | undefined;
   readonly #recent: View[] = [];
   #saved: Map<string, IndexedFile> = new Map();
+  readonly #relocations: Map<View, Promise<void>> = new Map();
   #sequence = 0;
+  #loads = 0;
 
   /** Asks nothing yet. */
   constructor(options: ViewMakerOptions) {
     this.#options = options;
+  }
+
+  /** How many files were read so far. */
+  get loads(): number {
+    return this.#loads;
   }
 
   /** Files whose indexes need not be read, as they were when they were saved. */
@@ -96,12 +106,29 @@ export class ViewMaker {
   /**
    * Finds the state of a view in the files that there are now, for one whose files are gone. Throws
    * `TxidNotAvailableError` where none lead to it.
+   *
+   * @param levels the files that there are; listed where they are left out.
    */
-  async relocate(view: View, cause?: unknown): Promise<void> {
+  relocate(view: View, cause?: unknown, levels?: Levels): Promise<void> {
+    let relocation = this.#relocations.get(view);
+    if (relocation === undefined) {
+      relocation = this.#relocate(view, cause, levels).finally(() =>
+        this.#relocations.delete(view),
+      );
+      this.#relocations.set(view, relocation);
+    }
+    return relocation;
+  }
+
+  async #relocate(view: View, cause: unknown, levels: Levels | undefined): Promise<void> {
     const { replica, signal } = this.#options;
+    const target = { txid: view.txid };
     let plan: RestorePlan;
     try {
-      plan = await this.#plan({ txid: view.txid }, signal);
+      plan =
+        levels === undefined
+          ? await this.#plan(target, signal)
+          : planRestore(levels, target, replica.description);
     } catch (error) {
       if (!isPagestreamError(error, "TXID_NOT_AVAILABLE") && !isPagestreamError(error, "GAP"))
         throw error;
@@ -164,6 +191,7 @@ export class ViewMaker {
     return inOrder(files, async (info) => {
       const file = known.get(info.key);
       if (file !== undefined && isSameFile(file.info, info)) return { file, parts: [] };
+      this.#loads++;
       if (asked?.bytes !== undefined) return indexWhole(info, asked.bytes);
       return await loadFile(replica, info, signal);
     });

@@ -110,7 +110,7 @@ class Reader implements ReplicaReader {
   #error: PagestreamError | undefined;
   #lastLookAt: Date | undefined;
   #failures = 0;
-  #savedAt = 0;
+  #savedLoads = 0;
   #zeros: Uint8Array | undefined;
   #closing: Promise<void> | undefined;
 
@@ -256,7 +256,12 @@ class Reader implements ReplicaReader {
     this.#refuseFuture(target, options.allowFuture === true);
     const { signal } = options;
     const finding = this.#views.at(target, this.#aborter.signal);
-    return await abortable(finding, { operation: "read", object: this.name, signal });
+    try {
+      return await abortable(finding, { operation: "read", object: this.name, signal });
+    } catch (error) {
+      this.#refuseClosed();
+      throw error;
+    }
   }
 
   changedPages(from: ReplicaView, to: ReplicaView): Uint32Array {
@@ -388,8 +393,9 @@ class Reader implements ReplicaReader {
   async #saveIndexes(): Promise<void> {
     const { indexStore } = this.#options;
     const view = this.#latest;
-    if (indexStore === undefined || view === undefined || view.sequence === this.#savedAt) return;
-    this.#savedAt = view.sequence;
+    const { loads } = this.#views;
+    if (indexStore === undefined || view === undefined || loads === this.#savedLoads) return;
+    this.#savedLoads = loads;
     try {
       await indexStore.save(encodeIndexes(this.name, view.map.files));
     } catch (error) {

@@ -15,6 +15,9 @@ const CHUNK_BITS = 9;
 const CHUNK_PAGES = 1 << CHUNK_BITS;
 const CHUNK_MASK = CHUNK_PAGES - 1;
 
+/** A chunk without pages. A header may announce any number of pages: memory is for those that files hold. */
+const EMPTY = new Uint32Array(2 * CHUNK_PAGES);
+
 /** Pages of one state. */
 export class PageMap {
   /** Page size in bytes. */
@@ -87,12 +90,9 @@ export class PageMap {
     live[number] = file.count;
     const own = new Set<number>();
     const writable = (part: number): Uint32Array => {
-      let chunk = chunks[part];
-      if (chunk !== undefined && own.has(part)) return chunk;
-      chunk = chunk?.slice() ?? new Uint32Array(2 * CHUNK_PAGES);
-      chunks[part] = chunk;
+      if (own.has(part)) return chunks[part]!;
       own.add(part);
-      return chunk;
+      return (chunks[part] = chunks[part]!.slice());
     };
     for (let pgno = this.commit; pgno > commit; pgno--) {
       const old = this.#chunks[pgno >>> CHUNK_BITS]?.[(pgno & CHUNK_MASK) << 1] ?? 0;
@@ -105,7 +105,7 @@ export class PageMap {
         );
       }
     }
-    while (chunks.length < chunkCount(commit)) chunks.push(new Uint32Array(2 * CHUNK_PAGES));
+    while (chunks.length < chunkCount(commit)) chunks.push(EMPTY);
     for (let i = 0; i < file.count; i++) {
       const pgno = file.pgno(i);
       if (pgno > commit) throw pastEnd(file, pgno);
@@ -138,7 +138,7 @@ export class PageMapBuilder {
   readonly #newest: IndexedFile;
   readonly #files: (IndexedFile | undefined)[] = [undefined];
   readonly #live: number[] = [0];
-  readonly #chunks: readonly Uint32Array[];
+  readonly #chunks: Uint32Array[];
   /** Pages beyond the end of a newer state are not pages of this one, even if it has grown since. */
   #limit: number;
 
@@ -146,8 +146,7 @@ export class PageMapBuilder {
   constructor(newest: IndexedFile) {
     this.#newest = newest;
     this.#limit = newest.state.commit;
-    const count = chunkCount(this.#limit);
-    this.#chunks = Array.from({ length: count }, () => new Uint32Array(2 * CHUNK_PAGES));
+    this.#chunks = new Array<Uint32Array>(chunkCount(this.#limit)).fill(EMPTY);
     const content = { chunks: this.#chunks, live: this.#live };
     this.map = new PageMap(newest.state, this.#files, content);
     this.add(newest);
@@ -168,9 +167,11 @@ export class PageMapBuilder {
       const pgno = file.pgno(i);
       if (pgno > commit) throw pastEnd(file, pgno);
       if (pgno > this.#limit) continue;
-      const chunk = this.#chunks[pgno >>> CHUNK_BITS]!;
+      const part = pgno >>> CHUNK_BITS;
+      let chunk = this.#chunks[part]!;
       const at = (pgno & CHUNK_MASK) << 1;
       if (chunk[at] !== 0) continue;
+      if (chunk === EMPTY) chunk = this.#chunks[part] = EMPTY.slice();
       chunk[at] = number;
       chunk[at + 1] = i;
       live++;
