@@ -30,9 +30,10 @@ import { ExclusiveLockError, ioError, NotWalError } from "./errors.ts";
 import { isSameFile } from "./file-identity.ts";
 import { isBusy, sleep } from "./file-lock.ts";
 import type { NativeDriver } from "./native-driver.ts";
-import { type Unlinked, WalLink, type WalLinkOptions } from "./wal-link.ts";
+import { type StepOptions, type Unlinked, WalLink, type WalLinkOptions } from "./wal-link.ts";
+import { WalPace } from "./wal-pace.ts";
 import { type WalCheckpoint, WalSeal } from "./wal-seal.ts";
-import { busyMsOf, type Look, Wakeups, watchFile, type WatchFile } from "./wal-wakeups.ts";
+import { type Look, Wakeups, watchFile, type WatchFile } from "./wal-wakeups.ts";
 
 /** Options of `openWalFollower`. */
 export interface WalFollowerOptions {
@@ -45,8 +46,8 @@ export interface WalFollowerOptions {
   /** Milliseconds between looks that nothing has called for. @default 60000 */
   readonly safetyTickMs?: number | undefined;
   /**
-   * Shortest time in milliseconds between two files that are made of the commits: of commits that follow each other none
-   * need be seen much sooner. @default they are seen within 8 ms
+   * Shortest time in milliseconds between two files that are made of the commits: those that follow each other need not be
+   * taken sooner. @default they are taken within 8 ms
    */
   readonly groupMs?: number | undefined;
   /** Switches a database to WAL that is in another journal mode, instead of refusing it. @default false */
@@ -123,6 +124,7 @@ class FollowedDatabase implements WalFollower {
   readonly #platform: Platform;
   readonly #linkOptions: WalLinkOptions;
   readonly #seal: WalSeal;
+  readonly #pace: WalPace;
   #wakeups: Wakeups | undefined;
   #link: WalLink | undefined;
   #listener: CommitListener | undefined;
@@ -137,6 +139,7 @@ class FollowedDatabase implements WalFollower {
     this.#options = options;
     this.#platform = platform;
     this.#linkOptions = { files, driver, shared };
+    this.#pace = new WalPace(platform.clock, options.groupMs);
     this.#seal = new WalSeal({
       limit: walLimit ?? DEFAULT_LIMIT,
       clock: platform.clock,
@@ -162,7 +165,7 @@ class FollowedDatabase implements WalFollower {
   }
 
   get walBytes(): number {
-    return this.#link?.tail.walBytes ?? 0;
+    return this.#link?.walBytes ?? 0;
   }
 
   /** Connects. */
@@ -178,8 +181,8 @@ class FollowedDatabase implements WalFollower {
     }
     if (this.#link !== undefined) this.#measure(this.#link);
     const { watch = watchFile, safetyTickMs: tickMs = DEFAULT_TICK_MS } = this.#options;
-    const busyMs = busyMsOf(this.#options.groupMs);
-    this.#wakeups = new Wakeups({ clock, watch, tickMs, busyMs, look: () => this.#look() });
+    const look = (isBusy: boolean): Look => this.#look(isBusy);
+    this.#wakeups = new Wakeups({ clock, watch, tickMs, look });
     this.#watch();
     // Before the watches began somebody may have written.
     this.#wakeups.wake();
@@ -304,22 +307,27 @@ class FollowedDatabase implements WalFollower {
 
   // Looking.
 
-  #look(): Look {
-    const { sequence } = this;
+  #look(isBusy: boolean): Look {
     if (this.#closed || this.#paused !== undefined) return { changed: false, settled: true };
-    const done = this.#tryStep();
+    const pace = this.#pace;
+    const { sequence } = this;
+    const seen = this.#link?.change;
+    const done = this.#tryStep(pace.due(isBusy));
     const { maySeal } = this.#options;
     if (maySeal?.() !== false) this.#seal.attempt(this.#link, () => this.#tryStep());
-    const changed = this.#sequence !== sequence;
-    if (this.#link === undefined) return { changed, settled: !changed };
-    const againMs = done ? this.#seal.dueMs : 0;
-    return { changed, settled: done && this.#link.settled, againMs };
+    const link = this.#link;
+    const changed = this.#sequence !== sequence || link?.change !== seen;
+    if (link === undefined) return { changed, settled: !changed };
+    const settled = done && link.settled;
+    if (!isBusy) return { changed, settled, againMs: link.isAhead ? pace.takeMs : undefined };
+    const againMs = done ? Math.min(pace.nextMs, this.#seal.dueMs ?? Infinity) : 0;
+    return { changed, settled, againMs };
   }
 
   /** Looks, and keeps what fails as a warning; returns whether everything committed was seen. */
-  #tryStep(): boolean {
+  #tryStep(options?: StepOptions): boolean {
     try {
-      return this.#step();
+      return this.#step(options);
     } catch (error) {
       this.#warn(
         isPagestreamError(error)
@@ -331,25 +339,27 @@ class FollowedDatabase implements WalFollower {
   }
 
   /** Takes what was committed; false where another process keeps it from that for a moment. */
-  #step(): boolean {
+  #step(options?: StepOptions): boolean {
     if (this.#stepping) return true;
     this.#stepping = true;
     try {
-      return this.#link === undefined ? this.#reconnect() : this.#follow(this.#link);
+      return this.#link === undefined ? this.#reconnect() : this.#follow(this.#link, options);
     } finally {
       this.#stepping = false;
     }
   }
 
-  #follow(link: WalLink): boolean {
-    const now = this.#options.files.identity(this.path);
-    if (!isSameFile(now, link.identity)) {
+  #follow(link: WalLink, options: StepOptions = {}): boolean {
+    const { take = true, move = true } = options;
+    // Another file at the path has time until the next step that does everything.
+    if (take && move && !isSameFile(this.#options.files.identity(this.path), link.identity)) {
       this.#disconnect();
       return this.#reconnect();
     }
     if (link.isQuiet()) return true;
-    const end = link.step((commits) => this.#deliver(link, commits));
+    const end = link.step((commits) => this.#deliver(link, commits), { take, move });
     if (end.type === "busy") return false;
+    if (move) this.#pace.moved();
     this.#measure(link);
     if (end.type === "doubt") this.#interrupted(end.reason);
     return true;
@@ -457,6 +467,7 @@ class FollowedDatabase implements WalFollower {
     const { pageSize } = tail;
     this.#pageSize = pageSize;
     this.#commit = commit;
+    this.#pace.taken();
     const sequence = (this.#sequence += commits);
     try {
       this.#listener?.commit({ sequence, pageSize, commit, previousCommit, full: false, pages });

@@ -39,11 +39,21 @@ export type StepEnd =
   /** Commits may have been missed; the boundary is where the log stands now. */
   | { readonly type: "doubt"; readonly reason: string };
 
+/** What a step does. */
+export interface StepOptions {
+  /** Takes what was committed; else the read transaction may move on ahead of it. @default true */
+  readonly take?: boolean | undefined;
+  /** Moves the read transaction; else it stays, and checkpoints wait for it. @default true */
+  readonly move?: boolean | undefined;
+}
+
 const DONE: StepEnd = { type: "done" };
 const BUSY: StepEnd = { type: "busy" };
 
 /** Reads of the index in a row that may find it torn: it is written within microseconds. */
 const INDEX_READS = 100;
+/** Bytes of frames that are left in the log while the read transaction moves on: more of them would make a long step. */
+const MOST_LEFT = 4 << 20;
 /** Steps in a row that may find frames that were not all there: after that the log is damaged. */
 const TORN_STEPS = 50;
 
@@ -58,6 +68,12 @@ export class WalLink {
   readonly #files: { readonly main: KeptFile; readonly index: KeptFile; readonly wal: SyncFile };
   #held: NativeConnection;
   #idle: NativeConnection;
+  /** The index as it was right after the held read transaction had begun. */
+  #heldSince: WalIndexState;
+  /** Whether that transaction keeps the log from being begun anew. */
+  #isPinned = false;
+  /** The index as it was read last. */
+  #seen: WalIndexState;
   #torn = 0;
 
   private constructor(path: string, options: WalLinkOptions, opened: Opened) {
@@ -69,6 +85,8 @@ export class WalLink {
     this.#idle = idle;
     this.identity = main.identity();
     this.#tail = new WalTail(path, this.#files, state);
+    this.#heldSince = state;
+    this.#seen = state;
   }
 
   /** Connects to the database at `path`. Throws what the files or SQLite fail with. */
@@ -118,9 +136,24 @@ export class WalLink {
     return this.#settled;
   }
 
+  /** Raised by each commit that was seen, taken or not. */
+  get change(): number {
+    return this.#seen.change;
+  }
+
+  /** Bytes of the log as of the last step; 0 where it holds no frame. */
+  get walBytes(): number {
+    return this.#tail.bytesTo(this.#seen);
+  }
+
+  /** Whether commits were seen that no step has taken. */
+  get isAhead(): boolean {
+    return !this.#tail.isAt(this.#seen);
+  }
+
   /** Frames that are not in the database file yet, as of the last step. */
   get unsaved(): number {
-    const { frames, backfilled } = this.#tail.state;
+    const { frames, backfilled } = this.#seen;
     return frames - backfilled;
   }
 
@@ -132,11 +165,15 @@ export class WalLink {
   }
 
   /**
-   * Moves the read transaction to now, and hands what was committed up to then to `deliver`, which must not throw.
+   * Moves the read transaction to now, and hands what was committed up to then to `deliver`, which must not throw. Does both
+   * wherever one without the other could miss a commit.
    */
-  step(deliver: (commits: WalCommits) => void): StepEnd {
+  step(deliver: (commits: WalCommits) => void, options: StepOptions = {}): StepEnd {
+    const { take = true, move = true } = options;
     const { index } = this.#files;
-    const before = readWalIndexHeader(index);
+    // To leave frames where they are an older look will do.
+    const before = take ? readWalIndexHeader(index) : this.#seen;
+    if (take && !move && before !== undefined && this.#takeHere(before, deliver)) return DONE;
     const next = this.#idle;
     try {
       begin(next);
@@ -147,8 +184,7 @@ export class WalLink {
     let end: StepEnd = BUSY;
     try {
       const state = readIndex(index);
-      if (state !== undefined) end = this.#advance(state, deliver);
-      if (end !== BUSY && state !== undefined) this.#settled = isSaved(before, state);
+      if (state !== undefined) end = this.#stepTo(state, { before, take, deliver });
     } finally {
       // Whatever failed, one of the two goes on holding.
       finish(end === BUSY ? next : this.#held);
@@ -174,9 +210,53 @@ export class WalLink {
     main.release(shared);
   }
 
+  /** Takes what was committed while the read transaction stays; false where that is not enough. */
+  #takeHere(state: WalIndexState, deliver: (commits: WalCommits) => void): boolean {
+    const held = this.#heldSince;
+    if (!this.#isPinned || !isSameLog(state, held) || isOvertaken(held, state)) return false;
+    if (this.#tail.advance(state, deliver) !== undefined) return false;
+    this.#torn = 0;
+    this.#seen = state;
+    return true;
+  }
+
+  /** Both transactions are held, of which one began between `before` and `state`. */
+  #stepTo(
+    state: WalIndexState,
+    step: {
+      readonly before: WalIndexState | undefined;
+      readonly take: boolean;
+      readonly deliver: (commits: WalCommits) => void;
+    },
+  ): StepEnd {
+    const { before, take, deliver } = step;
+    const isSame = before !== undefined && isSameLog(before, state);
+    const isPinned = isSame && state.backfilled < before.frames;
+    const end = !take && isPinned && this.#mayLeave(state) ? DONE : this.#advance(state, deliver);
+    if (end === BUSY) return end;
+    this.#settled = isSame && before.backfilled === state.frames;
+    this.#isPinned = isPinned;
+    this.#heldSince = state;
+    this.#seen = state;
+    return end;
+  }
+
+  /** Whether nothing is lost when the frames that are new in `state` are taken later, by a transaction that keeps the log. */
+  #mayLeave(state: WalIndexState): boolean {
+    const tail = this.#tail;
+    const left = state.frames - tail.state.frames;
+    return (
+      !tail.hasImages &&
+      isSameLog(state, tail.state) &&
+      !isOvertaken(this.#heldSince, state) &&
+      left >= 0 &&
+      left * tail.pageSize <= MOST_LEFT
+    );
+  }
+
   #advance(state: WalIndexState, deliver: (commits: WalCommits) => void): StepEnd {
     const tail = this.#tail;
-    if (tail.isOvertaken(state)) {
+    if (isOvertaken(this.#heldSince, state)) {
       return this.#restart(
         state,
         "its locks were lost: a second SQLite library in this process, or a file call, has dropped them",
@@ -233,8 +313,13 @@ function readIndex(index: KeptFile): WalIndexState | undefined {
   return undefined;
 }
 
-/** Whether a transaction that began between the two looks needs nothing of the log. */
-function isSaved(before: WalIndexState | undefined, state: WalIndexState): boolean {
-  if (before === undefined || before.backfilled !== state.frames) return false;
-  return before.salts.every((byte, i) => byte === state.salts[i]);
+/** Whether a checkpoint has gone past what a read transaction allows that was held `since` then: then no lock holds. */
+function isOvertaken(since: WalIndexState, state: WalIndexState): boolean {
+  if (isSameLog(since, state)) return state.backfilled > since.frames;
+  // The number is set back a moment after the log is begun anew.
+  return state.frames > 0 && state.backfilled > 0;
+}
+
+function isSameLog(a: WalIndexState, b: WalIndexState): boolean {
+  return a.salts.every((byte, i) => byte === b.salts[i]);
 }

@@ -75,7 +75,7 @@ export class WalSeal {
   /** Does what the size of the log asks for; `step` moves the follower's read transaction to now. */
   attempt(link: WalLink | undefined, step: () => void): void {
     const { limit, clock, warn, onCheckpoint } = this.#options;
-    this.#isDue = link !== undefined && link.tail.walBytes > limit && !link.settled;
+    this.#isDue = link !== undefined && link.walBytes > limit && !link.settled;
     if (link === undefined || !this.#isDue) {
       this.#wait = SHORTEST_WAIT_MS;
       return;
@@ -91,7 +91,7 @@ export class WalSeal {
         checkpoint(connection);
         step();
       }
-      const isFar = link.tail.walBytes > limit * FAR;
+      const isFar = link.walBytes > limit * FAR;
       const isNear = link.unsaved < FEW_FRAMES || isFar;
       const holdMs = isFar ? LONG_HOLD_MS : HOLD_MS;
       const sealed = isNear && this.#sealNow(link, { connection, step, holdMs });

@@ -1,6 +1,6 @@
 import { fakeClock } from "pagestream/testing";
 import { describe, expect, test } from "vitest";
-import { busyMsOf, Wakeups } from "./wal-wakeups.ts";
+import { Wakeups } from "./wal-wakeups.ts";
 
 /** Wake-ups of a database whose application commits when the test says so. */
 function watched(busyMs: number) {
@@ -8,21 +8,20 @@ function watched(busyMs: number) {
   const watches = new Set<() => void>();
   let written = 0;
   let seen = 0;
-  let againMs: number | undefined;
+  let againMs = Infinity;
   const looks: number[] = [];
   const wakeups = new Wakeups({
     clock,
     tickMs: 60_000,
-    busyMs,
     watch: (_path, changed) => {
       watches.add(changed);
       return () => void watches.delete(changed);
     },
-    look: () => {
+    look: (isBusy) => {
       looks.push(clock.monotonic());
       const changed = seen < written;
       seen = written;
-      return { changed, settled: true, againMs };
+      return { changed, settled: true, againMs: isBusy ? Math.min(againMs, busyMs) : againMs };
     },
   });
   wakeups.watch(["app.db-wal", "app.db"]);
@@ -119,9 +118,20 @@ describe("Wakeups", () => {
     expect(missed()).toBe(0);
   });
 
-  test("busyMsOf() keeps looks within what a checkpoint can wait for", () => {
-    expect([undefined, 10, 200, 1000, 60_000].map((groupMs) => busyMsOf(groupMs))).toEqual([
-      8, 8, 12.5, 60, 60,
-    ]);
+  test("Wakeups looks again when it was asked to, although nobody writes", () => {
+    const { clock, looks, commit, press } = watched(60);
+    clock.advance(1000);
+    commit();
+    clock.advance(3000);
+    const count = looks.length;
+    press(400);
+    commit();
+    clock.advance(2000);
+    expect(looks.length).toBeGreaterThan(count + 11);
+    press(Infinity);
+    clock.advance(2000);
+    const last = looks.length;
+    clock.advance(30_000);
+    expect(looks).toHaveLength(last);
   });
 });

@@ -37,10 +37,8 @@ export interface WakeupOptions {
   readonly watch: WatchFile;
   /** Milliseconds between looks that nothing has called for. */
   readonly tickMs: number;
-  /** Milliseconds between looks while commits follow each other. */
-  readonly busyMs: number;
-  /** Looks. Must not throw. */
-  readonly look: () => Look;
+  /** Looks. Told whether looks go by the clock, as often as each asks for the next. Must not throw. */
+  readonly look: (isBusy: boolean) => Look;
 }
 
 /** Milliseconds between one look and the next, after a write: a slow disk takes a second to sync what is then published. */
@@ -49,19 +47,13 @@ const LADDER: readonly number[] = [2, 4, 8, 16, 30, 60, 125, 250, 500];
 const BLIND_TICK_MS = 1_000;
 /** Milliseconds that looks are apart at least. */
 const SHORTEST_MS = 2;
-/** Bounds in milliseconds of the looks while commits follow each other; twice the longest is no long wait for a checkpoint. */
-const SHORTEST_BUSY_MS = 8;
-const LONGEST_BUSY_MS = 60;
+/** Milliseconds between looks while commits follow each other, at most. */
+const LONGEST_BUSY_MS = 80;
 /** So many looks within the time found something: then looks go by the clock, and nobody tells of writes. */
 const BUSY_LOOKS = 8;
 const BUSY_WITHIN_MS = 250;
 /** So long nothing is found before writes are watched for again. */
 const QUIET_MS = 150;
-
-/** Milliseconds between looks while commits follow each other, where files are cut so far apart. */
-export function busyMsOf(groupMs = 0): number {
-  return Math.min(LONGEST_BUSY_MS, Math.max(SHORTEST_BUSY_MS, groupMs / 16));
-}
 
 /** The timers and watches of one follower. */
 export class Wakeups {
@@ -140,7 +132,7 @@ export class Wakeups {
     this.#cancelNext = undefined;
     // Writes that are noticed meanwhile are seen by this look.
     this.#nextAt = -Infinity;
-    const { changed, settled, againMs = Infinity } = look();
+    const { changed, settled, againMs = Infinity } = look(this.#isBusy);
     this.#nextAt = Infinity;
     if (this.#ended) return;
     this.#lastAt = clock.monotonic();
@@ -152,16 +144,15 @@ export class Wakeups {
       // What was written before the watches began.
       return this.#lookAt(this.#lastAt + SHORTEST_MS);
     }
-    if (this.#isBusy) {
-      const wait = Math.max(SHORTEST_MS, Math.min(this.#options.busyMs, againMs));
-      return this.#lookAt(this.#lastAt + wait);
-    }
+    const again = Math.max(SHORTEST_MS, againMs);
+    if (this.#isBusy) return this.#lookAt(this.#lastAt + Math.min(again, LONGEST_BUSY_MS));
     if (changed) this.#rung = 0;
     const delay = LADDER[this.#rung];
     if (delay === undefined) this.#isExpecting = false;
-    if (delay === undefined || (settled && !this.#isExpecting)) return;
-    this.#rung++;
-    this.#lookAt(this.#lastAt + delay);
+    const isClimbing = delay !== undefined && (!settled || this.#isExpecting);
+    if (isClimbing) this.#rung++;
+    const wait = Math.min(isClimbing ? delay : Infinity, again);
+    if (wait < Infinity) this.#lookAt(this.#lastAt + wait);
   }
 
   /** Something was found. */

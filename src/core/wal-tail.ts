@@ -95,10 +95,14 @@ export class WalTail {
     return this.#state;
   }
 
-  /** Bytes of the log up to the boundary; 0 where it holds no frame. */
-  get walBytes(): number {
-    const { frames } = this.#state;
+  /** Bytes of the log up to the last frame of `state`; 0 where it has none. */
+  bytesTo({ frames }: WalIndexState): number {
     return frames === 0 ? 0 : walFrameOffset(this.pageSize, frames + 1);
+  }
+
+  /** Whether an image needs the database file as it is: no checkpoint may bring it past the boundary. */
+  get hasImages(): boolean {
+    return this.#images.size > 0;
   }
 
   /** Whether a look at the log finds nothing to take. */
@@ -109,16 +113,9 @@ export class WalTail {
     );
   }
 
-  /** Whether a checkpoint has gone past what a held read transaction allows: then no lock holds. */
-  isOvertaken(state: WalIndexState): boolean {
-    if (this.#isSameLog(state)) return state.backfilled > this.#state.frames;
-    // The number is set back a moment after the log is begun anew.
-    return state.frames > 0 && state.backfilled > 0;
-  }
-
   /**
-   * Goes on to `state` and hands what was committed to `deliver`; a read transaction that began at the old boundary and one
-   * that began before `state` was read must be held. Returns `again` where the log is just being begun anew, and a doubt
+   * Goes on to `state` and hands what was committed to `deliver`; a read transaction that began before `state` was read must
+   * be held, and one that began at or after the old boundary, so that the log was begun anew once at most. Returns `again` where the log is just being begun anew, and a doubt
    * where commits may have been missed.
    */
   advance(

@@ -14,7 +14,7 @@ export interface ApplicationTask {
   /**
    * `write`: inserts as fast as it can; `update`: changes rows all over; `mixed`: all kinds of statements and checkpoints, with naps; `hostile`: opens,
    * checkpoints, spills, takes back, vacuums and closes; `checkpoints`: commits and checkpoints `count` times; `paced`:
-   * commits `count` times, with pauses.
+   * commits `count` times, with pauses of `pauseMs`, or of 30 to 60 ms.
    */
   readonly kind: "write" | "update" | "mixed" | "hostile" | "checkpoints" | "paced";
   readonly ms: number;
@@ -22,6 +22,7 @@ export interface ApplicationTask {
   readonly autoCheckpoint?: number;
   readonly mode?: string;
   readonly count?: number;
+  readonly pauseMs?: number;
 }
 
 /** What came of it. */
@@ -102,7 +103,7 @@ if (kind === "hostile") {
 } else if (kind === "paced") {
   const database = open();
   for (let i = 0; i < count; i++) {
-    nap(30 + random(30));
+    nap(task.pauseMs ?? 30 + random(30));
     database.exec(`INSERT INTO t(body) VALUES (${i})`);
     result.times.push(performance.timeOrigin + performance.now());
   }
