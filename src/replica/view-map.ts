@@ -146,7 +146,7 @@ export class PageMapBuilder {
   constructor(newest: IndexedFile) {
     this.#newest = newest;
     this.#limit = newest.state.commit;
-    this.#chunks = new Array<Uint32Array>(chunkCount(this.#limit)).fill(EMPTY);
+    this.#chunks = Array.from({ length: chunkCount(this.#limit) }, () => EMPTY);
     const content = { chunks: this.#chunks, live: this.#live };
     this.map = new PageMap(newest.state, this.#files, content);
     this.add(newest);
