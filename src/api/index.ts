@@ -153,6 +153,21 @@ export type { Follower, FollowEvent, FollowRequest } from "../replica/follow-opt
 export { type RedoFiles, redoFollowTarget } from "../replica/follow-redo.ts";
 export type { CopyState, FollowStep, FollowTarget, NextState } from "../replica/follow-target.ts";
 export { type CopyGuard, walFollowTarget, type WalTargetOptions } from "../replica/follow-wal.ts";
+export {
+  type BytesHydrationTarget,
+  bytesHydrationTarget,
+  type CopyFile,
+  type CopyFiles,
+  type HydrationTarget,
+  syncFileHydrationTarget,
+} from "../replica/hydrate-target.ts";
+export {
+  hydrate,
+  type Hydrated,
+  type HydrateOptions,
+  type HydrationEvent,
+  type HydrationProgress,
+} from "../replica/hydrate.ts";
 export { keepChoice, type SyncFileSinkOptions, syncFileSink } from "../replica/sync-file-sink.ts";
 export {
   type Recovery,
@@ -214,6 +229,7 @@ export { type OpfsFollowTarget, opfsFollowTarget } from "./opfs-follow-target.ts
 export type { OpfsDatabase } from "./opfs-handles.ts";
 export { opfsFileSink, type OpfsSinkOptions, type SahPool, sahPoolSink } from "./opfs-sinks.ts";
 export { opfsState } from "./opfs-state.ts";
+export { opfsHydrationTarget } from "./opfs-hydration-target.ts";
 export { type BytesSink, bytesSink, type BytesSinkOptions } from "./bytes-sink.ts";
 export { createFleet } from "./create-fleet.ts";
 export {

@@ -13,6 +13,7 @@ import { ReadAhead } from "./reader-ahead.ts";
 import type { PageCache } from "./reader-cache.ts";
 import { asDamage, type FilePart, isGone } from "./reader-files.ts";
 import { bytesOf, type FrameRange, planRanges } from "./reader-ranges.ts";
+import type { LocalPages } from "./reader-inside.ts";
 import type { Replica } from "./replica.ts";
 import type { IndexedFile } from "./view-file.ts";
 import type { PageMap } from "./view-map.ts";
@@ -86,6 +87,8 @@ export class PageFetcher {
   /** Flights that only read ahead and have not started. */
   readonly #queue: Set<Flight> = new Set();
   #running = 0;
+  /** Pages that need no request. */
+  local: LocalPages | undefined;
 
   /** Reads nothing yet. */
   constructor(options: PageFetcherOptions) {
@@ -147,6 +150,13 @@ export class PageFetcher {
     }
   }
 
+  /** The page as the local copy has it; undefined where it does not. The bytes are good until the next call. */
+  peekLocal(view: View, pgno: number): Uint8Array | undefined {
+    const file = this.local === undefined ? undefined : view.map.file(pgno);
+    if (file === undefined) return undefined;
+    return this.local?.read(pgno, Number(file.info.maxTxid), Number(view.txid));
+  }
+
   /** Takes what came with an index: the pages of a state that lie whole in a part of a file. Nobody waits for them. */
   absorbPart(map: PageMap, file: IndexedFile, { offset, bytes }: FilePart): void {
     const end = offset + bytes.length;
@@ -174,7 +184,8 @@ export class PageFetcher {
     for (const pgno of pgnos) {
       const slot = view.map.slot(pgno);
       if (slot !== 0) this.#cache.stamp(slot);
-      else if (view.map.file(pgno) !== undefined) missing.add(pgno);
+      else if (view.map.file(pgno) === undefined) continue;
+      else if (this.peekLocal(view, pgno) === undefined) missing.add(pgno);
     }
     return [...missing];
   }

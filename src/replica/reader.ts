@@ -30,6 +30,7 @@ import type { RestoreTarget } from "./plan.ts";
 import { PageCache } from "./reader-cache.ts";
 import { changedPages } from "./reader-changes.ts";
 import { ViewFollower } from "./reader-follow.ts";
+import type { LocalPages, ReaderInside } from "./reader-inside.ts";
 import { decodeIndexes, encodeIndexes } from "./reader-index.ts";
 import { MeteredStore } from "./reader-meter.ts";
 import type {
@@ -94,7 +95,7 @@ export async function openReader(
   return reader;
 }
 
-class Reader implements ReplicaReader {
+class Reader implements ReplicaReader, ReaderInside {
   readonly replica: Replica;
   readonly events: EventStream<ReaderEvent> = new EventStream();
   readonly fetchSync?: (view: ReplicaView, pgnos: readonly number[]) => void;
@@ -106,6 +107,9 @@ class Reader implements ReplicaReader {
   readonly #follower: ViewFollower;
   readonly #aborter: Aborter;
   readonly #waiters: Waiters = new Waiters();
+  readonly #unpinned: Waiters = new Waiters();
+  /** Views that somebody reads from, and how many do. */
+  readonly #pins: Map<View, number> = new Map();
   #latest: View | undefined;
   #error: PagestreamError | undefined;
   #lastLookAt: Date | undefined;
@@ -190,7 +194,7 @@ class Reader implements ReplicaReader {
   peek(view: ReplicaView, pgno: number): Uint8Array | undefined {
     const own = view as View;
     const slot = own.map.slot(pgno);
-    if (slot === 0) return this.#emptyPage(own, pgno);
+    if (slot === 0) return this.#pages.peekLocal(own, pgno) ?? this.#emptyPage(own, pgno);
     this.#meter.hits++;
     if (own.keepers > 0) this.#cache.stamp(slot);
     return this.#cache.read(slot);
@@ -211,17 +215,39 @@ class Reader implements ReplicaReader {
   }
 
   pin(view: ReplicaView, options: PinOptions = {}): () => void {
-    if (options.keepPages !== true) return () => undefined;
     const own = this.#own(view);
-    const hold = this.#cache.hold();
-    own.keepers++;
+    const hold = options.keepPages === true ? this.#cache.hold() : undefined;
+    if (hold !== undefined) own.keepers++;
+    this.#pins.set(own, (this.#pins.get(own) ?? 0) + 1);
     let isHeld = true;
     return () => {
       if (!isHeld) return;
       isHeld = false;
-      own.keepers--;
-      this.#cache.release(hold);
+      if (hold !== undefined) {
+        own.keepers--;
+        this.#cache.release(hold);
+      }
+      const left = (this.#pins.get(own) ?? 1) - 1;
+      if (left > 0) this.#pins.set(own, left);
+      else this.#pins.delete(own);
+      this.#unpinned.settle();
     };
+  }
+
+  get hasCopy(): boolean {
+    return this.#pages.local !== undefined;
+  }
+
+  useCopy(copy: LocalPages | undefined): void {
+    this.#pages.local = copy;
+  }
+
+  whenReleased(from: bigint, before: bigint, signal: AbortSignal): Promise<void> {
+    const reached = (): boolean =>
+      ![...this.#pins.keys()].some(({ txid }) => txid >= from && txid < before);
+    if (reached()) return Promise.resolve();
+    const wait = { reached, stuck: () => false };
+    return this.#unpinned.add(wait, signal, () => aborted(this.name, signal));
   }
 
   async refresh(options: ReaderWait = {}): Promise<ReplicaView> {
@@ -281,6 +307,7 @@ class Reader implements ReplicaReader {
     await this.#follower.close();
     await this.#saveIndexes();
     this.#waiters.reject(closed(this.name));
+    this.#unpinned.reject(closed(this.name));
     this.#cache.clear();
     this.events.announce({ type: "closed" });
     this.events.close();

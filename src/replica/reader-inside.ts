@@ -1,0 +1,24 @@
+/**
+ * What the parts of a reader ask of it that its users do not.
+ *
+ * @module
+ */
+
+/** Pages of states of the replica that are here, outside of the reader's memory. */
+export interface LocalPages {
+  /**
+   * A page, given the last TXID of the file it lies in and that of the state; undefined where it is not here. The bytes are
+   * good until the next call.
+   */
+  read(pgno: number, from: number, to: number): Uint8Array | undefined;
+}
+
+/** The inner side of a reader. */
+export interface ReaderInside {
+  /** Whether there is a copy to look into. */
+  readonly hasCopy: boolean;
+  /** Looks into a copy before the store is asked, or no more into any. */
+  useCopy(copy: LocalPages | undefined): void;
+  /** Resolves when no state from one TXID on and before another is pinned; rejects when `signal` is aborted. */
+  whenReleased(from: bigint, before: bigint, signal: AbortSignal): Promise<void>;
+}
