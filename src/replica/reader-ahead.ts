@@ -20,7 +20,7 @@ import type { View } from "./view.ts";
 const FIRST_WINDOW = 64 * 1024;
 
 /** Bytes read ahead from which on a scan counts as one that goes on. */
-const LONG_WINDOW = 4 * FIRST_WINDOW;
+const LONG_WINDOW = 2 * FIRST_WINDOW;
 
 /** Interior pages that are read ahead of a long scan. */
 const SIBLINGS = 64;

@@ -87,8 +87,17 @@ export class ViewFollower {
     this.#running = Promise.all([this.#run(), watching]);
   }
 
-  /** Looks once, after a look that is under way; whether it succeeded. Never rejects. */
-  look(): Promise<boolean> {
+  /** Looks now. Never rejects. */
+  async refresh(): Promise<void> {
+    const { latest } = this.#options;
+    const before = latest();
+    await this.#again();
+    // What has been idle is not any more: the pause under way is too long now.
+    if (latest() !== before) this.#timer.wake();
+  }
+
+  /** Looks once, after a look that is under way; whether it succeeded. */
+  #again(): Promise<boolean> {
     const round = this.#rounds.then(() => this.#look());
     this.#rounds = round;
     return round;
@@ -107,7 +116,7 @@ export class ViewFollower {
     while (!signal.aborted) {
       await this.#timer.pause(failed);
       if (signal.aborted) return;
-      failed = !(await this.look());
+      failed = !(await this.#again());
     }
   }
 

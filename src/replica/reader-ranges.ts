@@ -13,6 +13,10 @@ const GAP_BYTES = 16 * 1024;
 /** The same between frames of a scan that goes on: to a store in the network a request takes as long as these bytes. */
 const SCAN_GAP_BYTES = 64 * 1024;
 
+/** The same where all of the scan lies within so few bytes that they are as good as read. */
+const WIDE_GAP_BYTES = 512 * 1024;
+const WIDE_BYTES = 8 * 1024 * 1024;
+
 /** Requests of one fetch that only read ahead. */
 const AHEAD_REQUESTS = 8;
 
@@ -58,7 +62,10 @@ export function planRanges(
   const isAhead = ({ wanted: waited }: FrameRange): boolean => waited.size === 0;
   if (near.filter(isAhead).length <= AHEAD_REQUESTS) return near;
   const all = rest(most);
-  const far = cluster(view, wanted, [...next, ...all], SCAN_GAP_BYTES);
+  const wide = cluster(view, wanted, [...next, ...all], WIDE_GAP_BYTES);
+  const wideBytes = wide.reduce((sum, range) => sum + bytesOf(range).length, 0);
+  const far =
+    wideBytes <= WIDE_BYTES ? wide : cluster(view, wanted, [...next, ...all], SCAN_GAP_BYTES);
   if (all.length > 0 && far.length * SCAN_PAGES <= all.length) return far;
   let left = AHEAD_REQUESTS;
   return near.filter((range) => !isAhead(range) || left-- > 0);

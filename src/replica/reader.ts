@@ -252,10 +252,10 @@ class Reader implements ReplicaReader, ReaderInside {
 
   async refresh(options: ReaderWait = {}): Promise<ReplicaView> {
     this.#refuseClosed();
-    if (this.#options.follow !== false) this.#follower.start();
     const { signal } = options;
-    await abortable(this.#follower.look(), { operation: "read", object: this.name, signal });
+    await abortable(this.#follower.refresh(), { operation: "read", object: this.name, signal });
     this.#refuseClosed();
+    if (this.#options.follow !== false) this.#follower.start();
     if (this.#error !== undefined) throw this.#error;
     return this.latest;
   }
