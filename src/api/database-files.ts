@@ -14,8 +14,6 @@ import { recoverFiles } from "../replica/target-files.ts";
 import type { MemoryVfs } from "../vfs/memory-vfs.ts";
 import { fileHasFingerprint, type Fingerprint, hasFingerprint } from "./fingerprint.ts";
 
-type Restored = RestoreResult | undefined;
-
 /** Restores into a sink. */
 export type RestoreInto = (sink: RestoreSink) => Promise<RestoreResult>;
 
@@ -39,7 +37,11 @@ export interface DatabaseFiles {
    * Lets `restore` put another state in the place of a closed database. `undefined`, with nothing replaced, where that does
    * not hold any more what it did when the fingerprint was taken.
    */
-  replace(path: string, unchanged: Fingerprint, restore: RestoreInto): Promise<Restored>;
+  replace(
+    path: string,
+    unchanged: Fingerprint,
+    restore: RestoreInto,
+  ): Promise<RestoreResult | undefined>;
   /** Opens the replication's own state; whoever replicates closes it. */
   openState(path: string): LocalState | Promise<LocalState>;
 }

@@ -11,6 +11,7 @@ export interface AbortableWait {
   readonly operation: string;
   /** What it is done to. */
   readonly object: string;
+  /** Ends the waiting with `AbortedError`. */
   readonly signal?: AbortSignal | undefined;
 }
 

@@ -12,4 +12,5 @@ export {
 export { ingestRoutes, type IngestLimits, type IngestRoutesOptions } from "./ingest-routes.ts";
 export type { AccessOptions, Authorize } from "./route.ts";
 export type { RateOptions } from "./rate-limit.ts";
+export type { Served } from "./mounted.ts";
 export type { Context, Hono } from "hono";

@@ -4,7 +4,6 @@
  * @module
  */
 import type { PagestreamError } from "../core/errors.ts";
-import type { EventStream } from "../core/event-stream.ts";
 import type { BlockingReads, PageSource, PageView } from "../core/page-source.ts";
 import type { FollowRequest } from "./follow-options.ts";
 import type { RestoreTarget } from "./plan.ts";
@@ -97,7 +96,7 @@ export interface ReplicaReader extends PageSource<ReplicaView>, AsyncDisposable 
   /** The newest state that is known. */
   readonly latest: ReplicaView;
   /** Everything that happens from when it is read on. */
-  readonly events: EventStream<ReaderEvent>;
+  readonly events: AsyncIterable<ReaderEvent>;
   /** Why newer states cannot be had; `undefined` when all is well. */
   readonly error: PagestreamError | undefined;
   /**

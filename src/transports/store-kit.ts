@@ -4,7 +4,7 @@
  * @module
  */
 export { throwIfAborted } from "../core/errors.ts";
-export { abortable } from "../core/abortable.ts";
+export { abortable, type AbortableWait } from "../core/abortable.ts";
 export {
   type AccessToken,
   exchangeToken,
@@ -32,7 +32,12 @@ export {
   rangedBody,
   type RangedBody,
 } from "./http-range.ts";
-export { type HttpRequest, HttpResponse, type ResponseContext } from "./http-response.ts";
+export {
+  type AnswerHead,
+  type HttpRequest,
+  HttpResponse,
+  type ResponseContext,
+} from "./http-response.ts";
 export { retryAfterMs, type ServerFailure, statusError } from "./http-status.ts";
 export { asObject, type JsonObject, listField, parseJson, textField } from "./json.ts";
 export {
