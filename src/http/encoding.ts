@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { getRuntimeKey } from "hono/adapter";
 import { parseAccept } from "hono/utils/accept";
 import { Refusal } from "./refusal.ts";
 
@@ -27,6 +28,8 @@ export function chooseEncoding(header: string | undefined): Encoding {
 export async function gzip(
   body: ReadableStream<Uint8Array<ArrayBuffer>>,
 ): Promise<ReadableStream<Uint8Array>> {
+  // workerd compresses what is said to be compressed, and would do so a second time.
+  if (getRuntimeKey() === "workerd") return body;
   if (globalThis.CompressionStream !== undefined) {
     return body.pipeThrough(new CompressionStream("gzip"));
   }
