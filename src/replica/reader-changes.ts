@@ -13,15 +13,16 @@ export function changedPages(from: View, to: View): Uint32Array {
   const both = older.pageSize === newer.pageSize ? Math.min(older.commit, newer.commit) : 0;
   const lock = lockPage(newer.pageSize);
   const changed: number[] = [];
-  for (let pgno = 1; pgno <= most; pgno++) {
-    if (pgno === lock && pgno <= both) continue;
-    if (pgno > both || mayDiffer(older, newer, pgno)) changed.push(pgno);
+  for (let pgno = 1; pgno <= both;) {
+    const shared = older.map.sharedUpTo(pgno, newer.map);
+    if (shared < pgno && pgno !== lock && mayDiffer(older, newer, pgno)) changed.push(pgno);
+    pgno = Math.max(shared, pgno) + 1;
   }
+  for (let pgno = both + 1; pgno <= most; pgno++) changed.push(pgno);
   return Uint32Array.from(changed);
 }
 
 function mayDiffer(older: View, newer: View, pgno: number): boolean {
-  if (older.map.sharesPart(pgno, newer.map)) return false;
   const file = newer.map.file(pgno);
   if (file === undefined) return true;
   if (file === older.map.file(pgno) && newer.map.position(pgno) === older.map.position(pgno)) {

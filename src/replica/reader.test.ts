@@ -14,6 +14,7 @@ import {
 } from "../testing/index.ts";
 import { memoryStore } from "../transports/memory.ts";
 import type { ObjectStore } from "../transports/object-store.ts";
+import { restorablePoints } from "./restore-points.ts";
 import { openReader, type ReaderOptions, type ReplicaReader, type ReplicaView } from "./reader.ts";
 
 const RETRY = { attempts: 1, baseMs: 1, capMs: 1, budgetMs: 1 };
@@ -77,7 +78,17 @@ async function expectState(
   expect(view.commit, `size at ${txid}`).toBe(commit);
   const pgnos = seededRandom(txid).shuffle(Array.from({ length: commit }, (_, i) => i + 1));
   for (const pgno of pgnos) {
-    if (reader.peek(view, pgno) === undefined) await reader.fetch(view, [pgno]);
+    if (reader.peek(view, pgno) === undefined) {
+      try {
+        await reader.fetch(view, [pgno]);
+      } catch (error) {
+        // Only where a restore could not give it either.
+        expect(error).toMatchObject({ code: "TXID_NOT_AVAILABLE" });
+        const points = restorablePoints((await reader.replica.levels()).flat());
+        expect(points.map((point) => point.txid)).not.toContain(view.txid);
+        return;
+      }
+    }
     expect(reader.peek(view, pgno), `page ${pgno} at ${txid}`).toEqual(history.page(txid, pgno));
   }
 }
@@ -99,10 +110,11 @@ describe("openReader()", () => {
           ends[0] = history.txid;
         }
         if (random.chance(0.05)) await history.write(9, 1, history.txid);
+        if (random.chance(0.05)) await history.remove(0, ends[0] ?? 0);
         if (random.chance(0.6)) views.push(await reader.refresh());
         if (random.chance(0.3)) {
-          const txid = BigInt(1 + random.int(history.txid));
-          views.push(await reader.viewAt({ txid }));
+          const points = restorablePoints((await reader.replica.levels()).flat());
+          views.push(await reader.viewAt({ txid: random.pick(points).txid }));
         }
         await expectState(reader, random.pick(views), history);
       }
@@ -169,6 +181,9 @@ describe("openReader() on replicas that are not as they should be", () => {
     await refuses(await make(() => other.bytes));
     const larger = buildLtx({ minTxid: 2n, pageSize: 1024, commit: 4, pages: { 1: 3 } });
     await refuses(await make(() => larger.bytes));
+    const gap = await make((bytes) => bytes);
+    await gap.delete([`ltx/9/${name(1, 1)}`]);
+    await expect(open(gap)).rejects.toMatchObject({ code: "GAP" });
     // A file that grows the database must bring every new page.
     const hole = buildLtx({ minTxid: 2n, pageSize: 512, commit: 9, pages: { 1: 3, 9: 1 } });
     await refuses(await make(() => hole.bytes));
@@ -418,6 +433,30 @@ describe("openReader() reads pages", () => {
     await reader.close();
     await expect(reader.fetch(latest, [300])).rejects.toMatchObject({ code: "CLOSED" });
     await expect(reader.viewAt({ txid: 9n })).rejects.toMatchObject({ code: "CLOSED" });
+  });
+});
+
+describe("changedPages()", () => {
+  test("names exactly what single transactions wrote, in either direction", async () => {
+    const history = new RandomHistory(memoryStore(), 11);
+    for (let i = 0; i < 30; i++) await history.commit(400);
+    const reader = await open(history.store);
+    const from = reader.latest;
+    const written = new Set<number>();
+    for (let i = 0; i < 5; i++) {
+      await history.commit(40);
+      const { changed, commit } = history.states.at(-1) as RandomHistory["states"][number];
+      const before = history.states.at(-2)?.commit ?? 0;
+      for (const pgno of changed) written.add(pgno);
+      for (let pgno = commit + 1; pgno <= before; pgno++) written.add(pgno);
+    }
+    const to = await reader.refresh();
+    const ascending = [...written]
+      .filter((pgno) => pgno <= Math.max(from.commit, to.commit))
+      .sort((a, b) => a - b);
+    expect([...reader.changedPages(from, to)]).toEqual(ascending);
+    expect([...reader.changedPages(to, from)]).toEqual(ascending);
+    expect([...reader.changedPages(to, to)]).toEqual([]);
   });
 });
 

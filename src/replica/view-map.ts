@@ -70,12 +70,12 @@ export class PageMap {
   }
 
   /**
-   * Whether two maps share the part that a page is in, so that no page of that part differs: a number stands for one file
-   * as long as any page is read from that.
+   * The last page from `pgno` on up to which two maps share the table, so that no page differs: a number stands for one file
+   * as long as any page is read from that. `pgno - 1` where they do not share it there.
    */
-  sharesPart(pgno: number, other: PageMap): boolean {
+  sharedUpTo(pgno: number, other: PageMap): number {
     const part = pgno >>> CHUNK_BITS;
-    return this.#chunks[part] === other.#chunks[part];
+    return this.#chunks[part] === other.#chunks[part] ? pgno | CHUNK_MASK : pgno - 1;
   }
 
   /** The map after one more file; the file may be of this page size only. */

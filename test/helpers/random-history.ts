@@ -71,6 +71,15 @@ export class RandomHistory {
     return key;
   }
 
+  /** Removes the files of a level that end with a TXID up to `upTo`. */
+  async remove(level: number, upTo: number): Promise<void> {
+    const keys: string[] = [];
+    for await (const { key } of this.store.list({ prefix: `ltx/${level}/` })) {
+      if (Number.parseInt(key.slice(-20, -4), 16) <= upTo) keys.push(key);
+    }
+    await this.store.delete(keys);
+  }
+
   /** The bytes of the page at a TXID. */
   page(txid: number, pgno: number): Uint8Array {
     return this.states[txid]?.pages.get(pgno) ?? new Uint8Array(this.pageSize);
