@@ -8,7 +8,7 @@
 
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { replicaRoutes } from "../src/http/index.ts";
+import { ingestRoutes, replicaRoutes } from "../src/http/index.ts";
 import { REFUSALS } from "../src/http/refusal.ts";
 import { memoryStore } from "../src/transports/memory.ts";
 import { root } from "./lib/process.mjs";
@@ -40,18 +40,24 @@ interface Operation {
   readonly responses: Readonly<Record<string, Described>>;
 }
 
-/** The OpenAPI document, as a client gets it. */
-export async function fetchDocument(): Promise<{
-  readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
-}> {
-  const routes = replicaRoutes({ replica: () => memoryStore(), authorize: "public" });
-  return (await (await routes.request("/openapi.json")).json()) as never;
+type Paths = Readonly<Record<string, Readonly<Record<string, Operation>>>>;
+
+/** The paths of the OpenAPI documents of both kinds of routes, as a client gets them. */
+async function fetchPaths(): Promise<Paths> {
+  const options = { replica: () => memoryStore(), authorize: "public" } as const;
+  const read = await (await replicaRoutes(options).request("/openapi.json")).json();
+  const written = await (await ingestRoutes(options).request("/ingest/openapi.json")).json();
+  const paths: Record<string, Paths[string]> = { ...(read as { paths: Paths }).paths };
+  for (const [path, item] of Object.entries((written as { paths: Paths }).paths)) {
+    paths[path] = { ...paths[path], ...item };
+  }
+  return paths;
 }
 
 /** The page as it has to be. */
 export async function renderHttpPage(): Promise<string> {
   const [head = ""] = readFileSync(PATH, "utf8").split(MARK);
-  const { paths } = await fetchDocument();
+  const paths = await fetchPaths();
   const operations = Object.entries(paths).flatMap(([path, item]) =>
     Object.entries(item).flatMap(([method, operation]) =>
       method === "head" ? [] : [{ name: `${method.toUpperCase()} ${path}`, operation }],
@@ -64,7 +70,7 @@ export async function renderHttpPage(): Promise<string> {
   );
   const parts = [
     MARK.trimEnd(),
-    "This part is written by `node scripts/http-page.ts` from the document at `/openapi.json`. Every `GET` knows `HEAD`, too, and every route may answer 401, 429, 502 and 503.",
+    "This part is written by `node scripts/http-page.ts` from the documents at `/openapi.json` and, for what writes, `/ingest/openapi.json`. Every `GET` knows `HEAD`, too, and every route may answer 401, 429, 502 and 503.",
     ["| route | |", "| --- | --- |", ...index].join("\n"),
     ...sections,
     "## Errors",

@@ -14,3 +14,4 @@ export type { AccessOptions, Authorize } from "./route.ts";
 export type { RateOptions } from "./rate-limit.ts";
 export type { Served } from "./mounted.ts";
 export type { Context, Hono } from "hono";
+export type { ListDatabases, ListedDatabase } from "./page-databases.ts";

@@ -12,6 +12,8 @@ import { pagesRoute } from "./pages.ts";
 import { Mounts, type Served } from "./mounted.ts";
 import { documentRoute } from "./document-route.ts";
 import { overviewRoutes } from "./overview.ts";
+import { mountPage } from "./page.ts";
+import { databasesRoute, type ListDatabases } from "./page-databases.ts";
 import {
   type AccessOptions,
   checkAccess,
@@ -54,6 +56,13 @@ export interface ReplicaRoutesOptions extends AccessOptions {
    * not known yet. Two replicas must never have one name. @default the object that `replica` returns
    */
   readonly key?: ((c: Context) => string) | undefined;
+  /**
+   * Whether people who come with a browser get a page to look at. It holds nothing of the replica and is served to
+   * everybody; what it shows it asks the routes for, with the token that its reader gives it. @default true
+   */
+  readonly page?: boolean | undefined;
+  /** The databases that the page lists, where there are several. @default none */
+  readonly databases?: ListDatabases | undefined;
   /** Bounds. */
   readonly limits?: HttpLimits | undefined;
   /** For how many milliseconds the newest state and the files are told again, without a look. @default 1000 */
@@ -107,8 +116,11 @@ export function replicaRoutes(options: ReplicaRoutesOptions): ReplicaRoutes {
     pagesRoute({ ...shared, slots: small }),
     changesRoute({ ...shared, slots: slots(listeners), pollMs }),
   ];
+  const { page = true, databases = () => [] } = options;
+  if (page) routes.push(databasesRoute(databases));
   routes.push(documentRoute(routes, "/openapi.json"));
   const app = new Hono();
+  if (page) mountPage(app);
   mountRoutes(app, routes, { access: options, platform });
   mountFallback(app, options);
   const close = (): Promise<void> => mounts.close();

@@ -7,7 +7,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { chromium, type Page } from "playwright-core";
+import { type BrowserContextOptions, chromium, type Page } from "playwright-core";
 import { startStoreServer, type StoreServer } from "../helpers/http-store-server.ts";
 
 /** A browser, a folder for bundles and the server of both. */
@@ -19,6 +19,8 @@ export interface TestBrowser {
   readonly version: string;
   /** Opens a page of the server, in a profile of its own unless that is on disk; what it logs is printed. */
   open(path: string): Promise<Page>;
+  /** Opens an empty page in a profile of its own; whoever asks listens to what it logs. */
+  blank(options?: BrowserContextOptions): Promise<Page>;
   close(): Promise<void>;
 }
 
@@ -63,6 +65,9 @@ export async function startBrowser(
       });
       await page.goto(server.origin + path);
       return page;
+    },
+    async blank(context) {
+      return await (await browser.newContext(context)).newPage();
     },
     async close() {
       await shared?.close();
