@@ -49,8 +49,8 @@ interface Run {
 export interface Ahead {
   /** What to read now. */
   readonly next: readonly number[];
-  /** What is not in memory of all that is known to follow, and the way there, in the order of the scan: about `most` pages. */
-  readonly rest: (most: number) => number[];
+  /** All that is known to follow and not in memory, in the order of the scan. */
+  readonly rest: () => number[];
 }
 
 interface Interior extends Run {
@@ -115,10 +115,10 @@ export class ReadAhead {
     const missing = siblings.filter((sibling) => this.#isMissing(view, sibling));
     const first = isLast ? missing.slice(0, 1) : [];
     if (!isLong) return { next: [...next, ...first], rest: nothing };
-    const rest = (most: number): number[] => {
+    const rest = (): number[] => {
       const pgnos = missing.slice();
       const add = (of: Uint32Array, from: number): void => {
-        for (let i = from; i >= 0 && i < of.length && pgnos.length < most; i += step) {
+        for (let i = from; i >= 0 && i < of.length; i += step) {
           if (this.#isMissing(view, of[i]!)) pgnos.push(of[i]!);
         }
       };

@@ -218,7 +218,7 @@ export class PageFetcher {
     if (last === undefined) return [];
     const { next, rest } = this.#ahead.after(view, last);
     const isNew = (pgno: number): boolean => this.#flightOf(view, pgno) === undefined;
-    const ahead = { next: next.filter(isNew), rest: (most: number) => rest(most).filter(isNew) };
+    const ahead = { next: next.filter(isNew), rest: () => rest().filter(isNew) };
     return planRanges(view, pgnos, ahead, this.#options.scanAhead / view.pageSize);
   }
 

@@ -10,18 +10,20 @@ import type { View } from "./view.ts";
 /** Bytes between two frames that are rather read than asked around. */
 const GAP_BYTES = 16 * 1024;
 
-/** The same between frames of a scan that goes on: to a store in the network a request takes as long as these bytes. */
-const SCAN_GAP_BYTES = 64 * 1024;
+/**
+ * The same between frames of a scan that goes on, the least first: to a store in the network a request takes longer than these
+ * bytes.
+ */
+const SCAN_GAPS = [64 * 1024, 128 * 1024, 256 * 1024];
 
-/** The same where all of the scan lies within so few bytes that they are as good as read. */
-const WIDE_GAP_BYTES = 512 * 1024;
+/** Bytes that are read whole where all of a scan lies within them. */
 const WIDE_BYTES = 8 * 1024 * 1024;
 
 /** Requests of one fetch that only read ahead. */
 const AHEAD_REQUESTS = 8;
 
 /** Least pages that a request of a long scan has to bring. */
-const SCAN_PAGES = 4;
+const SCAN_PAGES = 6;
 
 /** Bytes past which one request is no longer widened. */
 const RANGE_BYTES = 4 * 1024 * 1024;
@@ -61,12 +63,16 @@ export function planRanges(
   const near = cluster(view, wanted, next, GAP_BYTES);
   const isAhead = ({ wanted: waited }: FrameRange): boolean => waited.size === 0;
   if (near.filter(isAhead).length <= AHEAD_REQUESTS) return near;
-  const all = rest(most);
-  const wide = cluster(view, wanted, [...next, ...all], WIDE_GAP_BYTES);
-  const wideBytes = wide.reduce((sum, range) => sum + bytesOf(range).length, 0);
-  const far =
-    wideBytes <= WIDE_BYTES ? wide : cluster(view, wanted, [...next, ...all], SCAN_GAP_BYTES);
-  if (all.length > 0 && far.length * SCAN_PAGES <= all.length) return far;
+  const known = rest();
+  // In parts of one size: of a small one that is left at the end no two would be neighbours.
+  const all = known.slice(0, Math.ceil(known.length / Math.ceil(known.length / most)));
+  const everything = [...next, ...all];
+  for (const gap of all.length === 0 ? [] : [WIDE_BYTES, ...SCAN_GAPS]) {
+    const far = cluster(view, wanted, everything, gap);
+    const isWide = gap === WIDE_BYTES;
+    const bytes = isWide ? far.reduce((sum, range) => sum + bytesOf(range).length, 0) : 0;
+    if (bytes <= WIDE_BYTES && (isWide || far.length * SCAN_PAGES <= all.length)) return far;
+  }
   let left = AHEAD_REQUESTS;
   return near.filter((range) => !isAhead(range) || left-- > 0);
 }
