@@ -31,7 +31,8 @@ export default defineConfig({
     // Tests run on the sources, never on what an earlier build left.
     alias: [
       { find: /^pagestream$/, replacement: source("./src/api/index.ts") },
-      { find: /^pagestream\/(ltx|vfs|testing|http)$/, replacement: source("./src/$1/index.ts") },
+      { find: /^pagestream\/vfs$/, replacement: source("./src/api/vfs.ts") },
+      { find: /^pagestream\/(ltx|testing|http)$/, replacement: source("./src/$1/index.ts") },
       { find: /^pagestream\/transports\/([\w-]+)$/, replacement: source("./src/transports/$1.ts") },
       { find: /^pagestream\/(deno|bun)$/, replacement: source("./adapters/$1/index.ts") },
       { find: /^pagestream\/files-kit$/, replacement: source("./adapters/files/index.ts") },

@@ -176,6 +176,11 @@ export function guard(implementation: Implementation, options: GuardOptions): Im
   return byArity[implementation.length] as unknown as Implementation;
 }
 
+/** A helper that sqlite-wasm's types leave out. */
+interface Decoder {
+  typedArrayToString(bytes: Uint8Array, begin: number, end: number): string;
+}
+
 /** Wasm memory as numbers and strings. Every call takes a fresh view, for the memory may have grown. */
 export class WasmMemory {
   readonly #wasm: Sqlite3Wasm;
@@ -234,9 +239,20 @@ export class WasmMemory {
     return this.#wasm.cstrToJs(pointer) ?? "";
   }
 
+  /** The UTF-8 text of so many bytes at a pointer, zeros included. */
+  readText(pointer: WasmPointer, sizeBytes: number): string {
+    const wasm = this.#wasm as unknown as Decoder;
+    return wasm.typedArrayToString(this.#wasm.heap8u(), pointer, pointer + sizeBytes);
+  }
+
+  /** Length of `text` in UTF-8 bytes. */
+  stringLength(text: string): number {
+    return this.#wasm.jstrlen(text) ?? 0;
+  }
+
   /** Writes a C string into a buffer of SQLite's; false, and nothing written, where it does not fit. */
   writeString(text: string, into: WasmPointer, capacity: number): boolean {
-    const length = this.#wasm.jstrlen(text) ?? 0;
+    const length = this.stringLength(text);
     if (length + 1 > capacity) return false;
     this.#wasm.jstrcpy(text, this.#wasm.heap8u(), into, length + 1);
     return true;
@@ -257,7 +273,7 @@ export class WasmMemory {
 
   /** A copy of `text` as a C string in memory of SQLite's allocator. */
   allocateString(text: string): WasmPointer {
-    const capacity = (this.#wasm.jstrlen(text) ?? 0) + 1;
+    const capacity = this.stringLength(text) + 1;
     const pointer = this.allocate(capacity);
     this.writeString(text, pointer, capacity);
     return pointer;

@@ -8,9 +8,14 @@
 export const SQLITE_OK = 0;
 export const SQLITE_ERROR = 1;
 export const SQLITE_BUSY = 5;
+export const SQLITE_READONLY = 8;
+export const SQLITE_INTERRUPT = 9;
 export const SQLITE_IOERR = 10;
 export const SQLITE_NOTFOUND = 12;
 export const SQLITE_CANTOPEN = 14;
+export const SQLITE_TOOBIG = 18;
+export const SQLITE_AUTH = 23;
+export const SQLITE_ROW = 100;
 export const SQLITE_DONE = 101;
 export const SQLITE_IOERR_READ = 266;
 export const SQLITE_IOERR_SHORT_READ = 522;
@@ -30,6 +35,7 @@ export const SQLITE_IOERR_DELETE_NOENT = 5898;
 
 /** Flags of xOpen. */
 export const SQLITE_OPEN_READONLY = 0x1;
+export const SQLITE_OPEN_READWRITE = 0x2;
 export const SQLITE_OPEN_CREATE = 0x4;
 export const SQLITE_OPEN_DELETEONCLOSE = 0x8;
 export const SQLITE_OPEN_EXCLUSIVE = 0x10;

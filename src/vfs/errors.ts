@@ -44,3 +44,23 @@ export class DatabaseLockedError extends PagestreamError {
     super("DATABASE_LOCKED", details);
   }
 }
+
+/** SQLite refused a statement, or it is none that may be run here; the message has SQLite's own words. */
+export class QueryError extends PagestreamError {
+  /** SQLite's extended result code; 1 where the statement was refused before SQLite saw it. */
+  readonly resultCode: number;
+
+  /** Makes the error from what its reader is told. */
+  constructor(details: ErrorDetails, context: { readonly resultCode: number }) {
+    super("QUERY", details);
+    this.resultCode = context.resultCode;
+  }
+}
+
+/** A statement gave more rows or bytes than its caller allows, or needs more memory; code `LIMIT`. */
+export class QueryLimitError extends PagestreamError {
+  /** Makes the error from what its reader is told. */
+  constructor(details: ErrorDetails) {
+    super("LIMIT", details);
+  }
+}

@@ -39,18 +39,30 @@ import {
   SQLITE_IOERR_WRITE,
   SQLITE_NOTFOUND,
   SQLITE_OK,
+  SQLITE_OPEN_CREATE,
   SQLITE_OPEN_MAIN_DB,
+  SQLITE_OPEN_READONLY,
+  SQLITE_OPEN_READWRITE,
+  SQLITE_READONLY,
 } from "./constants.ts";
 import { VfsError } from "./errors.ts";
 import type { HandleLock } from "./file-locks.ts";
 import { SharedMemory } from "./shared-memory.ts";
 import type { Sqlite3, WasmPointer } from "./sqlite3.ts";
+import { hybridFunction, SUSPEND } from "./trampoline.ts";
 
 /** One open file. What a method throws becomes the matching SQLITE_IOERR code and is reported. */
 export interface VfsFile {
   readonly lock: HandleLock;
-  /** Fills `into`, a view of wasm memory, and returns the bytes read: fewer at the end of the file. */
+  /** SQLite is told so: a write is answered with SQLITE_READONLY before it comes here. @default false */
+  readonly readOnly?: boolean;
+  /**
+   * Fills `into`, a view of wasm memory, and returns the bytes read: fewer at the end of the file, {@linkcode WAIT} for
+   * bytes that `wait` brings, {@linkcode MISSING} for bytes that cannot be had now.
+   */
   read(into: Uint8Array, offset: number): number;
+  /** Resolves when the read that was answered with {@linkcode WAIT} may be tried again. */
+  wait?(): Promise<void>;
   /** Writes all of `bytes`, a view of wasm memory that must be copied. */
   write(bytes: Uint8Array, offset: number): void;
   truncate(size: number): void;
@@ -58,15 +70,18 @@ export interface VfsFile {
   size(): number;
   /** Called before `lock` is raised or after it is lowered. */
   locking?(level: number): void;
-  /** A file control; undefined where it is not known. */
-  control?(op: number): number | undefined;
+  /** A file control and its argument; undefined where it is not known. */
+  control?(op: number, arg: WasmPointer): number | undefined;
   close(): void;
 }
 
 /** A file system under SQLite. */
 export interface VfsFileSystem {
-  /** `path` is undefined for a temporary file. Throws where the file cannot be opened. */
-  open(path: string | undefined, flags: number): VfsFile;
+  /**
+   * `path` is undefined for a temporary file; `name` is where SQLite has it, for `sqlite3_uri_parameter`. Throws where the
+   * file cannot be opened.
+   */
+  open(path: string | undefined, flags: number, name: WasmPointer): VfsFile;
   /** Removes a file; false when there is none. */
   remove(path: string, syncDirectory: boolean): boolean;
   exists(path: string): boolean;
@@ -81,13 +96,22 @@ export interface VfsOptions {
   readonly sectorSize: number;
   /** SQLITE_IOCAP flags. */
   readonly deviceCharacteristics: number;
+  /** Whether a read may suspend the wasm stack, as {@linkcode WAIT} asks for. @default false */
+  readonly suspends?: boolean;
   /** Told of everything that the file system throws. */
   readonly report: ErrorReport;
 }
 
+/** What `VfsFile.read` returns to have the wasm stack suspended, where the VFS suspends and the call can be. */
+export const WAIT: number = -1;
+
+/** What `VfsFile.read` returns to have the read fail without an error to report. */
+export const MISSING: number = -2;
+
 const MAX_PATH = 1024;
 /** SQLite's `sqlite3_file` holds one pointer; eight bytes keep what follows aligned. */
 const OS_FILE_SIZE = 8;
+const WRITE_FLAGS = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
 
 /** Registers `files` as a VFS. Its tables live as long as the wasm instance. */
 export function registerVfs(sqlite3: Sqlite3, files: VfsFileSystem, options: VfsOptions): void {
@@ -102,6 +126,7 @@ export function registerVfs(sqlite3: Sqlite3, files: VfsFileSystem, options: Vfs
   }
   const memory = new WasmMemory(sqlite3);
   const context: Context = {
+    sqlite3,
     memory,
     files,
     report,
@@ -123,6 +148,7 @@ export function registerVfs(sqlite3: Sqlite3, files: VfsFileSystem, options: Vfs
 
 /** What the method tables of one VFS share. */
 interface Context {
+  readonly sqlite3: Sqlite3;
   readonly memory: WasmMemory;
   readonly files: VfsFileSystem;
   readonly report: ErrorReport;
@@ -161,29 +187,35 @@ function ioMethods(context: Context, options: VfsOptions): WasmPointer {
     closing.close();
     return SQLITE_OK;
   });
-  install(
-    io,
-    IO_METHODS.xRead,
-    SQLITE_IOERR_READ,
-    (file: number, into: number, amount: number, offset: bigint) => {
-      const heap = memory.bytes();
-      const read = at(file).read(heap.subarray(into, into + amount), Number(offset));
-      if (read === amount) return SQLITE_OK;
-      heap.fill(0, into + read, into + amount);
-      return SQLITE_IOERR_SHORT_READ;
-    },
-  );
+  const xRead = (file: number, into: number, amount: number, offset: bigint): number => {
+    const heap = memory.bytes();
+    const read = at(file).read(heap.subarray(into, into + amount), Number(offset));
+    if (read === amount) return SQLITE_OK;
+    if (read === WAIT) return SUSPEND;
+    if (read === MISSING) return SQLITE_IOERR_READ;
+    heap.fill(0, into + read, into + amount);
+    return SQLITE_IOERR_SHORT_READ;
+  };
+  if (options.suspends === true) {
+    memory.writeU32(io + IO_METHODS.xRead.offset, installSuspendingRead(context, xRead));
+  } else {
+    install(io, IO_METHODS.xRead, SQLITE_IOERR_READ, xRead);
+  }
   install(
     io,
     IO_METHODS.xWrite,
     SQLITE_IOERR_WRITE,
     (file: number, from: number, amount: number, offset: bigint) => {
-      at(file).write(memory.bytes().subarray(from, from + amount), Number(offset));
+      const target = at(file);
+      if (target.readOnly === true) return SQLITE_READONLY;
+      target.write(memory.bytes().subarray(from, from + amount), Number(offset));
       return SQLITE_OK;
     },
   );
   install(io, IO_METHODS.xTruncate, SQLITE_IOERR_TRUNCATE, (file: number, size: bigint) => {
-    at(file).truncate(Number(size));
+    const target = at(file);
+    if (target.readOnly === true) return SQLITE_READONLY;
+    target.truncate(Number(size));
     return SQLITE_OK;
   });
   install(io, IO_METHODS.xSync, SQLITE_IOERR_FSYNC, (file: number, _flags: number) => {
@@ -214,8 +246,8 @@ function ioMethods(context: Context, options: VfsOptions): WasmPointer {
       return SQLITE_OK;
     },
   );
-  install(io, IO_METHODS.xFileControl, SQLITE_IOERR, (file: number, op: number, _arg: number) => {
-    return at(file).control?.(op) ?? SQLITE_NOTFOUND;
+  install(io, IO_METHODS.xFileControl, SQLITE_IOERR, (file: number, op: number, arg: number) => {
+    return at(file).control?.(op, arg) ?? SQLITE_NOTFOUND;
   });
   install(io, IO_METHODS.xSectorSize, options.sectorSize, (_file: number) => options.sectorSize);
   install(
@@ -225,6 +257,33 @@ function ioMethods(context: Context, options: VfsOptions): WasmPointer {
     (_file: number) => options.deviceCharacteristics,
   );
   return io;
+}
+
+/** A read that may suspend: the plain function answers SUSPEND, and the one that waits asks it again. */
+function installSuspendingRead(
+  { open, report, sqlite3 }: Context,
+  xRead: (file: number, into: number, amount: number, offset: bigint) => number,
+): WasmPointer {
+  const { signature } = IO_METHODS.xRead;
+  const plain = guard(xRead, { failure: SQLITE_IOERR_READ, report }) as typeof xRead;
+  const waiting = async (
+    file: number,
+    into: number,
+    amount: number,
+    offset: bigint,
+  ): Promise<number> => {
+    for (;;) {
+      try {
+        await open.get(file)?.wait?.();
+      } catch (error) {
+        report(error);
+        return SQLITE_IOERR_READ;
+      }
+      const code = plain(file, into, amount, offset);
+      if (code !== SUSPEND) return code;
+    }
+  };
+  return sqlite3.wasm.installFunction(signature, hybridFunction(signature, plain, waiting));
 }
 
 /** Fills in the methods that WAL mode needs where several connections have a database open. */
@@ -271,7 +330,7 @@ function installVfsMethods(context: Context, vfs: WasmPointer, io: WasmPointer):
       const name = path === 0 ? undefined : memory.readString(path);
       let opened: VfsFile;
       try {
-        opened = files.open(name, flags);
+        opened = files.open(name, flags, path);
       } catch (error) {
         report(error);
         return isPagestreamError(error, "DATABASE_LOCKED") ? SQLITE_BUSY : SQLITE_CANTOPEN;
@@ -279,7 +338,9 @@ function installVfsMethods(context: Context, vfs: WasmPointer, io: WasmPointer):
       open.set(file, opened);
       if (name !== undefined && (flags & SQLITE_OPEN_MAIN_DB) !== 0) databases.set(file, name);
       memory.writeU32(file, io);
-      if (outFlags !== 0) memory.writeU32(outFlags, flags);
+      const readOnly = opened.readOnly === true;
+      const granted = readOnly ? (flags & ~WRITE_FLAGS) | SQLITE_OPEN_READONLY : flags;
+      if (outFlags !== 0) memory.writeU32(outFlags, granted);
       return SQLITE_OK;
     },
   );

@@ -13,6 +13,7 @@ import { SQLITE_BUSY, SQLITE_DONE, SQLITE_OK } from "./constants.ts";
 import { VfsError } from "./errors.ts";
 import type { CommitWrapper } from "./preparation.ts";
 import type { Sqlite3, WasmPointer } from "./sqlite3.ts";
+import { oneAtATime } from "./suspended-calls.ts";
 import { promising, type WasmFunction } from "./trampoline.ts";
 
 /** What transactions run on. */
@@ -22,9 +23,6 @@ export interface TransactionContext {
   readonly tables: CaptureTables;
   readonly wrapper: CommitWrapper;
 }
-
-/** What a wasm instance suspends, one call at a time: two of them would share one stack. */
-const suspended = new WeakMap<Sqlite3, Promise<unknown>>();
 
 /** The connections of one capture whose COMMIT waits now. */
 export class Transactions {
@@ -94,14 +92,7 @@ export class Transactions {
     this.#pending.add(connection);
     try {
       if (suspends) {
-        const { sqlite3 } = this.#context;
-        const earlier = suspended.get(sqlite3) ?? Promise.resolve();
-        const mine = earlier.then(() => this.#suspendingCommit(connection));
-        suspended.set(
-          sqlite3,
-          mine.catch(() => {}),
-        );
-        await mine;
+        await oneAtATime(this.#context.sqlite3, () => this.#suspendingCommit(connection));
         return;
       }
       for (;;) {

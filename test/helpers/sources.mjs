@@ -8,7 +8,8 @@ import { registerHooks } from "node:module";
 /** The entries of `vitest.config.ts`. */
 const ENTRIES = [
   [/^pagestream$/, "src/api/index.ts"],
-  [/^pagestream\/(ltx|vfs|testing)$/, "src/$1/index.ts"],
+  [/^pagestream\/vfs$/, "src/api/vfs.ts"],
+  [/^pagestream\/(ltx|testing)$/, "src/$1/index.ts"],
   [/^pagestream\/transports\/([\w-]+)$/, "src/transports/$1.ts"],
   [/^pagestream\/files-kit$/, "adapters/files/index.ts"],
   [/^@pagestream\/node$/, "adapters/node/index.ts"],

@@ -1,0 +1,143 @@
+/**
+ * How the rows of two states of a replica differ.
+ *
+ * @module
+ */
+/* oxlint-disable no-await-in-loop -- statements of one connection run one after another anyway. */
+import type { PageView } from "../core/page-source.ts";
+import type { ReplicaConnection } from "../vfs/replica-connection.ts";
+import type { SqlValue } from "../vfs/replica-values.ts";
+import { REPLICA_VFS } from "../vfs/replica-vfs.ts";
+import type { DiffOptions, RowKey, TableDiff } from "./open-replica-database-options.ts";
+
+const MAX_KEYS = 1000;
+
+/** A table of one of the states. */
+interface Table {
+  readonly columns: readonly string[];
+  /** The columns of the primary key in their order, or a name of the rowid. */
+  readonly key: readonly string[];
+}
+
+/** Runs a statement and resolves to its rows. */
+type Run = (sql: string, params?: readonly string[]) => Promise<SqlValue[][]>;
+
+/**
+ * Compares the state that the connection looks at with the one that it is given for whatever state it asks for. The
+ * connection is used up by that.
+ */
+export async function compareStates<V extends PageView>(
+  connection: ReplicaConnection<V>,
+  options: DiffOptions,
+): Promise<TableDiff[]> {
+  const { signal, timeoutMs, maxKeys = MAX_KEYS } = options;
+  const until = timeoutMs === undefined ? undefined : connection.deadline(timeoutMs);
+  const run: Run = async (sql, params = []) =>
+    (await connection.run(sql, params, { signal, timeoutMs: until?.() })).rows;
+  await run("ATTACH ? AS earlier", [`file:${connection.path}?vfs=${REPLICA_VFS}&txid=earlier`]);
+  const now = await tablesOf(run, "main");
+  const then = await tablesOf(run, "earlier");
+  const tables: TableDiff[] = [];
+  for (const name of [...new Set([...now.keys(), ...then.keys()])].toSorted()) {
+    const diff = await compareTable(run, name, {
+      later: now.get(name),
+      earlier: then.get(name),
+      maxKeys,
+    });
+    if (diff !== undefined) tables.push(diff);
+  }
+  return tables;
+}
+
+/** The tables of a schema that have rows of their own. */
+async function tablesOf(run: Run, schema: "main" | "earlier"): Promise<Map<string, Table>> {
+  const tables = new Map<string, Table>();
+  const rows = await run(
+    `SELECT name, wr FROM pragma_table_list
+     WHERE schema = ? AND type IN ('table', 'shadow') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'`,
+    [schema],
+  );
+  for (const [name, withoutRowid] of rows) {
+    const info = await run("SELECT name, pk FROM pragma_table_info(?, ?)", [String(name), schema]);
+    const columns = info.map(([column]) => String(column));
+    const key = withoutRowid === 1 ? primaryKey(info) : [rowidName(columns)];
+    tables.set(String(name), { columns, key });
+  }
+  return tables;
+}
+
+function primaryKey(info: readonly SqlValue[][]): string[] {
+  return info
+    .filter(([, position]) => Number(position) > 0)
+    .toSorted(([, a], [, b]) => Number(a) - Number(b))
+    .map(([column]) => String(column));
+}
+
+/** A name of the rowid that no column has taken. */
+function rowidName(columns: readonly string[]): string {
+  const taken = new Set(columns.map((column) => column.toLowerCase()));
+  return ["rowid", "_rowid_", "oid"].find((name) => !taken.has(name)) ?? "rowid";
+}
+
+async function compareTable(
+  run: Run,
+  name: string,
+  of: {
+    readonly later: Table | undefined;
+    readonly earlier: Table | undefined;
+    readonly maxKeys: number;
+  },
+): Promise<TableDiff | undefined> {
+  const { later: now, earlier: then, maxKeys } = of;
+  const table = quoted(name);
+  const sameKey = now !== undefined && then !== undefined && String(now.key) === String(then.key);
+  const key = (now ?? then)!.key;
+  const keys = (alias: string): string =>
+    key.map((column) => `${alias}.${quotedKey(column)}`).join(", ");
+  const list = (sql: string): Promise<RowKey[]> => run(`${sql} LIMIT ${maxKeys + 1}`);
+  const all = (schema: string): Promise<RowKey[]> =>
+    list(`SELECT ${keys("r")} FROM ${schema}.${table} r`);
+  const only = (schema: string, other: string): Promise<RowKey[]> =>
+    sameKey
+      ? list(`SELECT ${keys("r")} FROM ${schema}.${table} r WHERE NOT EXISTS
+          (SELECT 1 FROM ${other}.${table} o WHERE ${matching(key)})`)
+      : all(schema);
+  const inserted = now === undefined ? [] : await only("main", "earlier");
+  const deleted = then === undefined ? [] : await only("earlier", "main");
+  const shared = now?.columns.filter((column) => then?.columns.includes(column)) ?? [];
+  const differing = shared.map((column) => `r.${quoted(column)} IS NOT o.${quoted(column)}`);
+  const updated =
+    sameKey && differing.length > 0
+      ? await list(`SELECT ${keys("r")} FROM main.${table} r JOIN earlier.${table} o
+          ON ${matching(key)} WHERE ${differing.join(" OR ")}`)
+      : [];
+  const isAltered = String(now?.columns) !== String(then?.columns) || !sameKey;
+  const altered = isAltered ? "altered" : "same";
+  const schema = now === undefined ? "dropped" : then === undefined ? "created" : altered;
+  const found = [inserted, deleted, updated];
+  if (schema === "same" && found.every((rows) => rows.length === 0)) return undefined;
+  const complete = found.every((rows) => rows.length <= maxKeys);
+  const cut = (rows: RowKey[]): RowKey[] => rows.slice(0, maxKeys);
+  return {
+    table: name,
+    schema,
+    key,
+    inserted: cut(inserted),
+    deleted: cut(deleted),
+    updated: cut(updated),
+    complete,
+  };
+}
+
+function matching(key: readonly string[]): string {
+  return key.map((column) => `r.${quotedKey(column)} = o.${quotedKey(column)}`).join(" AND ");
+}
+
+function quoted(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`;
+}
+
+/** The names of the rowid mean it only while they are not quoted. */
+function quotedKey(name: string): string {
+  return ["rowid", "_rowid_", "oid"].includes(name) ? name : quoted(name);
+}

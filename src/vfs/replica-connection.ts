@@ -1,0 +1,356 @@
+/**
+ * A connection to a replica, and the ways in which its statements wait for pages.
+ *
+ * @module
+ */
+/* oxlint-disable no-await-in-loop -- what a statement misses depends on what it was given before. */
+import { abortable } from "../core/abortable.ts";
+import { ClosedError, UnsupportedError } from "../core/errors.ts";
+import type { PageSource, PageView } from "../core/page-source.ts";
+import type { Platform } from "../core/platform.ts";
+import { guard, type Implementation, WasmMemory } from "./bind.ts";
+import { VfsError } from "./errors.ts";
+import { ReplicaAuthorizer } from "./replica-authorizer.ts";
+import { QueryLimits, type QueryOptions, tooMuch } from "./replica-limits.ts";
+import { createFunctions, type FunctionHost, refuseInTransaction } from "./replica-pragmas.ts";
+import {
+  checkSql,
+  type ConnectionContext,
+  type Rows,
+  runStatement,
+  type StatementRequest,
+  type WasmCall,
+} from "./replica-query.ts";
+import { type ReplicaDriver, ReplicaSession, type SessionTarget } from "./replica-session.ts";
+import { exportsOf, type QueryParameters } from "./replica-values.ts";
+import { replicaVfs } from "./replica-vfs.ts";
+import type { Sqlite3, Sqlite3Database, WasmPointer } from "./sqlite3.ts";
+import { oneAtATime } from "./suspended-calls.ts";
+import { canSuspend, promising, type WasmFunction } from "./trampoline.ts";
+
+/** What a connection to a replica is made of. */
+export interface ReplicaConnectionOptions<V extends PageView> {
+  readonly source: PageSource<V>;
+  readonly driver: ReplicaDriver;
+  readonly platform: Platform;
+  /** Refuse every statement that changes anything at all. */
+  readonly readOnly: boolean;
+  /** Most bytes of pages that one statement may need with the driver `retry`. */
+  readonly maxStatementBytes: number;
+  /** The view to begin with; undefined to follow the newest. */
+  readonly view?: V | undefined;
+  /** The time that `view` was asked for, as SQL is told it. */
+  readonly label?: string | undefined;
+  /** Finds a state that SQL asked for; undefined stands for the newest, which is then followed. */
+  readonly resolve: (target: SessionTarget, signal?: AbortSignal) => Promise<V | undefined>;
+  /** Percentage of a hydration that is done. */
+  readonly hydration?: (() => number) | undefined;
+  /** Ends the opening. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Steps of the virtual machine between two looks at the clock. */
+const PROGRESS_STEPS = 1000;
+
+const LIMIT_LENGTH = 0;
+/** SQLite's own bound of one value. */
+const MAX_LENGTH = 1_000_000_000;
+/** Least bound of one value: statements may need some that they do not give. */
+const MIN_LENGTH = 16 * 1024 * 1024;
+
+/** The driver to use where none was named. Throws `UnsupportedError` where a named one cannot be had. */
+export function chooseDriver(wanted: ReplicaDriver | "auto", source: PageSource): ReplicaDriver {
+  const blocks = source.fetchSync !== undefined;
+  if (wanted === "auto") {
+    if (blocks) return "block";
+    return canSuspend() ? "jspi" : "retry";
+  }
+  if (wanted === "block" && !blocks) {
+    throw unsupported("the driver block needs a way to read that blocks", "Give blockingReads");
+  }
+  if (wanted === "jspi" && !canSuspend()) {
+    throw unsupported(
+      "this runtime has no WebAssembly.Suspending",
+      "Use Node 24 or newer, Deno, Bun, Chromium or workerd, or the driver retry",
+    );
+  }
+  return wanted;
+}
+
+/** A connection. Its statements run one after another. */
+export class ReplicaConnection<V extends PageView> {
+  readonly db: Sqlite3Database;
+  readonly session: ReplicaSession<V>;
+  /** What the database is called: another name for it in SQL does not exist. */
+  readonly path: string;
+  readonly #options: ReplicaConnectionOptions<V>;
+  readonly #context: ConnectionContext;
+  readonly #forget: () => void;
+  readonly #installed: WasmPointer[] = [];
+  readonly #suspending: Partial<Record<string, (...args: unknown[]) => Promise<number>>> = {};
+  #limits: QueryLimits | undefined;
+  #valueLimit = MAX_LENGTH;
+  /** The open transaction has changed temporary tables. */
+  #hasWritten = false;
+  #isClosed = false;
+
+  private constructor(
+    sqlite3: Sqlite3,
+    options: ReplicaConnectionOptions<V>,
+    session: ReplicaSession<V>,
+  ) {
+    this.#options = options;
+    this.session = session;
+    const vfs = replicaVfs(sqlite3);
+    const { path, forget } = vfs.add(session as unknown as ReplicaSession);
+    this.path = path;
+    this.#forget = forget;
+    const memory = new WasmMemory(sqlite3);
+    const exports = exportsOf(sqlite3);
+    try {
+      this.db = new sqlite3.oo1.DB(path, "r", vfs.name);
+    } catch (error) {
+      forget();
+      throw session.failure ?? error;
+    }
+    const connection = this.db.pointer as WasmPointer;
+    const authorizer = options.readOnly ? new ReplicaAuthorizer(memory) : undefined;
+    this.#context = { sqlite3, exports, memory, connection, authorizer };
+    session.isInTransaction = () => sqlite3.capi.sqlite3_get_autocommit(connection) === 0;
+    createFunctions(this.db as unknown as FunctionHost, session);
+    const install = (signature: string, implementation: Implementation): WasmPointer => {
+      const guarded = guard(implementation, { failure: 1, report: () => {} });
+      const pointer = sqlite3.wasm.installFunction(signature, guarded);
+      this.#installed.push(pointer);
+      return pointer;
+    };
+    const progress = install("i(p)", (_arg: number) => (this.#limits?.isOver === true ? 1 : 0));
+    exports.sqlite3_progress_handler(connection, PROGRESS_STEPS, progress, 0);
+    if (authorizer !== undefined) {
+      const { decide } = authorizer;
+      const authorize = sqlite3.wasm.installFunction("i(pipppp)", decide as Implementation);
+      this.#installed.push(authorize);
+      exports.sqlite3_set_authorizer(connection, authorize, 0);
+    }
+  }
+
+  /** Opens a connection. The first page is fetched before SQLite asks for it. */
+  static async open<V extends PageView>(
+    sqlite3: Sqlite3,
+    options: ReplicaConnectionOptions<V>,
+  ): Promise<ReplicaConnection<V>> {
+    const { source, driver, platform, readOnly, view, hydration, signal } = options;
+    const now = (): number => platform.clock.now();
+    const session = new ReplicaSession({ source, driver, now, hydration, mayTravel: !readOnly });
+    session.fix(view, options.label);
+    session.isRunning = true;
+    session.hold(true);
+    try {
+      if (session.next.commit > 0) await source.fetch(session.next, [1], { signal });
+      return new ReplicaConnection(sqlite3, options, session);
+    } catch (error) {
+      session.fix(undefined);
+      throw error;
+    } finally {
+      session.isRunning = false;
+      session.release();
+    }
+  }
+
+  /** Why the last read failed. */
+  get lastError(): unknown {
+    const { session } = this;
+    if (session.failure !== undefined || session.isComplete) return session.failure;
+    return new VfsError({
+      operation: "read",
+      object: session.source.name,
+      what: "a page is not in memory, and SQLite cannot wait for it",
+      next: "Use query() of the replica database, or the driver block",
+    });
+  }
+
+  /** Runs one statement to its end. */
+  run(sql: string, parameters: QueryParameters = [], options: QueryOptions = {}): Promise<Rows> {
+    const limits = new QueryLimits(options, this.#options.platform);
+    const work = this.#oneAtATime(async () => {
+      limits.check();
+      this.#refuseClosed();
+      checkSql(sql);
+      this.#limits = limits;
+      this.session.signal = limits.signal;
+      this.session.releaseIfIdle();
+      this.session.isRunning = true;
+      this.#limitValues(limits.maxBytes);
+      this.session.hold();
+      try {
+        const rows = await this.#tryUntilComplete({ sql, parameters, limits });
+        if (rows.writes) this.#hasWritten = true;
+        return rows;
+      } finally {
+        this.#limits = undefined;
+        this.session.signal = undefined;
+        this.session.isRunning = false;
+        if (!this.session.isInTransaction()) {
+          this.#hasWritten = false;
+          this.session.release();
+        }
+      }
+    });
+    return limits.race(work).finally(() => limits.dispose());
+  }
+
+  /** Looks at another state from now on. Throws `UnsupportedError` in a transaction. */
+  travel(view: V | undefined, label: string | undefined): Promise<void> {
+    return this.#oneAtATime(() => {
+      this.#refuseClosed();
+      refuseInTransaction(this.session, "another state");
+      this.session.fix(view, label);
+    });
+  }
+
+  /** A function that tells how much is left of some milliseconds. */
+  deadline(timeoutMs: number): () => number {
+    const { clock } = this.#options.platform;
+    const end = clock.monotonic() + timeoutMs;
+    return () => Math.max(0, end - clock.monotonic());
+  }
+
+  /** Closes the connection, after the statement that runs. */
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    await this.#oneAtATime(() => {
+      this.db.close();
+      for (const pointer of this.#installed.splice(0)) {
+        this.#context.sqlite3.wasm.uninstallFunction(pointer);
+      }
+      this.session.close();
+      this.#forget();
+    });
+  }
+
+  /** Statements that suspend share one stack with all others of the wasm instance. */
+  #oneAtATime<T>(work: () => T | Promise<T>): Promise<T> {
+    const { driver } = this.session;
+    return oneAtATime(driver === "jspi" ? this.#context.sqlite3 : this.session, work);
+  }
+
+  #refuseClosed(): void {
+    if (!this.#isClosed) return;
+    throw new ClosedError({
+      operation: "use",
+      object: this.session.source.name,
+      what: "the database is closed",
+    });
+  }
+
+  /** Keeps one value from taking all memory, where rows are bounded. */
+  #limitValues(maxBytes: number | undefined): void {
+    const limit = maxBytes === undefined ? MAX_LENGTH : Math.max(MIN_LENGTH, maxBytes);
+    if (limit === this.#valueLimit) return;
+    this.#context.exports.sqlite3_limit(this.#context.connection, LIMIT_LENGTH, limit);
+    this.#valueLimit = limit;
+  }
+
+  async #tryUntilComplete(request: StatementRequest): Promise<Rows> {
+    const { session } = this;
+    const { limits } = request;
+    const wasInTransaction = session.isInTransaction();
+    for (;;) {
+      limits.check();
+      session.clear();
+      let outcome: { readonly rows: Rows } | { readonly error: unknown };
+      try {
+        const statement = runStatement(this.#context, request);
+        const suspends = session.driver === "jspi";
+        outcome = { rows: suspends ? await this.#drive(statement) : this.#driveNow(statement) };
+      } catch (error) {
+        outcome = { error };
+      }
+      if (session.failure !== undefined) {
+        limits.check();
+        throw session.failure;
+      }
+      if (session.isComplete) {
+        if ("rows" in outcome) return outcome.rows;
+        throw outcome.error;
+      }
+      await this.#fetchMissed(limits);
+      if (wasInTransaction && !session.isInTransaction()) this.#beginAgain();
+    }
+  }
+
+  /** Runs a statement whose calls wait for nothing. */
+  #driveNow(statement: Generator<WasmCall, Rows, number>): Rows {
+    const { exports } = this.#context;
+    for (let turn = statement.next(); ;) {
+      if (turn.done) return turn.value;
+      const { name, args } = turn.value;
+      const call = exports[name] as unknown as (...args: readonly number[]) => number;
+      turn = statement.next(call(...args));
+    }
+  }
+
+  /** Runs a statement whose calls may suspend. */
+  async #drive(statement: Generator<WasmCall, Rows, number>): Promise<Rows> {
+    const { session } = this;
+    const { exports } = this.#context;
+    for (let turn = statement.next(); ;) {
+      if (turn.done) return turn.value;
+      const { name, args } = turn.value;
+      const call = (this.#suspending[name] ??= promising(exports[name] as unknown as WasmFunction));
+      let code: number;
+      session.canSuspend = true;
+      try {
+        code = await call(...args);
+      } catch (error) {
+        statement.return({ columns: [], rows: [], writes: false });
+        throw error;
+      } finally {
+        session.canSuspend = false;
+      }
+      turn = statement.next(code);
+    }
+  }
+
+  async #fetchMissed(limits: QueryLimits): Promise<void> {
+    const { session } = this;
+    const { source, maxStatementBytes, resolve } = this.#options;
+    const { signal } = limits;
+    const object = source.name;
+    const waiting = <T>(step: Promise<T>): Promise<T> =>
+      abortable(step, { operation: "read", object, signal }).catch((error: unknown) => {
+        limits.check();
+        throw error;
+      });
+    for (const target of session.takeWanted()) {
+      session.plan(target, await waiting(resolve(target, signal)));
+    }
+    const needed = (session.kept?.size ?? 0) * session.next.pageSize;
+    if (needed > maxStatementBytes) {
+      throw tooMuch(
+        `it needs more than ${maxStatementBytes} bytes of pages at once`,
+        "maxStatementBytes, or use the driver jspi or block",
+      );
+    }
+    for (const [view, pgnos] of session.takeMissed()) {
+      await waiting(source.fetch(view, [...pgnos], { signal }));
+    }
+  }
+
+  /** A failed read ends the transaction for SQLite; the view is still held, so it can begin where it was. */
+  #beginAgain(): void {
+    const { sqlite3, connection } = this.#context;
+    if (this.#hasWritten) {
+      throw unsupported(
+        "a page was missing inside a transaction that has changed temporary tables, and they are lost",
+        "Use the driver jspi or block",
+      );
+    }
+    sqlite3.capi.sqlite3_exec(connection, "BEGIN", 0, 0, 0);
+  }
+}
+
+function unsupported(what: string, next: string): UnsupportedError {
+  return new UnsupportedError({ operation: "read", object: "the replica", what, next });
+}
