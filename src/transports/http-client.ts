@@ -38,10 +38,11 @@ const SLOWEST_BYTES_PER_MS = 64 * 1.024;
 
 /**
  * A browser's cache would answer with what was, and ask anew with conditions that are not in the signature. Where there
- * is no such cache, naming it may be an error.
+ * is no such cache, naming it may be an error. Asked at a request: Node loads all of its `fetch` for the answer.
  */
-const UNCACHED: RequestInit =
-  typeof Request === "function" && "cache" in Request.prototype ? { cache: "no-store" } : {};
+function uncached(): RequestInit {
+  return typeof Request === "function" && "cache" in Request.prototype ? { cache: "no-store" } : {};
+}
 
 /** Sends requests and watches over their answers. */
 export class HttpClient {
@@ -87,7 +88,7 @@ export class HttpClient {
         body: request.body ?? null,
         // Runtimes carry credentials along to other hosts when they follow a redirect.
         redirect: "manual",
-        ...UNCACHED,
+        ...uncached(),
         signal: aborter.signal,
       });
     } catch (error) {

@@ -31,12 +31,12 @@ beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), "pagestream-bin-"));
   bin = join(folder, "bin/pagestream.mjs");
   bundled = join(folder, "node_modules/node/bin/node");
-  for (const path of ["bin", "dist/cli", "node_modules/node/bin"]) {
+  for (const path of ["bin", "dist/command", "node_modules/node/bin"]) {
     mkdirSync(join(folder, path), { recursive: true });
   }
   copyFileSync(join(import.meta.dirname, "../../adapters/node/bin/pagestream.mjs"), bin);
   writeFileSync(join(folder, "package.json"), JSON.stringify({ type: "module" }));
-  writeFileSync(join(folder, "dist/cli/main.js"), MAIN);
+  writeFileSync(join(folder, "dist/command/main.js"), MAIN);
   writeFileSync(join(folder, "node_modules/node/package.json"), JSON.stringify({ name: "node" }));
 });
 

@@ -14,7 +14,7 @@ const handedOver = process.env[HANDED_OVER] !== undefined;
 delete process.env[HANDED_OVER];
 
 if (major > 22 || (major === 22 && minor >= 13)) {
-  const compiled = new URL("../dist/cli/main.js", import.meta.url).href;
+  const compiled = new URL("../dist/command/main.js", import.meta.url).href;
   try {
     const { main } = await import(compiled);
     process.exitCode = await main(process.argv.slice(2));
