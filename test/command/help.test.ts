@@ -16,6 +16,7 @@ describe("pagestream help", () => {
     for (const name of [
       "demo",
       "restore",
+      "query",
       "snapshot",
       "verify",
       "status",

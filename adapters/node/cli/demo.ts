@@ -10,7 +10,7 @@ import { setImmediate } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
 import { fileStore } from "pagestream/files-kit";
 import { fileSink, syncFiles } from "../files.ts";
-import type { Database, Sqlite3Static } from "@sqlite.org/sqlite-wasm";
+import type { Database } from "@sqlite.org/sqlite-wasm";
 import {
   type ReplicationStats,
   type RestorePoint,
@@ -23,8 +23,9 @@ import { formatTxid } from "pagestream/ltx";
 import { DemoScreen } from "./demo-screen.ts";
 import { type State, compare, mismatch, stateJson, takeState } from "./demo-state.ts";
 import { createTables, randomNumbers, writeTransaction } from "./demo-workload.ts";
-import { CommandError, EXIT, usageError } from "./failure.ts";
+import { CommandError, EXIT } from "./failure.ts";
 import { formatBytes, formatDuration, formatTime, plural, shellQuote } from "./format.ts";
+import { loadSqliteWasm } from "./sqlite-wasm.ts";
 
 /** Flags of `pagestream demo`. */
 export interface DemoFlags {
@@ -213,7 +214,7 @@ async function demonstrate(places: Places, screen: DemoScreen, context: Context)
 }
 
 async function write(places: Places, screen: DemoScreen, signal: AbortSignal): Promise<Written> {
-  const sqlite3 = await loadSqliteWasm();
+  const sqlite3 = await loadSqliteWasm("the demonstration");
   const app = await openReplicated({
     sqlite3,
     files: syncFiles(),
@@ -284,17 +285,4 @@ function someOf(points: readonly RestorePoint[]): RestorePoint[] {
 /** How this command is called from where the user is. */
 function commandName(): string {
   return existsSync(join("node_modules", ".bin", "pagestream")) ? "npx pagestream" : "pagestream";
-}
-
-async function loadSqliteWasm(): Promise<Sqlite3Static> {
-  try {
-    const { default: initialise } = await import("@sqlite.org/sqlite-wasm");
-    return await initialise();
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ERR_MODULE_NOT_FOUND") throw error;
-    throw usageError(
-      "the demonstration needs the package @sqlite.org/sqlite-wasm",
-      "npm install @sqlite.org/sqlite-wasm@3.54.1-build1",
-    );
-  }
 }

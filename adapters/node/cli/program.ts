@@ -9,6 +9,7 @@ import { withConfigFlags } from "./configuration.ts";
 import { addControlCommands, addReplicateCommand } from "./daemon-program.ts";
 import { addDatabaseCommands } from "./database-program.ts";
 import { setEncryption } from "./encryption.ts";
+import { addQueryCommand } from "./query-program.ts";
 import type { CompactFlags } from "./compact.ts";
 import type { DemoFlags } from "./demo.ts";
 import type { ListFlags } from "./ltx-list.ts";
@@ -110,6 +111,8 @@ Examples:
       const { runRestore } = await import("./restore.ts");
       done(await runRestore(replica, flags));
     });
+
+  addQueryCommand(program, done);
 
   withConfigFlags(program.command("follow"))
     .description("restore a database from a replica and keep it up to date, for readers")

@@ -26,6 +26,7 @@ import {
 } from "./format.ts";
 import { type NamedReplica, exists, openTarget } from "./location.ts";
 import { progressReporter } from "./progress.ts";
+import { stateOf } from "./state-flags.ts";
 
 /** Flags of `pagestream restore`. */
 export interface RestoreFlags extends ConfigFlags {
@@ -104,25 +105,15 @@ async function followInstead(text: string | undefined, flags: RestoreFlags): Pro
 }
 
 function toOptions(flags: RestoreFlags): RestoreOptions {
-  const { txid, timestamp, integrityCheck } = flags;
-  if (txid !== undefined && !/^[0-9a-fA-F]{16}$/.test(txid)) {
-    throw usageError(
-      `invalid value ${JSON.stringify(txid)} for flag -txid: a TXID is exactly 16 hex digits`,
-      /^[0-9a-fA-F]{1,15}$/.test(txid)
-        ? `-txid ${txid.padStart(16, "0").toLowerCase()}`
-        : undefined,
-    );
-  }
-  if (txid !== undefined && timestamp !== undefined) {
-    throw usageError("-txid and -timestamp exclude each other");
-  }
+  const { integrityCheck } = flags;
+  const state = stateOf(flags);
   if (integrityCheck !== "none" && integrityCheck !== "quick" && integrityCheck !== "full") {
     throw usageError(
       `invalid value ${JSON.stringify(integrityCheck)} for flag -integrity-check: none, quick or full`,
     );
   }
   // Nobody goes on replicating from here in this process, so the digest of each page is not wanted.
-  return { txid, timestamp, integrityCheck, position: false };
+  return { ...state, integrityCheck, position: false };
 }
 
 /** Adds the command line that would help, where there is one. */
