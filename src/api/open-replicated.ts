@@ -12,7 +12,7 @@ import type { LocalState } from "../replica/local-state.ts";
 import { startPrimary } from "../replica/start-primary.ts";
 import type { Replica } from "../replica/replica.ts";
 import type { CloseOptions, ReplicateOptions, Replication } from "../replica/replication.ts";
-import type { RestoreResult } from "../replica/restore-options.ts";
+import type { RestoreProgress, RestoreResult } from "../replica/restore-options.ts";
 import { type CaptureVfs, installCaptureVfs } from "../vfs/capture-vfs.ts";
 import { installMemoryVfs } from "../vfs/memory-vfs.ts";
 import { guardDatabase } from "../vfs/guarded-database.ts";
@@ -64,6 +64,8 @@ export interface OpenReplicatedOptions<S extends Sqlite3> extends Omit<
    * @default false
    */
   readonly remembered?: boolean | undefined;
+  /** Called while the database is restored. */
+  readonly onProgress?: ((progress: RestoreProgress) => void) | undefined;
 }
 
 /** An open database and its replication. */
@@ -290,7 +292,10 @@ function baseOf<S extends Sqlite3>(options: OpenReplicatedOptions<S>): Base {
   const { sqlite3, files, platform = webPlatform } = options;
   let installed = bases.get(sqlite3);
   if (installed === undefined) bases.set(sqlite3, (installed = new Map()));
-  const key = isBrowsers(files) ? files.vfs : files;
+  // A pool that was removed and installed again is another VFS under the same name.
+  const key = isBrowsers(files)
+    ? `${files.vfs} at ${sqlite3.capi.sqlite3_vfs_find(files.vfs)}`
+    : files;
   let base = installed.get(key);
   if (base === undefined) {
     const name = `pagestream-open-${installed.size}`;
@@ -298,7 +303,6 @@ function baseOf<S extends Sqlite3>(options: OpenReplicatedOptions<S>): Base {
     const capture = installCaptureVfs(sqlite3, { parent: served.vfs, name: `${name}-capture` });
     installed.set(key, (base = { files: served, capture }));
   }
-  // A pool that was removed and installed again is another one under the same name.
   return isBrowsers(files) ? { ...base, files } : base;
 }
 
@@ -325,14 +329,15 @@ async function restoreMissing<S extends Sqlite3>(
   path: string,
   options: OpenReplicatedOptions<S>,
 ): Promise<{ readonly restored: RestoreResult | undefined; readonly evicted: boolean }> {
-  const { platform, signal, remembered = false } = options;
+  const { platform, signal, onProgress, remembered = false } = options;
   // Two who find the database missing must not restore over each other; opening takes the lock anew.
   const lock = await files.lock(path);
   try {
     if (await files.isPresent(path)) return { restored: undefined, evicted: false };
     const evicted = remembered || (await files.isKnown(path));
     const replica = await replicaToRestore(options);
-    const restored = await restoreIfMissing(replica, files.sink(path), { platform, signal });
+    const how = { platform, signal, onProgress };
+    const restored = await restoreIfMissing(replica, files.sink(path), how);
     return { restored, evicted };
   } finally {
     lock.release();
@@ -351,10 +356,10 @@ async function catchUp<S extends Sqlite3>(
   path: string,
   options: OpenReplicatedOptions<S> & { readonly unchanged: Fingerprint },
 ): Promise<RestoreResult | undefined> {
-  const { platform, signal, unchanged } = options;
+  const { platform, signal, onProgress, unchanged } = options;
   const replica = await replicaToRestore(options);
   return await files.replace(path, unchanged, (sink) =>
-    restore(replica, sink, { platform, signal, journalHeader: "rollback" }),
+    restore(replica, sink, { platform, signal, onProgress, journalHeader: "rollback" }),
   );
 }
 

@@ -21,7 +21,7 @@ import { opfsState } from "./opfs-state.ts";
  *
  * @example
  * ```ts ignore
- * const pool = await sqlite3.installOpfsSAHPoolVfs({});
+ * const pool = await openSahPool(sqlite3);
  * const app = await openReplicated({
  *   sqlite3,
  *   files: opfsFiles(pool),

@@ -98,7 +98,7 @@ const FETCHED = "fetched";
  *
  * @example
  * ```ts ignore
- * const pool = await sqlite3.installOpfsSAHPoolVfs({});
+ * const pool = await openSahPool(sqlite3);
  * const { position } = await restore(store, sahPoolSink(pool, "/notes.db"));
  * ```
  */

@@ -31,6 +31,8 @@ export type PrimaryOptions = ReplicateOptions & {
   readonly budget: RequestBudget | undefined;
   /** Told of every event. */
   readonly tap?: EventTap | undefined;
+  /** Called where somebody wants uploads now, for a start that waits. */
+  readonly hurry?: (() => void) | undefined;
   /** Where events go. @default a stream of its own */
   readonly stream?: EventStream<ReplicationEvent> | undefined;
   /** Where it was put to rest. */

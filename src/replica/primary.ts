@@ -33,7 +33,7 @@ import { finalFlush } from "./final-flush.ts";
 import type { HeldCommits } from "./held-commits.ts";
 import { L0Cutter } from "./l0-cutter.ts";
 import { makeDestinations } from "./make-destinations.ts";
-import { proveState } from "./known-marker.ts";
+import { proveState, type ProvenState } from "./known-marker.ts";
 import type { LocalCommits } from "./local-commits.ts";
 import { type LeaseHolder, leaseHolder } from "./lease.ts";
 import type { LocalState } from "./local-state.ts";
@@ -85,6 +85,7 @@ export class Primary implements Replication {
   readonly #clockWatch: ClockWatch;
   readonly #unlisten: () => void;
 
+  #proven: ProvenState | undefined;
   #doubtsEnd: DoubtsEnd | undefined;
   /** Key of page digests. */
   #key: Uint8Array = new Uint8Array(0);
@@ -192,13 +193,16 @@ export class Primary implements Replication {
     this.#held = held;
     const listener = this.#local ?? this.#held ?? this.#collector;
     this.#unlisten = source.listen(listener, { prepare: PREPARE_MODES[durability] });
+    // Before anything is awaited: nothing was delivered yet.
+    if (options.rested === undefined) this.#proven = proveState(source, state);
   }
 
   /** Settles continuity and begins to upload. */
   async start(announce: readonly StartEvent[] = [], signal?: AbortSignal): Promise<void> {
     const { takeOver = false, rested } = this.#options;
-    // Before anything is awaited: nothing was delivered yet.
-    const proven = rested === undefined ? proveState(this.#source, this.#state) : undefined;
+    const proven = this.#proven;
+    // A second attempt looks at the database.
+    this.#proven = undefined;
     const survey = await surveyAll(this.#destinations.list, { takeOver, signal });
     const logged = await recoverLog({
       source: this.#source,
@@ -300,6 +304,7 @@ export class Primary implements Replication {
   }
 
   flush(options: WaitOptions = {}): Promise<void> {
+    this.#options.hurry?.();
     return this.#confirmations.flush(withoutOnly(options));
   }
 

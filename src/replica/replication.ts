@@ -269,6 +269,13 @@ export interface ReplicateOptions extends LevelsOptions {
    */
   readonly requestsPerHour?: number | undefined;
   /**
+   * How long to wait for a store that does not answer, in milliseconds; then the replication begins without it: commits are
+   * kept, `durable` waits, and what is decided at a start is decided once a store answers (that the database is behind, or
+   * that another writer goes on, is then the event `conflict`). 0 waits for nothing. Only with durability `async`.
+   * @default as long as requests are tried again, then the start rejects
+   */
+  readonly startWithinMs?: number | undefined;
+  /**
    * Whether to keep a lease, the object `lock.json` beside the replica, that tells Pagestream writers of each other: a
    * second one is refused at its start. `true` insists, with `UnsupportedError` where the store cannot keep one.
    * @default where the store can create and replace on conditions

@@ -9,12 +9,10 @@
  * @module
  */
 import type { CommitSource } from "../core/commit-source.ts";
-import { ClosedError, type ErrorCode } from "../core/errors.ts";
+import { ClosedError } from "../core/errors.ts";
 import { EventStream } from "../core/event-stream.ts";
-import type { Aborter } from "../core/platform.ts";
-import { sleep } from "../core/retry.ts";
 import type { RestedState } from "./continuity.ts";
-import { asPagestreamError, type EventTap } from "./event-reporter.ts";
+import type { EventTap } from "./event-reporter.ts";
 import { Primary } from "./primary.ts";
 import type { PrimaryOptions } from "./primary-options.ts";
 import { RelaySource } from "./relay-source.ts";
@@ -30,15 +28,10 @@ import type {
   WaitOptions,
 } from "./replication.ts";
 import type { Scheduler } from "./scheduler.ts";
+import { Starting } from "./start-again.ts";
 
 /** A database is put to rest this long after it was last heard of: when its next upload begins with a listing anyway. */
 const REST_MS = 5 * 60_000;
-/** Pause before a start on a dead store is tried again; it doubles from failure to failure. */
-const FIRST_PAUSE_MS = 1_000;
-const LONGEST_PAUSE_MS = 60_000;
-
-/** Errors after which trying again would be wrong. */
-const DECIDED_BY_A_PERSON: readonly ErrorCode[] = ["CONFLICT", "DATABASE_BEHIND"];
 
 /** What a {@linkcode RestingReplication} works with. */
 export type RestingOptions = Omit<PrimaryOptions, "signal" | "tap" | "stream" | "rested"> & {
@@ -63,7 +56,7 @@ export class RestingReplication implements Replication, EventTap {
   #looks = false;
   #heardAt = 0;
   /** Ends a start after a rest. */
-  #waking: Aborter | undefined;
+  #waking: Starting | undefined;
   #closing: Promise<void> | undefined;
 
   /** Listens from now on; {@linkcode start} begins. */
@@ -120,6 +113,7 @@ export class RestingReplication implements Replication, EventTap {
 
   async flush(options?: WaitOptions): Promise<void> {
     this.#source.check();
+    this.#waking?.hurry();
     await this.#primary?.flush(options);
   }
 
@@ -175,7 +169,7 @@ export class RestingReplication implements Replication, EventTap {
       this.events.close();
     } finally {
       this.#source.end();
-      this.#waking?.abort("close");
+      this.#waking?.end();
     }
   }
 
@@ -206,24 +200,13 @@ export class RestingReplication implements Replication, EventTap {
 
   async #startAgain(primary: Primary): Promise<void> {
     const { platform } = this.#options;
-    this.#waking = platform.newAborter();
-    const { signal } = this.#waking;
-    const what = { platform, operation: "replicate to", object: this.#source.name, signal };
-    for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
-      try {
-        await primary.start([], signal);
-        this.#waking = undefined;
-        return;
-      } catch (error) {
-        if (signal.aborted) return;
-        const wrapped = asPagestreamError(error, what.operation, what.object);
-        const isOver = DECIDED_BY_A_PERSON.includes(wrapped.code);
-        primary.startFailed(wrapped, isOver);
-        if (isOver) return;
-      }
-      await sleep(pause, what).catch(() => undefined);
-      if (signal.aborted) return;
-    }
+    this.#waking = new Starting(primary, {
+      start: (signal) => primary.start([], signal),
+      name: this.#source.name,
+      platform,
+    });
+    await this.#waking.run();
+    this.#waking = undefined;
   }
 
   /** Something happens: it is looked at again when nothing has for a while. */

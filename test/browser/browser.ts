@@ -17,7 +17,10 @@ export interface TestBrowser {
   readonly server: StoreServer;
   /** Name and version. */
   readonly version: string;
-  /** Opens a page of the server, in a profile of its own unless that is on disk; what it logs is printed. */
+  /**
+   * Opens a page of the server, or at another address, in a profile of its own unless that is on disk; what it logs is
+   * printed.
+   */
   open(path: string): Promise<Page>;
   /** Opens an empty page in a profile of its own; whoever asks listens to what it logs. */
   blank(options?: BrowserContextOptions): Promise<Page>;
@@ -63,7 +66,7 @@ export async function startBrowser(
         const text = message.text();
         if (!text.startsWith("Failed to load resource")) console.log(text);
       });
-      await page.goto(server.origin + path);
+      await page.goto(new URL(path, server.origin).href);
       return page;
     },
     async blank(context) {

@@ -12,6 +12,7 @@ import {
   isPagestreamError,
   type ObjectStore,
   openReplicated,
+  openSahPool,
   opfsFiles,
   opfsFileSink,
   opfsState,
@@ -98,17 +99,7 @@ function counted(
 async function library(base: Base): Promise<Sqlite3> {
   sqlite3 ??= await sqlite3InitModule();
   // Of a tab that was killed: its files are given back a moment later.
-  if (base === "opfs") return sqlite3;
-  for (let tries = 40; pool === undefined; tries--) {
-    try {
-      pool = await sqlite3.installOpfsSAHPoolVfs({
-        initialCapacity: 6,
-      });
-    } catch (error) {
-      if (tries === 0) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 25));
-    }
-  }
+  if (base === "opfs-sahpool") pool ??= await openSahPool(sqlite3);
   return sqlite3;
 }
 
