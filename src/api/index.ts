@@ -225,7 +225,12 @@ export {
   type WriterHold,
 } from "./hold-writer.ts";
 export { opfsFiles } from "./opfs-files.ts";
-export { openSahPool, type SahPoolInstaller, type SahPoolOptions } from "./open-sah-pool.ts";
+export {
+  openSahPool,
+  type PausingPool,
+  type SahPoolInstaller,
+  type SahPoolOptions,
+} from "./open-sah-pool.ts";
 export { type OpfsFollowTarget, opfsFollowTarget } from "./opfs-follow-target.ts";
 export type { OpfsDatabase } from "./opfs-handles.ts";
 export { opfsFileSink, type OpfsSinkOptions, type SahPool, sahPoolSink } from "./opfs-sinks.ts";

@@ -21,9 +21,11 @@ export interface SahPoolOptions {
   readonly initialCapacity?: number;
 }
 
-/** A pool that can let go of its files. */
-interface Pausing {
+/** What is used of a pool: it can let go of its files. */
+export interface PausingPool {
+  /** Whether it has let go of them. */
   isPaused(): boolean;
+  /** Takes them again. */
   unpauseVfs(): Promise<unknown>;
 }
 
@@ -44,7 +46,7 @@ const PAUSE_MS = 25;
  * const pool = await openSahPool(sqlite3);
  * ```
  */
-export async function openSahPool<Pool extends Pausing>(
+export async function openSahPool<Pool extends PausingPool>(
   sqlite3: SahPoolInstaller<Pool>,
   options: SahPoolOptions = {},
 ): Promise<Pool> {
