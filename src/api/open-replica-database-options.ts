@@ -5,6 +5,8 @@
  */
 import type { Platform } from "../core/platform.ts";
 import type { RetryPolicy } from "../core/retry.ts";
+import type { HydrationTarget } from "../replica/hydrate-target.ts";
+import type { Hydrated, HydrateOptions } from "../replica/hydrate.ts";
 import type {
   ReaderRequest,
   ReaderStats,
@@ -157,6 +159,11 @@ export interface ReplicaDatabase<S extends Sqlite3 = Sqlite3> extends AsyncDispo
    * once.
    */
   diff(from: ViewTarget, to: ViewTarget, options?: DiffOptions): Promise<ReplicaDiff>;
+  /**
+   * Makes a full local copy in the background, which serves reads as far as it has come; as `hydrate` of `pagestream` does
+   * for the reader. It ends when it is closed, and with a reader of the database's own.
+   */
+  hydrate(target: HydrationTarget, options?: HydrateOptions): Promise<Hydrated>;
   /** Closes the database, and the reader unless it was given. Safe to call again. */
   close(): Promise<void>;
 }

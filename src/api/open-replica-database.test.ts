@@ -1,6 +1,7 @@
 /* oxlint-disable no-await-in-loop -- one state after the other is the point. */
 import sqlite3InitModule from "@sqlite.org/sqlite-wasm";
 import { beforeAll, describe, expect, test } from "vitest";
+import { bytesHydrationTarget } from "../replica/hydrate-target.ts";
 import { formatTxid } from "../ltx/file-name.ts";
 import { rowsSql } from "../testing/evolving-database.ts";
 import { memoryStore } from "../transports/memory.ts";
@@ -179,6 +180,25 @@ describe.each(["retry", "jspi"] as const)("openReplicaDatabase() with the driver
     expect(await then.query(count)).toEqual([{ n: 50 }]);
     await then.close();
     await reader.refresh();
+    await app.close();
+  });
+
+  test("hydrate() makes a local copy without a change of what a transaction sees", async () => {
+    const { store, change, app } = await replicate(RANDOM_ROWS);
+    await using view = await openReplicaDatabase({ sqlite3, replica: store, driver });
+    const count = "SELECT count(*) n FROM t WHERE body > ''";
+    await view.query("BEGIN");
+    expect(await view.query(count)).toEqual([{ n: 3000 }]);
+    const hydrated = await view.hydrate(bytesHydrationTarget());
+    await change("DELETE FROM t WHERE id % 2 = 0");
+    await view.refresh();
+    expect(await view.query(count)).toEqual([{ n: 3000 }]);
+    await view.query("COMMIT");
+    const txid = await hydrated.complete();
+    expect(txid).toBe(view.txid);
+    expect(await view.execute(count)).toMatchObject({ rows: [[1500]], stats: { requests: 0 } });
+    expect((await view.execute("PRAGMA litestream_hydration_progress")).rows).toEqual([["100"]]);
+    expect(await view.query("PRAGMA quick_check")).toEqual([{ quick_check: "ok" }]);
     await app.close();
   });
 

@@ -5,6 +5,8 @@
  */
 import { InvalidArgumentError } from "../core/errors.ts";
 import type { Platform } from "../core/platform.ts";
+import type { HydrationTarget } from "../replica/hydrate-target.ts";
+import { hydrate, type Hydrated, type HydrateOptions } from "../replica/hydrate.ts";
 import type { RestoreTarget } from "../replica/plan.ts";
 import type { ReaderStats, ReaderWait, ReplicaReader, ReplicaView } from "../replica/reader.ts";
 import { resolveTarget } from "../replica/restore-options.ts";
@@ -92,6 +94,7 @@ export async function openReplicaDatabase<S extends Sqlite3>(
     const isNewest = target.txid === undefined && target.timestamp === undefined;
     const given = isGiven && !isNewest ? await reader.viewAt(target, { signal }) : reader.latest;
     const driver = chooseDriver(options.driver ?? "auto", reader);
+    const hydration: { current?: Hydrated } = {};
     const connection: ReplicaConnectionOptions<ReplicaView> = {
       source: reader,
       driver,
@@ -101,11 +104,12 @@ export async function openReplicaDatabase<S extends Sqlite3>(
       view: isNewest ? undefined : given,
       label: labelOf(target),
       resolve: (wanted, waiting) => resolveWanted(reader, wanted, { platform, signal: waiting }),
+      hydration: () => percentageOf(hydration.current),
       signal,
     };
     const { sqlite3 } = options;
     const opened = await ReplicaConnection.open(sqlite3, connection);
-    return new Database<S>({ sqlite3, reader, isGiven, connection, opened });
+    return new Database<S>({ sqlite3, reader, isGiven, connection, opened, hydration });
   } catch (error) {
     if (!isGiven) await reader.close();
     throw error;
@@ -119,6 +123,8 @@ interface Parts<S extends Sqlite3> {
   readonly isGiven: boolean;
   readonly connection: ReplicaConnectionOptions<ReplicaView>;
   readonly opened: ReplicaConnection<ReplicaView>;
+  /** The last that was begun through the database. */
+  readonly hydration: { current?: Hydrated };
 }
 
 class Database<S extends Sqlite3> implements ReplicaDatabase<S> {
@@ -210,8 +216,15 @@ class Database<S extends Sqlite3> implements ReplicaDatabase<S> {
     }
   }
 
+  async hydrate(target: HydrationTarget, options?: HydrateOptions): Promise<Hydrated> {
+    const hydrated = await hydrate(this.reader, target, options);
+    this.#parts.hydration.current = hydrated;
+    return hydrated;
+  }
+
   async close(): Promise<void> {
     await this.#connection.close();
+    if (!this.#parts.isGiven) await this.#parts.hydration.current?.close();
     if (!this.#parts.isGiven) await this.reader.close();
   }
 
@@ -244,6 +257,13 @@ async function resolveWanted(
     });
   }
   return await reader.viewAt(resolveTarget(wanted, platform.clock.now()), { signal });
+}
+
+/** How much of the newest state is in the copy, of 100. */
+function percentageOf(hydrated: Hydrated | undefined): number {
+  if (hydrated === undefined) return 0;
+  const { pages, totalPages } = hydrated.progress;
+  return totalPages === 0 ? 0 : (100 * pages) / totalPages;
 }
 
 /** The time that was asked for, as SQL is told it. */
