@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { readFile } from "node:fs/promises";
+import { open, stat } from "node:fs/promises";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { extname, join } from "node:path";
@@ -55,7 +55,8 @@ export async function startStoreServer(options: StoreServerOptions = {}): Promis
     const url = new URL(request.url ?? "/", "http://127.0.0.1");
     const [, area, name, key] = url.pathname.split("/");
     try {
-      if (area !== "store") return await serveFile(options.folder, url.pathname, response);
+      if (area !== "store")
+        return await serveFile(options.folder, url.pathname, { request, response });
       const call = { request, response, query: url.searchParams };
       await serveObject(store(name ?? ""), decodeURIComponent(key ?? ""), call);
     } catch (error) {
@@ -87,14 +88,35 @@ function statusOf(error: unknown): number {
 async function serveFile(
   folder: string | undefined,
   path: string,
-  response: ServerResponse,
+  { request, response }: Omit<Call, "query">,
 ): Promise<void> {
   if (folder === undefined || path.includes("..")) return void response.writeHead(404).end();
   const isolated = path.startsWith("/isolated/");
-  const file = isolated ? path.slice("/isolated".length) : path;
-  const bytes = await readFile(join(folder, file));
-  const type = TYPES[extname(file)] ?? "application/octet-stream";
-  response.writeHead(200, { "content-type": type, ...(isolated ? ISOLATION : {}) }).end(bytes);
+  const file = join(folder, isolated ? path.slice("/isolated".length) : path);
+  const { mtime, mtimeMs, size } = await stat(file);
+  const headers = {
+    "content-type": TYPES[extname(file)] ?? "application/octet-stream",
+    "last-modified": mtime.toUTCString(),
+    etag: `"${mtimeMs}-${size}"`,
+    ...(isolated ? ISOLATION : {}),
+  };
+  const range = /^bytes=(\d+)-(\d*)$/.exec(headerOf(request, "range") ?? "");
+  const start = Number(range?.[1] ?? 0);
+  const end = Math.min(Number(range?.[2] || Infinity) + 1, size);
+  if (range !== null && start >= end) return void response.writeHead(416).end();
+  const part = { "content-range": `bytes ${start}-${end - 1}/${size}` };
+  const handle = await open(file);
+  try {
+    const bytes = Buffer.alloc(end - start);
+    await handle.read(bytes, 0, bytes.length, start);
+    response.writeHead(
+      range === null ? 200 : 206,
+      range === null ? headers : { ...headers, ...part },
+    );
+    response.end(bytes);
+  } finally {
+    await handle.close();
+  }
 }
 
 interface Call {
