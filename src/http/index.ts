@@ -11,6 +11,7 @@ export {
 } from "./replica-routes.ts";
 export { ingestRoutes, type IngestLimits, type IngestRoutesOptions } from "./ingest-routes.ts";
 export type { AccessOptions, Authorize } from "./route.ts";
+export type { QueryLimits } from "./query.ts";
 export type { RateOptions } from "./rate-limit.ts";
 export type { Served } from "./mounted.ts";
 export type { Context, Hono } from "hono";

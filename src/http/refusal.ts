@@ -112,6 +112,8 @@ const TOLD: Partial<Record<ErrorCode, (error: PagestreamError) => Refusal>> = {
     new Refusal("REPLICA_BEHIND", "the replica has not come to this position", {
       "retry-after": "1",
     }),
+  QUERY: (error) => new Refusal("SQL", error.message),
+  LIMIT: (error) => new Refusal("TOO_LARGE", error.message),
   CLOSED: () => new Refusal("BUSY", "the server is closing", { "retry-after": "5" }),
 };
 

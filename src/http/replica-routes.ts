@@ -5,10 +5,12 @@
  */
 import { type Context, Hono } from "hono";
 import type { Platform } from "../core/platform.ts";
+import type { Sqlite3 } from "../vfs/sqlite3.ts";
 import { webPlatform } from "../transports/web-platform.ts";
 import { changesRoute } from "./changes.ts";
 import { ltxFileRoute } from "./ltx-file.ts";
 import { pagesRoute } from "./pages.ts";
+import { type QueryLimits, queryRoute } from "./query.ts";
 import { Mounts, type Served } from "./mounted.ts";
 import { documentRoute } from "./document-route.ts";
 import { overviewRoutes } from "./overview.ts";
@@ -32,6 +34,10 @@ export interface HttpLimits {
   readonly snapshots?: number | undefined;
   /** Listeners to changes at a time; past it 503. @default 100 */
   readonly listeners?: number | undefined;
+  /** Queries at a time, those included that wait for others; past it 503. @default 16 */
+  readonly queries?: number | undefined;
+  /** Bounds of each query. */
+  readonly query?: QueryLimits | undefined;
   /** Milliseconds a client may take for one piece of what it asked for. @default 60000 */
   readonly stallMs?: number | undefined;
   /** Milliseconds for which the position of `Pagestream-Position` is waited for. @default 5000 */
@@ -63,6 +69,13 @@ export interface ReplicaRoutesOptions extends AccessOptions {
   readonly page?: boolean | undefined;
   /** The databases that the page lists, where there are several. @default none */
   readonly databases?: ListDatabases | undefined;
+  /**
+   * What `sqlite3InitModule()` of `@sqlite.org/sqlite-wasm` resolves to, or a function that is called once for it: makes
+   * queries possible. While SQLite computes, the thread does nothing else, for as long as a query may take.
+   *
+   * @default no queries
+   */
+  readonly sqlite3?: Sqlite3 | (() => Sqlite3 | Promise<Sqlite3>) | undefined;
   /** Bounds. */
   readonly limits?: HttpLimits | undefined;
   /** For how many milliseconds the newest state and the files are told again, without a look. @default 1000 */
@@ -101,7 +114,14 @@ export function replicaRoutes(options: ReplicaRoutesOptions): ReplicaRoutes {
   const { replica, key, limits = {}, platform = webPlatform } = options;
   const { freshMs = 1000, pollMs = 1000, onFailure = () => undefined } = options;
   const { streams = 64, snapshots = 8, stallMs = 60_000, positionMs = 5000 } = limits;
-  const { listeners = 100, replicas: maxReplicas = 64, cacheBytes, idleMs } = limits;
+  const {
+    queries = 16,
+    query = {},
+    listeners = 100,
+    replicas: maxReplicas = 64,
+    cacheBytes,
+    idleMs,
+  } = limits;
   const { clock } = platform;
   const mounts = new Mounts({ replica, key, maxReplicas, freshMs, idleMs, cacheBytes, platform });
   // What asks for authorization must not be kept where others read it.
@@ -115,6 +135,7 @@ export function replicaRoutes(options: ReplicaRoutesOptions): ReplicaRoutes {
     snapshotRoute({ ...shared, slots: slots(snapshots) }),
     pagesRoute({ ...shared, slots: small }),
     changesRoute({ ...shared, slots: slots(listeners), pollMs }),
+    queryRoute({ ...shared, slots: slots(queries), sqlite3: loaded(options), limits: query }),
   ];
   const { page = true, databases = () => [] } = options;
   if (page) routes.push(databasesRoute(databases));
@@ -125,4 +146,19 @@ export function replicaRoutes(options: ReplicaRoutesOptions): ReplicaRoutes {
   mountFallback(app, options);
   const close = (): Promise<void> => mounts.close();
   return Object.assign(app, { close, [Symbol.asyncDispose]: close });
+}
+
+/** Loads SQLite once for all; after a failure anew for who asks next. */
+function loaded({ sqlite3 }: ReplicaRoutesOptions): (() => Promise<Sqlite3>) | undefined {
+  if (sqlite3 === undefined) return undefined;
+  let loading: Promise<Sqlite3> | undefined;
+  return async () => {
+    loading ??= Promise.resolve(typeof sqlite3 === "function" ? sqlite3() : sqlite3);
+    try {
+      return await loading;
+    } catch (error) {
+      loading = undefined;
+      throw error;
+    }
+  };
 }

@@ -240,6 +240,7 @@ Example:
     .option("--addr <host:port>", "where to listen", "127.0.0.1:8081")
     .option("--token-file <path>", "what readers must bring; default: $PAGESTREAM_SERVE_TOKEN")
     .option("--cors-origin <origin>", "a web origin that may read, or *; may be repeated", collect)
+    .option("--query", "answer SQL that only reads, too; needs the package @sqlite.org/sqlite-wasm")
     .option("--log-level <level>", "trace, debug, info, warn or error")
     .addHelpText(
       "after",

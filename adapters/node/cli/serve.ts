@@ -5,6 +5,7 @@
  */
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
+import type { Sqlite3Static } from "@sqlite.org/sqlite-wasm";
 import { isPagestreamError, type ObjectStore, replicaStatus } from "pagestream";
 import { serveApp } from "../serve/serve-app.ts";
 import { listen, parseAddress, type ServeAddress } from "../serve/serve-server.ts";
@@ -12,12 +13,14 @@ import { createLogger, LOG_LEVELS, type LogLevel } from "../telemetry/logger.ts"
 import type { ConfigFlags } from "./configuration.ts";
 import { CommandError, EXIT, usageError } from "./failure.ts";
 import { type NamedTarget, openTarget } from "./location.ts";
+import { loadSqliteWasm } from "./sqlite-wasm.ts";
 
 /** Flags of `pagestream serve`. */
 export interface ServeFlags extends ConfigFlags {
   readonly addr: string;
   readonly tokenFile?: string;
   readonly corsOrigin?: readonly string[];
+  readonly query?: boolean;
   readonly logLevel?: string;
 }
 
@@ -34,9 +37,10 @@ export async function runServe(text: string | undefined, flags: ServeFlags): Pro
   const corsOrigins = (flags.corsOrigin ?? []).map(checkOrigin);
   const level = checkLevel(flags.logLevel ?? "info");
   if (token === undefined && !address.isLoopback) throw unprotected(flags.addr);
+  const sqlite3 = flags.query === true ? await loadSqliteWasm("serve --query") : undefined;
   const target = await openTarget(text, flags);
   try {
-    return await serve(target, { address, token, corsOrigins, level });
+    return await serve(target, { address, token, corsOrigins, level, sqlite3 });
   } finally {
     await target.store.close?.();
   }
@@ -49,9 +53,10 @@ async function serve(
     readonly token: string | undefined;
     readonly corsOrigins: readonly string[];
     readonly level: LogLevel;
+    readonly sqlite3: Sqlite3Static | undefined;
   },
 ): Promise<number> {
-  const { address, token, corsOrigins, level } = options;
+  const { address, token, corsOrigins, level, sqlite3 } = options;
   const logger = createLogger({ level });
   const ending = new AbortController();
   const onSignal = (signal: NodeJS.Signals): void => {
@@ -65,7 +70,7 @@ async function serve(
     const onFailure = (error: unknown, path: string): void =>
       logger.log("warn", "cannot serve", { path, error });
     const { isLoopback } = address;
-    const served = serveApp(store, { token, corsOrigins, isLoopback, onFailure });
+    const served = serveApp(store, { token, corsOrigins, isLoopback, onFailure, sqlite3 });
     const server = await listen(served.app, address);
     const { url } = server;
     logger.log("info", "serving", { url, replica: text, files, protected: token !== undefined });

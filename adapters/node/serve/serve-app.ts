@@ -11,7 +11,7 @@ import { replicaRoutes, type ReplicaRoutesOptions } from "pagestream/http";
 /** Options of {@linkcode serveApp}. */
 export interface ServeOptions extends Pick<
   ReplicaRoutesOptions,
-  "corsOrigins" | "limits" | "onFailure" | "platform"
+  "corsOrigins" | "limits" | "onFailure" | "platform" | "sqlite3"
 > {
   /** What every request must bring as bearer token. @default anyone may read */
   readonly token?: string | undefined;
