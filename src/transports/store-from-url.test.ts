@@ -82,6 +82,30 @@ describe("storeFromUrl()", () => {
     expect(other.requests[0]?.headers.get("authorization")).toContain("Credential=AKLITE/");
   });
 
+  test("storeFromUrl() brings a web server the token of the environment, where nobody else can read it", async () => {
+    const secret = "t0ken-of-16-letters";
+    const byFile = { PAGESTREAM_HTTP_TOKEN_FILE: "/token", PAGESTREAM_HTTP_TOKEN: "other" };
+    const readFile = (): Promise<string> => Promise.resolve(`${secret}\n`);
+    for (const given of [{ env: { PAGESTREAM_HTTP_TOKEN: secret } }, { env: byFile, readFile }]) {
+      for (const url of ["https://host/app", "http://localhost:81/app", "http://[::1]:81/app"]) {
+        const options = { ...listening(), ...given };
+        await (await storeFromUrl(url, options)).head("ltx/0/x").catch(() => undefined);
+        expect(options.requests[0]?.headers.get("authorization")).toBe(`Bearer ${secret}`);
+      }
+      const open = await refusal(storeFromUrl("http://host/app", given));
+      expect(open).toMatch(/INVALID_ARGUMENT .*http:\/\/host.* readable on its way. Use https/);
+      expect(open).not.toContain(secret);
+    }
+    const none = { ...listening(), env: {} };
+    await (await storeFromUrl("http://host/app", none)).head("ltx/0/x").catch(() => undefined);
+    expect(none.requests[0]?.headers.get("authorization")).toBeNull();
+    const broken = await refusal(
+      storeFromUrl("https://host/app", { env: { PAGESTREAM_HTTP_TOKEN: "two words" } }),
+    );
+    expect(broken).toMatch(/characters that no token has/);
+    expect(broken).not.toContain("two words");
+  });
+
   test("storeFromUrl() takes Google's file, an emulator, or a token that is given", async () => {
     expect(await refusal(storeFromUrl("gs://bkt/db"))).toMatch(/GOOGLE_APPLICATION_CREDENTIALS/);
     const named = { GOOGLE_APPLICATION_CREDENTIALS: "/key.json" };

@@ -12,6 +12,7 @@ import type { ReplicaConfig } from "./replica-config-keys.ts";
 import type {
   AzureSettings,
   GcsSettings,
+  HttpSettings,
   NatsSettings,
   OssSettings,
   ReplicaSettings,
@@ -156,10 +157,8 @@ async function storeFromSettings(
       return await nats(settings, options);
     case "oss":
       return await oss(settings, options);
-    case "http": {
-      const { httpStore } = await import("./http.ts");
-      return httpStore(settings.url, http);
-    }
+    case "http":
+      return await web(settings, options);
     default:
       throw notHere(settings.type);
   }
@@ -256,6 +255,27 @@ async function oss(settings: OssSettings, options: StoreFromOptions): Promise<Ob
     throw noCredentials(`oss://${settings.bucket}`, "OSS_ACCESS_KEY_ID and OSS_ACCESS_KEY_SECRET");
   }
   return ossStore({ ...http, ...rest, credentials: found });
+}
+
+async function web({ url }: HttpSettings, options: StoreFromOptions): Promise<ObjectStore> {
+  const { env = {}, http } = options;
+  const { httpStore } = await import("./http.ts");
+  const file = env["PAGESTREAM_HTTP_TOKEN_FILE"];
+  const name = file ? "PAGESTREAM_HTTP_TOKEN_FILE" : "PAGESTREAM_HTTP_TOKEN";
+  const text = file ? await readText(name, file, options) : env[name];
+  const token = text?.trim();
+  if (token === undefined || token === "") return httpStore(url, http);
+  const { protocol, hostname, host } = new URL(url);
+  const object = `http://${host}`;
+  if (protocol === "http:" && !/^(localhost|127\.[\d.]+|\[::1\])$/.test(hostname)) {
+    const what = `the token of ${name} would be readable on its way`;
+    throw new InvalidArgumentError({ operation: "use", object, what, next: "Use https" });
+  }
+  if (!/^[\w.~+/-]+=*$/.test(token)) {
+    const what = `the token of ${name} has characters that no token has`;
+    throw new InvalidArgumentError({ operation: "use", object: host, what });
+  }
+  return httpStore(url, { ...http, headers: { authorization: `Bearer ${token}` } });
 }
 
 async function nats(settings: NatsSettings, options: StoreFromOptions): Promise<ObjectStore> {

@@ -12,6 +12,8 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { lockDatabase } from "../../adapters/files/file-lock.ts";
+import { nodeSqlite } from "../../adapters/files/native-sqlite.ts";
 import { type Fixture, fixtures, unpackFixture } from "../interop/fixtures.ts";
 import { makeScratch, type Outcome, pagestream } from "./command.ts";
 
@@ -204,6 +206,12 @@ describe("commands that read the configuration", () => {
     const dry = await run("reset", "-config", config, "-dry-run", database);
     expect(dry).toMatchObject({ code: 0, stderr: "" });
     expect(dry.stdout).toContain(`\n  ${staged}\nNo files were removed.\n`);
+    expect(existsSync(staged)).toBe(true);
+    const lock = lockDatabase(database, nodeSqlite, { besideNative: true });
+    const refused = await run("reset", database);
+    lock.release();
+    const told = `Cannot reset ${database}: a running process replicates it`;
+    expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining(told) });
     expect(existsSync(staged)).toBe(true);
     const real = await run("reset", database);
     expect(real).toMatchObject({ code: 0, stdout: expect.stringContaining("Reset complete") });

@@ -38,7 +38,8 @@ Long flags take one dash or two. A REPLICA is a directory, or a URL as Litestrea
   webdav://HOST/path  webdavs://HOST/path  oss://BUCKET/path  https://HOST/path (reading)
 Keys come from the environment: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or their
 LITESTREAM_ twins, GOOGLE_APPLICATION_CREDENTIALS, LITESTREAM_AZURE_ACCOUNT_KEY or
-LITESTREAM_AZURE_SAS_TOKEN, OSS_ACCESS_KEY_ID and OSS_ACCESS_KEY_SECRET.
+LITESTREAM_AZURE_SAS_TOKEN, OSS_ACCESS_KEY_ID and OSS_ACCESS_KEY_SECRET,
+PAGESTREAM_HTTP_TOKEN or PAGESTREAM_HTTP_TOKEN_FILE.
 `;
 
 /** Builds the parser. `done` gets the exit code of the command that ran. */

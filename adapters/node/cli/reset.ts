@@ -5,7 +5,8 @@
  */
 import { readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { stateDirectory } from "pagestream";
+import { isPagestreamError, stateDirectory } from "pagestream";
+import { lockDatabase, nodeSqlite } from "pagestream/files-kit";
 import { type ConfigFlags, databasesOf, readConfiguration } from "./configuration.ts";
 import { CommandError, EXIT, usageError } from "./failure.ts";
 import { exists, toPath } from "./location.ts";
@@ -43,13 +44,30 @@ export async function runReset(database: string | undefined, flags: ResetFlags):
     say("No files were removed.");
     return EXIT.ok;
   }
-  say(`Resetting local state for: ${path}`);
-  for (const each of found) {
-    say(`Removing: ${each}`);
-    rmSync(each, { recursive: true });
+  const lock = lockOf(path);
+  try {
+    say(`Resetting local state for: ${path}`);
+    for (const each of found) {
+      say(`Removing: ${each}`);
+      rmSync(each, { recursive: true });
+    }
+  } finally {
+    lock.release();
   }
   say("Reset complete. The next sync uploads the whole database.");
   return EXIT.ok;
+}
+
+/** Keeps others from replicating it meanwhile; refused while somebody does. */
+function lockOf(path: string): ReturnType<typeof lockDatabase> {
+  try {
+    return lockDatabase(path, nodeSqlite, { besideNative: true });
+  } catch (error) {
+    if (!isPagestreamError(error, "DATABASE_LOCKED")) throw error;
+    const message = `Cannot reset ${path}: a running process replicates it`;
+    const hint = `pagestream stop ${path}`;
+    throw new CommandError(message, { code: "DATABASE_LOCKED", exitCode: EXIT.failure, hint });
+  }
 }
 
 /** Where the state lies. As in Litestream the configuration counts only where it is named. */
