@@ -242,5 +242,19 @@ test("openReplicaDatabase() refuses a replica without files and a driver that ca
   await using view = await openReplicaDatabase({ sqlite3, replica: store });
   expect(view.driver).toBe("jspi");
   expect(view.db.selectValue("SELECT 1")).toBe(1);
+  const { db } = view;
+  let refusal: unknown;
+  db.createFunction("meanwhile", () => {
+    try {
+      db.exec("SELECT 1");
+    } catch (error) {
+      refusal = error;
+    }
+    return 1;
+  });
+  expect(await view.query("SELECT meanwhile() m")).toEqual([{ m: 1 }]);
+  expect(refusal).toMatchObject({ code: "VFS", message: /a query of it waits/ });
+  db.close();
+  await expect(view.query("SELECT 1")).rejects.toMatchObject({ code: "CLOSED" });
   await app.close();
 });

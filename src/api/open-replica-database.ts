@@ -51,6 +51,8 @@ export type {
   ViewTarget,
 } from "./open-replica-database-options.ts";
 
+const QUERYING = { what: "a query of it waits for the store", next: "Await the query first" };
+
 const STATEMENT_BYTES = 64 * 1024 * 1024;
 
 /**
@@ -141,7 +143,7 @@ class Database<S extends Sqlite3> implements ReplicaDatabase<S> {
     this.driver = parts.connection.driver;
     const { db, session } = parts.opened;
     // A call in between would run on the connection whose call is suspended.
-    const own = this.driver === "jspi" ? guardDatabase(db, () => session.canSuspend) : db;
+    const own = this.driver === "jspi" ? guardDatabase(db, () => session.canSuspend, QUERYING) : db;
     this.db = own as InstanceType<S["oo1"]["DB"]>;
   }
 

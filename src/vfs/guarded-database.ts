@@ -6,11 +6,26 @@
 import { VfsError } from "./errors.ts";
 import type { Sqlite3Database } from "./sqlite3.ts";
 
+/** Why a database cannot be used for a while, and what to do. */
+export interface GuardReason {
+  readonly what: string;
+  readonly next: string;
+}
+
+const COMMITTING: GuardReason = {
+  what: "one of its COMMITs waits for the store",
+  next: "Await transaction() first",
+};
+
 /**
  * The same database, whose methods throw `VfsError` while `committing()`: SQL in between would end up in a transaction
  * that is decided already. Statements that it prepares are guarded alike.
  */
-export function guardDatabase<D extends Sqlite3Database>(db: D, committing: () => boolean): D {
+export function guardDatabase<D extends Sqlite3Database>(
+  db: D,
+  committing: () => boolean,
+  reason: GuardReason = COMMITTING,
+): D {
   const guarded = new WeakMap<object, object>();
   const wrap = <T extends object>(target: T): T => {
     const known = guarded.get(target);
@@ -20,7 +35,7 @@ export function guardDatabase<D extends Sqlite3Database>(db: D, committing: () =
         const value: unknown = Reflect.get(object, name, object);
         if (typeof value !== "function") return value;
         return (...args: unknown[]): unknown => {
-          if (committing()) throw busy(String(name));
+          if (committing()) throw busy(String(name), reason);
           const result: unknown = Reflect.apply(value, object, args);
           return isOwn(result) ? wrap(result) : result;
         };
@@ -35,11 +50,11 @@ export function guardDatabase<D extends Sqlite3Database>(db: D, committing: () =
   return wrap(db);
 }
 
-function busy(method: string): VfsError {
+function busy(method: string, { what, next }: GuardReason): VfsError {
   return new VfsError({
     operation: "call",
     object: `${method}() of the database`,
-    what: "one of its COMMITs waits for the store",
-    next: "Await transaction() first",
+    what,
+    next,
   });
 }

@@ -418,6 +418,9 @@ test("run() takes and gives every type of value", async () => {
   expect(cast[0]).toEqual([1, null, "integer"]);
   const named = await replica.run("SELECT :a + @b + $c", { a: 1, "@b": 2, $c: 3 });
   expect(named.rows[0]).toEqual([6]);
+  for (const limits of [{ maxRows: -1 }, { maxBytes: Number.NaN }, { timeoutMs: -5 }]) {
+    expect(await codeOf(replica.run("SELECT 1", [], limits))).toBe("INVALID_ARGUMENT");
+  }
   for (const [sql, params] of [
     ["SELECT ?", []],
     ["SELECT ?", [1, 2]],

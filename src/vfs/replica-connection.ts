@@ -170,7 +170,11 @@ export class ReplicaConnection<V extends PageView> {
   }
 
   /** Runs one statement to its end. */
-  run(sql: string, parameters: QueryParameters = [], options: QueryOptions = {}): Promise<Rows> {
+  async run(
+    sql: string,
+    parameters: QueryParameters = [],
+    options: QueryOptions = {},
+  ): Promise<Rows> {
     const limits = new QueryLimits(options, this.#options.platform);
     const work = this.#oneAtATime(async () => {
       limits.check();
@@ -196,7 +200,11 @@ export class ReplicaConnection<V extends PageView> {
         }
       }
     });
-    return limits.race(work).finally(() => limits.dispose());
+    try {
+      return await limits.race(work);
+    } finally {
+      limits.dispose();
+    }
   }
 
   /** Looks at another state from now on. Throws `UnsupportedError` in a transaction. */
@@ -236,7 +244,7 @@ export class ReplicaConnection<V extends PageView> {
   }
 
   #refuseClosed(): void {
-    if (!this.#isClosed) return;
+    if (!this.#isClosed && this.db.pointer !== undefined) return;
     throw new ClosedError({
       operation: "use",
       object: this.session.source.name,

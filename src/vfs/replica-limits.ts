@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { AbortedError, TimeoutError } from "../core/errors.ts";
+import { AbortedError, InvalidArgumentError, TimeoutError } from "../core/errors.ts";
 import type { Platform } from "../core/platform.ts";
 import { QueryLimitError } from "./errors.ts";
 
@@ -34,7 +34,16 @@ export class QueryLimits {
   constructor(options: QueryOptions, platform: Platform) {
     this.#options = options;
     this.#platform = platform;
-    const { signal, timeoutMs } = options;
+    const { signal, timeoutMs, maxRows, maxBytes } = options;
+    for (const [name, value] of Object.entries({ maxRows, maxBytes, timeoutMs })) {
+      if (value === undefined || value >= 0) continue;
+      throw new InvalidArgumentError({
+        operation: "run",
+        object: "the statement",
+        what: `${name} is ${value}`,
+        next: "Give a number from 0 on, or leave it out",
+      });
+    }
     this.#deadline = timeoutMs === undefined ? Infinity : platform.clock.monotonic() + timeoutMs;
     if (timeoutMs === undefined) {
       this.signal = signal;
