@@ -417,6 +417,30 @@ describe("openWalFollower() when files fail", () => {
 });
 
 describe("openWalFollower() past its walLimit", () => {
+  test("leaves the log as it is while maySeal says so", async () => {
+    const platform = fakePlatform(1);
+    const application = db.create();
+    application.exec("PRAGMA wal_autocheckpoint = 0");
+    let maySeal = false;
+    const walLimit = 1 << 18;
+    const follower = await db.follow({ platform, walLimit, maySeal: () => maySeal });
+    const mirror = await db.mirror(follower);
+    const grow = (): void => {
+      application.exec(ROWS);
+      platform.clock.advance(60_000);
+    };
+    for (let i = 0; i < 3; i++) grow();
+    const before = follower.walBytes;
+    expect(before).toBeGreaterThan(2 * walLimit);
+    grow();
+    expect(follower.walBytes).toBeGreaterThan(before);
+    maySeal = true;
+    for (let i = 0; i < 2; i++) grow();
+    expect(follower.walBytes).toBeLessThan(before);
+    expect(difference(mirror.bytes, db.contents(application))).toBe("");
+    expect(mirror.fullRequests).toEqual([]);
+  });
+
   test("goes on beside a reader that stays, and brings the log down when it has gone", async () => {
     const platform = fakePlatform(1);
     const application = db.create();
