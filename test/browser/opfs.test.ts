@@ -28,6 +28,7 @@ beforeAll(async () => {
     logLevel: "error",
     alias: {
       pagestream: source("../../src/api/index.ts"),
+      "pagestream/vfs": source("../../src/vfs/index.ts"),
       "pagestream/testing": source("../../src/testing/index.ts"),
       "pagestream/transports/store-kit": source("../../src/transports/store-kit.ts"),
       "pagestream/transports/opfs": source("../../src/transports/opfs.ts"),
@@ -291,6 +292,9 @@ describe("restoring into OPFS in Chromium", () => {
       expect(done.progress.bytes).toBe(done.progress.totalBytes);
       expect(done.fetched + full.fetched).toBeLessThan(done.progress.totalBytes - 2_000_000);
       expect(await next.run("restore", request)).toMatchObject({ code: "TARGET_EXISTS" });
+      if (base === "opfs-sahpool") {
+        expect(await next.run("example", replica)).toEqual({ rows: 61, full: false });
+      }
     },
   );
 });

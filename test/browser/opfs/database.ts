@@ -16,6 +16,7 @@ import {
   opfsFiles,
   opfsFileSink,
   opfsState,
+  replicate,
   requestPersistence,
   restore,
   sahPoolSink,
@@ -23,6 +24,7 @@ import {
   type WriterHold,
 } from "pagestream";
 import { testLocalState } from "pagestream/testing";
+import { installCaptureVfs } from "pagestream/vfs";
 import { httpStore } from "../../helpers/http-store.ts";
 import { type ContractResult, runContract } from "../../helpers/run-contract.ts";
 
@@ -238,6 +240,33 @@ const commands = {
           )
         : pool.getFileNames().includes(path);
     return { code, fetched, progress, present };
+  },
+
+  /** As the documentation has it: into the pool, then back up from there. */
+  async example(replica: string): Promise<{ readonly rows: unknown; readonly full: unknown }> {
+    const sqlite3 = await library("opfs-sahpool");
+    const pool = await sqlite3.installOpfsSAHPoolVfs({});
+    const store = httpStore(replica);
+    const { position } = await restore(store, sahPoolSink(pool, "/notes.db"));
+
+    const vfs = installCaptureVfs(sqlite3, { parent: "opfs-sahpool" });
+    const db = new sqlite3.oo1.DB(`file:/notes.db?vfs=${vfs.name}`);
+    const replication = await replicate(vfs.source(db), store, { position });
+
+    const events = replication.events[Symbol.asyncIterator]();
+    const cut = (async () => {
+      for (;;) {
+        const { value } = await events.next();
+        if (value?.type === "cut") return value.full;
+      }
+    })();
+    db.exec(INSERT);
+    await replication.durable();
+    const rows = db.selectValue("SELECT count(*) FROM note");
+    const full = await cut;
+    await replication.close();
+    db.close();
+    return { rows, full };
   },
 
   async fetched(): Promise<number> {
