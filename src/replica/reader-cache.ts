@@ -82,6 +82,15 @@ export class PageCache {
     return true;
   }
 
+  /** Gives the page in a slot to a second origin, which is kept as long as the first. */
+  share(slot: number, file: IndexedFile, position: number): void {
+    const stamp = this.#stamps[slot]!;
+    const isHeld = stamp >= this.#heldFrom;
+    const page = this.#pages[slot];
+    if (page === undefined || !this.insert(file, position, page, isHeld)) return;
+    this.#stamps[file.slots[position]!] = stamp;
+  }
+
   /** Forgets everything. */
   clear(): void {
     for (let slot = 1; slot < this.#pages.length; slot++) this.#evict(slot);

@@ -176,7 +176,10 @@ export class PageFetcher {
     const slot = from.slot(pgno);
     const file = to.file(pgno);
     if (slot === 0 || file === undefined || to.slot(pgno) !== 0) return;
-    this.#take(file, to.position(pgno), this.#cache.read(slot), false);
+    const position = to.position(pgno);
+    const page = this.#cache.read(slot);
+    this.#cache.share(slot, file, position);
+    this.#ahead.learn(file, position, page);
   }
 
   #missing(view: View, pgnos: readonly number[]): number[] {
@@ -219,7 +222,7 @@ export class PageFetcher {
     const { next, rest } = this.#ahead.after(view, last);
     const isNew = (pgno: number): boolean => this.#flightOf(view, pgno) === undefined;
     const ahead = { next: next.filter(isNew), rest: () => rest().filter(isNew) };
-    return planRanges(view, pgnos, ahead, this.#options.scanAhead / view.pageSize);
+    return planRanges(view, pgnos, ahead, this.#options.scanAhead);
   }
 
   #start(view: View, pgnos: readonly number[]): Promise<void>[] {

@@ -25,8 +25,9 @@ const AHEAD_REQUESTS = 8;
 /** Least pages that a request of a long scan has to bring. */
 const SCAN_PAGES = 6;
 
-/** Bytes past which one request is no longer widened. */
-const RANGE_BYTES = 4 * 1024 * 1024;
+/** Bytes past which one request is no longer widened, at most and at least: a quarter of what may be read ahead. */
+const RANGE_BYTES_MAX = 4 * 1024 * 1024;
+const RANGE_BYTES_MIN = 256 * 1024;
 
 /** Frames of a file that one request brings. */
 export interface FrameRange {
@@ -52,23 +53,25 @@ export function bytesOf({ file, first, last }: FrameRange): {
 
 /**
  * The ranges that bring pages, neighbours together, and with them what a scan comes to next. What lies scattered does not pay,
- * unless the scan has so much before it that neighbours are found; `most` is how many pages that may be.
+ * unless the scan has so much before it that neighbours are found; `mostBytes` is how many bytes of pages that may be.
  */
 export function planRanges(
   view: View,
   wanted: readonly number[],
   { next, rest }: Ahead,
-  most: number,
+  mostBytes: number,
 ): FrameRange[] {
-  const near = cluster(view, wanted, next, GAP_BYTES);
+  const length = Math.max(RANGE_BYTES_MIN, Math.min(RANGE_BYTES_MAX, mostBytes / 4));
+  const near = cluster(view, wanted, next, { gap: GAP_BYTES, length });
   const isAhead = ({ wanted: waited }: FrameRange): boolean => waited.size === 0;
   if (near.filter(isAhead).length <= AHEAD_REQUESTS) return near;
   const known = rest();
+  const most = mostBytes / view.pageSize;
   // In parts of one size: of a small one that is left at the end no two would be neighbours.
   const all = known.slice(0, Math.ceil(known.length / Math.ceil(known.length / most)));
   const everything = [...next, ...all];
   for (const gap of all.length === 0 ? [] : [WIDE_BYTES, ...SCAN_GAPS]) {
-    const far = cluster(view, wanted, everything, gap);
+    const far = cluster(view, wanted, everything, { gap, length });
     const isWide = gap === WIDE_BYTES;
     const bytes = isWide ? far.reduce((sum, range) => sum + bytesOf(range).length, 0) : 0;
     if (bytes <= WIDE_BYTES && (isWide || far.length * SCAN_PAGES <= all.length)) return far;
@@ -81,7 +84,7 @@ function cluster(
   view: View,
   wanted: readonly number[],
   ahead: readonly number[],
-  gap: number,
+  { gap, length }: { readonly gap: number; readonly length: number },
 ): FrameRange[] {
   const byFile = new Map<IndexedFile, Map<number, boolean>>();
   const add = (pgno: number, isWanted: boolean): void => {
@@ -110,7 +113,7 @@ function cluster(
       for (i++; i < sorted.length; i++) {
         const next = sorted[i] as number;
         if (file.offsets[next]! - file.offsets[last + 1]! > gap) break;
-        if (file.offsets[next + 1]! - file.offsets[first]! > RANGE_BYTES) break;
+        if (file.offsets[next + 1]! - file.offsets[first]! > length) break;
         take(next);
       }
       const isWelcome = gap === GAP_BYTES;

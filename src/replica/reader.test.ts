@@ -11,9 +11,11 @@ import {
   faultyStore,
   type FaultyStore,
   seededRandom,
+  storeFault,
 } from "../testing/index.ts";
 import { memoryStore } from "../transports/memory.ts";
 import type { ObjectStore } from "../transports/object-store.ts";
+import { webPlatform } from "../transports/web-platform.ts";
 import { restorablePoints } from "./restore-points.ts";
 import { openReader, type ReaderOptions, type ReplicaReader, type ReplicaView } from "./reader.ts";
 
@@ -270,6 +272,31 @@ describe("openReader() on replicas that are not as they should be", () => {
   });
 });
 
+test("openReader() and what it opens get over a store that fails at every tenth request", async () => {
+  const random = seededRandom(21);
+  const history = new RandomHistory(memoryStore(), 21);
+  for (let i = 0; i < 30; i++) await history.commit(100);
+  await history.write(9, 1, 30);
+  await history.commit();
+  const store = faultyStore(history.store, {
+    fault({ operation }) {
+      if (!random.chance(0.1)) return undefined;
+      return random.chance(0.5)
+        ? { before: storeFault() }
+        : { cutAfter: operation === "get" ? 50 : 0 };
+    },
+  });
+  const retry = { attempts: 12, baseMs: 1, capMs: 1, budgetMs: 10_000 };
+  const reader = await open(store, { platform: webPlatform, retry, cacheBytes: 8192 });
+  for (let i = 0; i < 4; i++) {
+    await expectState(reader, reader.latest, history);
+    await history.commit();
+    await reader.refresh();
+  }
+  expect(reader.latest.txid).toBe(BigInt(history.txid));
+  expect(store.count()).toBeGreaterThan(100);
+});
+
 describe("openReader() counts its requests", () => {
   test("501 small files cost one request each, and their pages none", async () => {
     const store = await replica();
@@ -417,6 +444,22 @@ describe("openReader() reads pages", () => {
     release();
     await reader.fetch(view, [300]);
     expect(reader.peek(view, 300)).toEqual(pages.get(300));
+  });
+
+  test("and keeps what is kept when files move", async () => {
+    const history = new RandomHistory(memoryStore(), 4);
+    for (let i = 0; i < 12; i++) await history.commit(100);
+    const reader = await open(history.store, { cacheBytes: 64 * 512, readAhead: 0 });
+    const { latest } = reader;
+    reader.pin(latest, { keepPages: true });
+    const kept = [1, 2, 3, 4, 5].filter((pgno) => pgno <= latest.commit);
+    await reader.fetch(latest, kept);
+    await history.write(9, 1, 12);
+    await history.remove(0, 12);
+    for (let pgno = 6; pgno <= latest.commit; pgno++) {
+      await reader.fetch(latest, [pgno]).catch(() => undefined);
+    }
+    for (const pgno of kept) expect(reader.peek(latest, pgno)).toEqual(history.page(12, pgno));
   });
 
   test("ends when it is told to, and says so", async () => {
