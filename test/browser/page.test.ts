@@ -54,7 +54,7 @@ beforeAll(async () => {
   const shared = { databases, freshMs: 0 };
   routes.route(
     "/db/notes",
-    replicaRoutes({ ...shared, replica: () => store, authorize: "public" }),
+    replicaRoutes({ ...shared, replica: () => store, sqlite3, authorize: "public" }),
   );
   routes.route(
     "/db/guarded",
@@ -148,6 +148,29 @@ describe("the page", () => {
         .subarray(0, 15)
         .toString(),
     ).toBe("SQLite format 3");
+    await page.context().close();
+  });
+
+  test("the page queries the replica now and as of a restore point, from the keyboard", async () => {
+    const { page, logged } = await open("/db/notes");
+    await soon(() => text(page, "txid")).toBe("4");
+    const sql = page.getByLabel("SQL", { exact: true });
+    await sql.fill("SELECT count(*) AS notes, max(body) AS last FROM note");
+    await sql.press("Control+Enter");
+    const cells = () => page.locator("#result td").allTextContents();
+    await soon(() => text(page, "result-note")).toContain("as of TXID 4");
+    expect(await cells()).toEqual(["3", "third"]);
+    await page.getByRole("slider").press("Home");
+    await page.getByRole("button", { name: "Newer restore point" }).click();
+    await page.getByRole("radio", { name: /^the restore point/ }).check();
+    await page.getByRole("button", { name: "Run" }).press("Enter");
+    await expect.poll(cells, { timeout: 15_000 }).toEqual(["1", "first"]);
+    expect(logged).toEqual([]);
+    await sql.fill("DELETE FROM note");
+    await sql.press("Control+Enter");
+    await soon(() => page.locator("#result-note").getAttribute("data-bad")).toBe("");
+    expect(await text(page, "result-note")).toMatch(/\w/);
+    expect(await page.locator("#result").isVisible()).toBe(false);
     await page.context().close();
   });
 

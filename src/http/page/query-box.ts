@@ -97,9 +97,12 @@ function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** A value as people read it; blobs come as objects with their bytes in Base64. */
+/** A value as people read it: large integers and blobs come as objects. */
 function cellOf(value: unknown): { readonly text: string; readonly mark?: string } {
   if (value === null) return { text: "NULL", mark: "null" };
   if (typeof value === "number") return { text: String(value), mark: "number" };
-  return { text: typeof value === "object" ? JSON.stringify(value) : String(value) };
+  if (typeof value !== "object") return { text: String(value) };
+  const { integer, base64 } = value as { readonly integer?: string; readonly base64?: string };
+  if (integer !== undefined) return { text: integer, mark: "number" };
+  return { text: `blob, ${formatBytes(atob(base64 ?? "").length)}`, mark: "null" };
 }
