@@ -10,6 +10,10 @@ import { patchWorkerd } from "pagestream/vfs";
 import { faultSteps, type Step } from "./steps.ts";
 
 interface Environment {
+  readonly STEPS: {
+    idFromName(name: string): unknown;
+    get(id: unknown): { fetch(request: Request): Promise<Response> };
+  };
   readonly REPLICA: string;
   readonly DRIVER: "retry" | "jspi";
 }
@@ -23,20 +27,31 @@ Object.assign(globalThis, {
   sqlite3ApiConfig: { disable: { vfs: { opfs: true, "opfs-wl": true } } },
 });
 
-let run: ((step: Step) => Promise<number>) | undefined;
+/** A Durable Object: in a plain Worker what a reader has made would belong to the request that opened it. */
+export class Steps {
+  readonly #environment: Environment;
+  #run: ((step: Step) => Promise<number>) | undefined;
+
+  constructor(_state: unknown, environment: Environment) {
+    this.#environment = environment;
+  }
+
+  async fetch(request: Request): Promise<Response> {
+    const { REPLICA: replica, DRIVER: driver } = this.#environment;
+    const instantiateWasm = (imports: Imports, done: Done): void =>
+      done(new WebAssembly.Instance(sqliteWasm, imports), sqliteWasm);
+    this.#run ??= faultSteps({
+      sqlite3: await (sqlite3InitModule as Initialise)({ instantiateWasm }),
+      replica,
+      driver,
+    });
+    return Response.json(await this.#run(new URL(request.url).pathname.slice(1) as Step));
+  }
+}
 
 // oxlint-disable-next-line import/no-default-export -- workerd asks for it.
 export default {
-  async fetch(request: Request, { REPLICA, DRIVER }: Environment): Promise<Response> {
-    const step = new URL(request.url).pathname.slice(1);
-    run ??= faultSteps({
-      sqlite3: await (sqlite3InitModule as Initialise)({
-        instantiateWasm: (imports: Imports, done: Done) =>
-          done(new WebAssembly.Instance(sqliteWasm, imports), sqliteWasm),
-      }),
-      replica: REPLICA,
-      driver: DRIVER,
-    });
-    return Response.json(step === "ready" ? 0 : await run(step as Step));
+  fetch(request: Request, { STEPS }: Environment): Promise<Response> {
+    return STEPS.get(STEPS.idFromName("the only one")).fetch(request);
   },
 };

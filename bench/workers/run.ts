@@ -18,8 +18,8 @@ import { startS3Server } from "../../test/helpers/s3-server.ts";
 import { describeMachine } from "../harness.ts";
 
 const ROWS = 52_000;
-const STARTS = 5;
-const QUERIES = 40;
+const STARTS = 3;
+const QUERIES = 20;
 
 const replica = largeReplica(ROWS);
 const modules = await bundleWorker(new URL("../../examples/workers/reader.ts", import.meta.url));

@@ -16,9 +16,10 @@ beforeAll(async () => {
   browser = await startBrowser();
   const folder = join(browser.folder, "reads");
   await build({
-    entryPoints: ["worker", "helper"].map((name) =>
-      fileURLToPath(new URL(`reads/${name}.ts`, import.meta.url)),
-    ),
+    entryPoints: [
+      new URL("./reads/worker.ts", import.meta.url),
+      new URL("./reads/helper.ts", import.meta.url),
+    ].map((url) => fileURLToPath(url)),
     outdir: folder,
     bundle: true,
     format: "esm",
