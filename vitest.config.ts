@@ -14,6 +14,7 @@ const folders = [
   "fuzz",
   "http",
   "interop",
+  "readers",
   "soak",
   "stores",
   "workers",

@@ -28,6 +28,7 @@ export const SUITES = [
   { name: "unit", parts: [{ vitest: "unit", coverage: true }], wants: ["python"] },
   { name: "follower", parts: [{ vitest: "follower" }], wants: ["python"] },
   { name: "http", parts: [{ vitest: "http" }] },
+  { name: "readers", parts: [{ vitest: "readers" }], wants: ["litestream"] },
   { name: "package", parts: [{ script: "scripts/package/main.ts" }], built: true },
   { name: "command", parts: [{ vitest: "command" }], built: true, wants: ["litestream"] },
   { name: "examples", parts: [{ script: "scripts/examples.ts" }], built: true },

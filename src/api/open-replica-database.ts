@@ -106,7 +106,11 @@ export async function openReplicaDatabase<S extends Sqlite3>(
       view: isNewest ? undefined : given,
       label: labelOf(target),
       resolve: (wanted, waiting) => resolveWanted(reader, wanted, { platform, signal: waiting }),
-      hydration: () => percentageOf(hydration.current),
+      hydration: () => {
+        const { current } = hydration;
+        if (current === undefined) return undefined;
+        return { percent: percentageOf(current), path: current.target.path };
+      },
       signal,
     };
     const { sqlite3 } = options;
@@ -262,8 +266,7 @@ async function resolveWanted(
 }
 
 /** How much of the newest state is in the copy, of 100. */
-function percentageOf(hydrated: Hydrated | undefined): number {
-  if (hydrated === undefined) return 0;
+function percentageOf(hydrated: Hydrated): number {
   const { pages, totalPages } = hydrated.progress;
   return totalPages === 0 ? 0 : (100 * pages) / totalPages;
 }

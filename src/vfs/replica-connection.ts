@@ -21,7 +21,12 @@ import {
   type StatementRequest,
   type WasmCall,
 } from "./replica-query.ts";
-import { type ReplicaDriver, ReplicaSession, type SessionTarget } from "./replica-session.ts";
+import {
+  type ReplicaDriver,
+  ReplicaSession,
+  type SessionHydration,
+  type SessionTarget,
+} from "./replica-session.ts";
 import { exportsOf, type QueryParameters } from "./replica-values.ts";
 import { replicaVfs } from "./replica-vfs.ts";
 import type { Sqlite3, Sqlite3Database, WasmPointer } from "./sqlite3.ts";
@@ -43,8 +48,8 @@ export interface ReplicaConnectionOptions<V extends PageView> {
   readonly label?: string | undefined;
   /** Finds a state that SQL asked for; undefined stands for the newest, which is then followed. */
   readonly resolve: (target: SessionTarget, signal?: AbortSignal) => Promise<V | undefined>;
-  /** Percentage of a hydration that is done. */
-  readonly hydration?: (() => number) | undefined;
+  /** How far a local copy has come; undefined where there is none. */
+  readonly hydration?: (() => SessionHydration | undefined) | undefined;
   /** Ends the opening. */
   readonly signal?: AbortSignal | undefined;
 }

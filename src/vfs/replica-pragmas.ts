@@ -17,7 +17,9 @@ const READABLE: Readonly<Record<string, Answer>> = {
   litestream_txid: ({ view }) => formatTxid(view.txid),
   litestream_time: (session) => timeOf(session),
   litestream_lag: (session) => String(lagOf(session)),
-  litestream_hydration_progress: ({ hydration }) => String(Math.floor(hydration() * 10) / 10),
+  litestream_hydration_progress: ({ hydration }) =>
+    String(Math.floor((hydration()?.percent ?? 0) * 10) / 10),
+  litestream_hydration_file: ({ hydration }) => hydration()?.path ?? "",
   litestream_write_enabled: () => "0",
 };
 

@@ -19,14 +19,22 @@ export type SessionTarget =
   | { readonly timestamp: string }
   | { readonly latest: true };
 
+/** A local copy in the making. */
+export interface SessionHydration {
+  /** Percentage of its pages that are there. */
+  readonly percent: number;
+  /** Path of the copy; undefined where it has none. */
+  readonly path: string | undefined;
+}
+
 /** What a session needs of its surroundings. */
 export interface SessionContext<V extends PageView> {
   readonly source: PageSource<V>;
   readonly driver: ReplicaDriver;
   /** Milliseconds since the Unix epoch. */
   readonly now: () => number;
-  /** Percentage of a hydration that is done. */
-  readonly hydration?: (() => number) | undefined;
+  /** How far a local copy has come; undefined where there is none. */
+  readonly hydration?: (() => SessionHydration | undefined) | undefined;
   /** Whether SQL may choose another state. */
   readonly mayTravel: boolean;
 }
@@ -44,7 +52,7 @@ export class ReplicaSession<V extends PageView = PageView> {
   readonly source: PageSource<V>;
   readonly driver: ReplicaDriver;
   readonly now: () => number;
-  readonly hydration: () => number;
+  readonly hydration: () => SessionHydration | undefined;
   readonly mayTravel: boolean;
   /** Open files, the main one first. */
   readonly files: Set<SessionFile<V>> = new Set();
@@ -73,7 +81,7 @@ export class ReplicaSession<V extends PageView = PageView> {
     this.source = context.source;
     this.driver = context.driver;
     this.now = context.now;
-    this.hydration = context.hydration ?? ((): number => 0);
+    this.hydration = context.hydration ?? ((): undefined => undefined);
     this.mayTravel = context.mayTravel;
   }
 

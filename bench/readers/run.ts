@@ -1,0 +1,230 @@
+/**
+ * A replica read page by page: ours against the VFS of Litestream, on the same replica, over HTTP with a delay before each
+ * answer and on local disk; and warm point queries against plain sqlite-wasm.
+ *
+ * usage: node bench/readers/run.ts [--rows N] [--changes N] [--delay MS] [--idle SECONDS] [--directory PATH] [--only ours]
+ *
+ * Needs `npm run build` and `node scripts/tools.mjs`. Litestream wrote the replica. Every row but the warm ones begins with
+ * a new process, whose start is not counted. The first two rows count opening, alone and with the first answer, the others
+ * what comes after it. Answers are compared. The contestants ask a server in a process of its own, which counts.
+ *
+ * @module
+ */
+import { existsSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { parseArgs } from "node:util";
+import { fileURLToPath } from "node:url";
+import { describeMachine } from "../harness.ts";
+import { median } from "../process.ts";
+import { sampleReplica } from "../restore/sample-replica.ts";
+import { type Contestant, POINT } from "./contestant.ts";
+import { startOurs } from "./ours.ts";
+import { startPeer } from "./peer.ts";
+import { type BucketServer, startBucketServer } from "../../test/helpers/bucket-server.ts";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const tools = join(root, ".tools/bin");
+const POINTS = 2000;
+/** A fifth of the requests and half the time. */
+const TARGETS = { requests: 0.2, time: 0.5, warm: 1.5 } as const;
+
+const { values } = parseArgs({
+  options: {
+    rows: { type: "string", default: "20000" },
+    changes: { type: "string", default: "8" },
+    delay: { type: "string", default: "30" },
+    idle: { type: "string", default: "10" },
+    directory: { type: "string", default: join(tmpdir(), "pagestream-bench-restore") },
+    only: { type: "string" },
+  },
+});
+for (const name of ["litestream", "sqlite3", "litestream-vfs.so"]) {
+  if (!existsSync(join(tools, name))) {
+    throw new Error(`${join(tools, name)} is missing. Run: node scripts/tools.mjs`);
+  }
+}
+
+interface Cost {
+  readonly ms: number;
+  /** Not known on local disk. */
+  readonly requests: number | undefined;
+  readonly bytes: number | undefined;
+}
+
+type Row = Readonly<Record<"ours" | "peer", Cost | undefined>> & { readonly name: string };
+
+const rowCount = Number(values.rows);
+const replica = sampleReplica(values.directory, {
+  litestream: join(tools, "litestream"),
+  rows: rowCount,
+  changes: Number(values.changes),
+});
+const database = join(dirname(replica.directory), "app.db");
+console.log(describeMachine());
+console.log(
+  `${mb(replica.databaseSize)} MB database of ${rowCount} rows, ${replica.files} files of ${mb(replica.size)} MB`,
+);
+
+const key = Math.floor(rowCount * 0.7);
+const COLD = [
+  ["first query", "SELECT count(*) FROM sqlite_schema"],
+  ["point query, cold", POINT.replace("?", String(key))],
+  ["point by index, cold", "SELECT id FROM note WHERE author = 'user-1234@example.com' LIMIT 1"],
+  ["count(*), cold", "SELECT count(*) FROM note"],
+  ["full scan, cold", "SELECT sum(length(body)), sum(score) > 0 FROM note"],
+] as const;
+
+const plain = await startOurs({ file: database });
+await plain.open();
+const plainMs = await warmPoints(plain);
+await plain.close();
+
+for (const delay of [Number(values.delay), undefined]) {
+  const server =
+    delay === undefined ? undefined : await startBucketServer(replica.directory, delay);
+  const rows = await measurePlace(server);
+  const where = delay === undefined ? "local disk" : `HTTP, ${delay} ms before each answer`;
+  print(where, rows);
+  const ours = rows.find(({ name }) => name.endsWith("warm"))?.ours?.ms ?? Number.NaN;
+  const times = ours / plainMs;
+  console.log(
+    `  ${POINTS} warm points in plain sqlite-wasm: ${plainMs.toFixed(1)} ms; ours take ${times.toFixed(2)} times that: ` +
+      (times <= TARGETS.warm ? "met" : "missed"),
+  );
+  await server?.close();
+}
+
+async function measurePlace(server: BucketServer | undefined): Promise<Row[]> {
+  const contestants = {
+    ours: () =>
+      startOurs(server === undefined ? { folder: replica.directory } : { origin: server.origin }),
+    peer: () =>
+      startPeer(
+        tools,
+        server === undefined
+          ? `file://${replica.directory}`
+          : `s3://bucket/db?endpoint=${encodeURIComponent(server.origin)}&region=us-east-1&force-path-style=true`,
+      ),
+  };
+  const names = (values.only === "ours" ? ["ours"] : ["ours", "peer"]) as ("ours" | "peer")[];
+  const rows: Row[] = [];
+  const add = async (
+    name: string,
+    run: (contestant: Contestant) => Promise<Cost>,
+  ): Promise<void> => {
+    const costs: Partial<Record<"ours" | "peer", Cost>> = {};
+    for (const who of names) {
+      const contestant = await contestants[who]();
+      costs[who] = await run(contestant);
+      await contestant.close();
+    }
+    rows.push({ name, ours: costs.ours, peer: costs.peer });
+  };
+  const cost = async (run: () => Promise<unknown>): Promise<Cost> => {
+    const before = await server?.traffic();
+    const start = performance.now();
+    const own = await run();
+    const ms = typeof own === "number" ? own : performance.now() - start;
+    const after = await server?.traffic();
+    const of = (name: "requests" | "bytes"): number | undefined =>
+      after === undefined || before === undefined ? undefined : after[name] - before[name];
+    return { ms, requests: of("requests"), bytes: of("bytes") };
+  };
+
+  await add("open", (contestant) => cost(() => contestant.open()));
+  for (const [name, sql] of COLD) {
+    const answers = new Set<string>();
+    await add(name, async (contestant) => {
+      if (name !== "first query") await contestant.open();
+      return await cost(async () => {
+        if (name === "first query") await contestant.open();
+        answers.add((await contestant.query(sql)).trim());
+      });
+    });
+    if (answers.size !== 1) throw new Error(`${name}: ${[...answers].join(" is not ")}`);
+  }
+  await add(`${POINTS} points, warm`, async (contestant) => {
+    await contestant.open();
+    return await cost(() => warmPoints(contestant));
+  });
+  if (server !== undefined) {
+    await add(`idle for ${values.idle} s`, async (contestant) => {
+      await contestant.open();
+      const idle = (): Promise<void> =>
+        new Promise((resolve) => setTimeout(resolve, Number(values.idle) * 1000));
+      return await cost(idle);
+    });
+  }
+  console.log();
+  for (const who of names) {
+    const contestant = await contestants[who]();
+    await contestant.open();
+    const opened = await contestant.memory();
+    for (const [, sql] of COLD.slice(0, 4)) await contestant.query(sql);
+    console.log(
+      `memory of ${who}: ${opened.toFixed(0)} MB when open, ${(await contestant.memory()).toFixed(0)} MB after the queries`,
+    );
+    await contestant.close();
+  }
+  return rows;
+}
+
+/** Milliseconds of asking for the same rows again and again: the middle of seven rounds. */
+async function warmPoints(contestant: Contestant): Promise<number> {
+  const ids = Array.from({ length: POINTS }, (_, i) => 1 + ((i * 7) % Math.min(400, rowCount)));
+  for (let i = 0; i < 3; i++) await contestant.points(ids);
+  const times: number[] = [];
+  for (let i = 0; i < 7; i++) times.push(await contestant.points(ids));
+  return median(times);
+}
+
+function print(where: string, rows: readonly Row[]): void {
+  console.log(`\n${where}`);
+  const head = ["", "ours", "requests", "kB", "peer", "requests", "kB", "time", "requests", ""];
+  const lines = rows.map(({ name, ours, peer }) => {
+    const isCold = name === "open" || name.endsWith("cold") || name === "first query";
+    const time = ratio(ours?.ms, peer?.ms);
+    const requests = ratio(ours?.requests, peer?.requests);
+    const misses = [
+      isCold && time !== undefined && time > TARGETS.time ? "time missed" : "",
+      isCold && requests !== undefined && requests > TARGETS.requests ? "requests missed" : "",
+    ].filter((text) => text !== "");
+    const verdict =
+      !isCold || peer === undefined ? "" : misses.length === 0 ? "met" : misses.join(", ");
+    return [name, ...cells(ours), ...cells(peer), show(time), show(requests), verdict];
+  });
+  const table = [head, ...lines];
+  const widths = head.map((_, i) => Math.max(...table.map((line) => (line[i] ?? "").length)));
+  for (const line of table) {
+    const text = line.map((cell, i) =>
+      i === 0 || i === head.length - 1
+        ? cell.padEnd(widths[i] ?? 0)
+        : cell.padStart(widths[i] ?? 0),
+    );
+    console.log(`  ${text.join("  ").trimEnd()}`);
+  }
+}
+
+function cells(cost: Cost | undefined): string[] {
+  const { ms, requests, bytes } = cost ?? {};
+  return [
+    ms === undefined ? "" : `${ms.toFixed(ms < 10 ? 2 : 0)} ms`,
+    requests === undefined ? "" : String(requests),
+    bytes === undefined ? "" : (bytes / 1000).toFixed(0),
+  ];
+}
+
+/** Nothing against nothing is nothing. */
+function ratio(ours: number | undefined, peer: number | undefined): number | undefined {
+  if (ours === undefined || peer === undefined) return undefined;
+  return ours === 0 ? 0 : ours / peer;
+}
+
+function show(value: number | undefined): string {
+  return value === undefined ? "" : value.toFixed(2);
+}
+
+function mb(bytes: number): string {
+  return (bytes / 1e6).toFixed(1);
+}
