@@ -41,11 +41,10 @@ export async function startPrimary(
   const complete = { ...options, budget, state: options.state ?? memoryState() };
   const replicas = [unbudgeted].flat().map((replica) => budgetedReplica(replica, budget));
   const first = replicas[0] as Replica;
+  // Where there are others one that does not answer is no reason not to start.
+  const mustAsk = replicas.length === 1 && first.store.probe !== undefined;
   const prepare = async (signal: AbortSignal | undefined): Promise<void> => {
-    // Where there are others one that does not answer is no reason not to start.
-    if (replicas.length === 1 && first.store.probe !== undefined) {
-      await first.prepareToWrite({ signal });
-    }
+    if (mustAsk) await first.prepareToWrite({ signal });
   };
   const { startWithinMs, durability = "async" } = options;
   if (startWithinMs !== undefined && (durability !== "async" || !(startWithinMs >= 0))) {
@@ -55,7 +54,8 @@ export async function startPrimary(
       what: "startWithinMs is a time from 0 on, and for durability async alone",
     });
   }
-  if (startWithinMs === undefined) await prepare(options.signal);
+  // Nothing is awaited for nothing: a commit right after the call is one that came too early.
+  if (startWithinMs === undefined && mustAsk) await prepare(options.signal);
   checkDurability(source, { replicas, state: complete.state, options: complete });
   if (startWithinMs !== undefined) {
     return await startSoon(source, replicas, { ...complete, startWithinMs, prepare });
