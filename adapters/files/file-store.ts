@@ -30,7 +30,7 @@ import {
   TIMESTAMP_METADATA,
 } from "pagestream/transports/store-kit";
 import { storeError } from "./errors.ts";
-import { isMissing, listTree, locate, objectInfo } from "./file-tree.ts";
+import { isMissing, listTree, locate, objectInfo, pathOf } from "./file-tree.ts";
 import { Directories, writeObject } from "./file-write.ts";
 
 /** Options of {@linkcode fileStore}. */
@@ -98,11 +98,7 @@ export function fileStore(path: string, options: FileStoreOptions = {}): ObjectS
 
     async get(key, getOptions) {
       throwIfAborted(getOptions?.signal, "read", key);
-      const place = await locate(root, key, "read");
-      objectInfo(key, place.stat, "read");
-      const handle = await open(place.path, READ_FLAGS).catch((error: unknown) => {
-        throw storeError(error, "read", key);
-      });
+      const handle = await openToRead(root, key);
       try {
         return await openBody(handle, key, getOptions);
       } catch (error) {
@@ -160,6 +156,21 @@ export function fileStore(path: string, options: FileStoreOptions = {}): ObjectS
 
     list: (listOptions) => listTree(root, listOptions ?? {}),
   };
+}
+
+/** Opens the file of a key. */
+async function openToRead(root: string, key: string): Promise<FileHandle> {
+  if (constants.O_NOFOLLOW !== undefined) {
+    const path = await pathOf(root, key, "read");
+    const handle = await open(path, READ_FLAGS).catch(() => undefined);
+    if (handle !== undefined) return handle;
+  }
+  // Says what is wrong with it.
+  const place = await locate(root, key, "read");
+  objectInfo(key, place.stat, "read");
+  return await open(place.path, READ_FLAGS).catch((error: unknown) => {
+    throw storeError(error, "read", key);
+  });
 }
 
 /** Errors of Node's file calls; what the source of a body throws is the caller's own and passes unchanged. */

@@ -36,6 +36,20 @@ export interface Place {
  * links on the way (the root itself may be one).
  */
 export async function locate(root: string, key: string, operation: string): Promise<Place> {
+  const paths = pathsOf(root, key, operation);
+  const stats = await lookAt(paths, operation, key);
+  return { path: paths.at(-1) as string, stat: stats.at(-1) };
+}
+
+/** The path of a key, for whoever refuses a symbolic link at its end by himself: one look less than {@linkcode locate}. */
+export async function pathOf(root: string, key: string, operation: string): Promise<string> {
+  const paths = pathsOf(root, key, operation);
+  await lookAt(paths.slice(0, -1), operation, key);
+  return paths.at(-1) as string;
+}
+
+/** The paths of all folders of a key, and at the end its own. */
+function pathsOf(root: string, key: string, operation: string): string[] {
   checkKey(key, operation);
   const segments = key.split("/");
   if (isTemporary(segments.at(-1) ?? "")) {
@@ -46,11 +60,17 @@ export async function locate(root: string, key: string, operation: string): Prom
       next: "Use another key",
     });
   }
-  const stats = await Promise.all(
-    segments.map((_, i) => statOrNothing(join(root, ...segments.slice(0, i + 1)), operation, key)),
-  );
+  return segments.map((_, i) => join(root, ...segments.slice(0, i + 1)));
+}
+
+async function lookAt(
+  paths: readonly string[],
+  operation: string,
+  key: string,
+): Promise<(BigIntStats | undefined)[]> {
+  const stats = await Promise.all(paths.map((path) => statOrNothing(path, operation, key)));
   if (stats.some((stat) => stat?.isSymbolicLink())) throw symbolicLink(operation, key);
-  return { path: join(root, ...segments), stat: stats.at(-1) };
+  return stats;
 }
 
 async function statOrNothing(

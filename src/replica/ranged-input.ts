@@ -26,8 +26,8 @@ const REMOTE_WINDOW = 8 * 1024 * 1024;
 /** Bytes that may be read ahead, and requests under way, where each request travels. */
 const REMOTE_AHEAD = { budget: 32 * 1024 * 1024, concurrency: 16 };
 
-/** The same for a disk, which answers at once: more would only be memory. */
-const LOCAL_AHEAD = { budget: 4 * 1024 * 1024, concurrency: 4 };
+/** The same for a disk, which answers at once; but each request opens the file anew, so that windows must not be small. */
+const LOCAL_AHEAD = { budget: 16 * 1024 * 1024, concurrency: 4 };
 
 /** Share in bytes of one file below which it is not read ahead. */
 const MIN_AHEAD = 128 * 1024;
@@ -35,7 +35,10 @@ const MIN_AHEAD = 128 * 1024;
 /** Windows of one file that may be fetched or held at once: one request's latency hides behind the next. */
 const MAX_AHEAD = 4;
 
-/** Bytes of a buffer that is used again and again. */
+/** The same of a local file: one is read while the other is used. */
+const LOCAL_MAX_AHEAD = 2;
+
+/** Most bytes of a buffer that is used again and again. */
 const BUFFER_SIZE = 1024 * 1024;
 
 /** A part of a file that is fetched by one request. */
@@ -80,11 +83,9 @@ export class RangedInput implements LtxInput {
     this.name = file.key;
     this.file = file;
     this.#pool = pool;
-    // With little room, few large requests are worth more than reading ahead.
-    const window = share < MIN_AHEAD ? share : Math.floor(share / 2);
-    this.#window = file.size <= share ? file.size : window;
-    this.#window = Math.max(1, Math.min(pool.maxWindow, this.#window));
-    const ahead = Math.max(1, Math.min(MAX_AHEAD, Math.floor(share / this.#window)));
+    this.#window = file.size <= share ? Math.min(file.size, pool.maxWindow) : pool.window;
+    this.#window = Math.max(1, this.#window);
+    const ahead = Math.max(1, Math.min(pool.maxAhead, Math.floor(share / this.#window)));
     for (let i = 0; i < ahead; i++) this.#plan();
   }
 
@@ -163,7 +164,7 @@ const EMPTY = new Uint8Array(0);
 
 /** Options of {@linkcode ReadPool}. */
 export interface ReadPoolOptions {
-  /** Upper bound of the bytes read ahead, all files together. @default 32 MiB, 4 MiB from a local one */
+  /** Upper bound of the bytes read ahead, all files together. @default 32 MiB, 16 MiB from a local one */
   readonly budget?: number | undefined;
   /** Requests under way at once. @default 16, 4 to a local store */
   readonly concurrency?: number | undefined;
@@ -176,6 +177,10 @@ export class ReadPool {
   readonly inputs: readonly RangedInput[];
   /** Upper bound in bytes of one request. */
   readonly maxWindow: number;
+  /** Bytes of one request for a file that is larger than its share. */
+  readonly window: number;
+  /** Upper bound of the requests for one file that are under way or held. */
+  readonly maxAhead: number;
   readonly #replica: Replica;
   readonly #concurrency: number;
   readonly #aborter: Aborter;
@@ -201,12 +206,7 @@ export class ReadPool {
     this.#concurrency = options.concurrency ?? defaults.concurrency;
     this.#aborter = replica.platform.newAborter();
     this.maxWindow = isLocal ? LOCAL_WINDOW : REMOTE_WINDOW;
-    if (isLocal) {
-      this.#buffers = {
-        size: BUFFER_SIZE,
-        take: () => this.#spare.pop() ?? new Uint8Array(BUFFER_SIZE),
-      };
-    }
+    this.maxAhead = isLocal ? LOCAL_MAX_AHEAD : MAX_AHEAD;
     this.#signal = options.signal;
     if (this.#signal?.aborted) this.#onAbort();
     this.#signal?.addEventListener("abort", this.#onAbort, { once: true });
@@ -214,6 +214,15 @@ export class ReadPool {
       files.map((f) => f.size),
       options.budget ?? defaults.budget,
     );
+    // With little room, few large requests are worth more than reading ahead.
+    const window = share < MIN_AHEAD ? share : Math.floor(share / 2);
+    this.window = Math.max(1, Math.min(this.maxWindow, window));
+    if (isLocal) {
+      // Windows are whole buffers: memory for a part of one would be new each time.
+      if (this.window > BUFFER_SIZE) this.window -= this.window % BUFFER_SIZE;
+      const size = Math.min(BUFFER_SIZE, this.window);
+      this.#buffers = { size, take: () => this.#spare.pop() ?? new Uint8Array(size) };
+    }
     this.inputs = files.map((file) => new RangedInput(this, file, share));
   }
 
