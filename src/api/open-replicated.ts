@@ -285,8 +285,14 @@ interface Base {
   readonly capture: CaptureVfs;
 }
 
+/** What is installed once: how the files are served is said anew by each who opens, for it has that one's clock. */
+interface Installed {
+  readonly filesFor: (platform: Platform) => DatabaseFiles;
+  readonly capture: CaptureVfs;
+}
+
 /** VFSes stay registered for the life of the wasm instance, so each is installed once. */
-const bases = new WeakMap<Sqlite3, Map<SyncFiles | string | undefined, Base>>();
+const bases = new WeakMap<Sqlite3, Map<SyncFiles | string | undefined, Installed>>();
 
 function baseOf<S extends Sqlite3>(options: OpenReplicatedOptions<S>): Base {
   const { sqlite3, files, platform = webPlatform } = options;
@@ -299,24 +305,27 @@ function baseOf<S extends Sqlite3>(options: OpenReplicatedOptions<S>): Base {
   let base = installed.get(key);
   if (base === undefined) {
     const name = `pagestream-open-${installed.size}`;
-    const served = isBrowsers(files) ? files : serve(sqlite3, files, { name, platform });
-    const capture = installCaptureVfs(sqlite3, { parent: served.vfs, name: `${name}-capture` });
-    installed.set(key, (base = { files: served, capture }));
+    const filesFor = isBrowsers(files) ? () => files : serve(sqlite3, files, name);
+    const parent = isBrowsers(files) ? files.vfs : name;
+    const capture = installCaptureVfs(sqlite3, { parent, name: `${name}-capture` });
+    installed.set(key, (base = { filesFor, capture }));
   }
-  return isBrowsers(files) ? { ...base, files } : base;
+  const { filesFor, capture } = base;
+  return { files: isBrowsers(files) ? files : filesFor(platform), capture };
 }
 
 /** Installs the VFS that serves the files of a runtime, or memory. */
 function serve(
   sqlite3: Sqlite3,
   files: SyncFiles | undefined,
-  { name, platform }: { readonly name: string; readonly platform: Platform },
-): DatabaseFiles {
+  name: string,
+): Installed["filesFor"] {
   if (files === undefined) {
-    return memoryDatabaseFiles(installMemoryVfs(sqlite3, { name }), name);
+    const inMemory = memoryDatabaseFiles(installMemoryVfs(sqlite3, { name }), name);
+    return () => inMemory;
   }
   installSyncFileVfs(sqlite3, { files, name });
-  return syncDatabaseFiles(files, name, platform);
+  return (platform) => syncDatabaseFiles(files, name, platform);
 }
 
 /** Whether a VFS of sqlite-wasm's own serves the files. */
