@@ -11,7 +11,8 @@ import { isPagestreamError } from "../core/errors.ts";
 import type { Platform } from "../core/platform.ts";
 import { formatTxid } from "../ltx/file-name.ts";
 import type { ReplicaReader, ReplicaView } from "../replica/reader-options.ts";
-import type { Mounted, Mounts } from "./mounted.ts";
+import type { Mounts } from "./mounted.ts";
+import type { OpenReader } from "./open-reader.ts";
 import { txidOf } from "./position.ts";
 import type { Slots } from "./slots.ts";
 import type { Route } from "./route.ts";
@@ -83,16 +84,18 @@ async function answer(c: Context, context: ChangesContext): Promise<Response> {
     // nginx would keep events until its buffer is full.
     c.header("x-accel-buffering", "no");
     if (c.req.method === "HEAD") return c.body(null);
-    const [reader, giveBack] = await mounted.lend();
+    const [opened, giveBack] = await mounted.lend();
     const ending = platform.newAborter();
     const signal = AbortSignal.any([c.req.raw.signal, ending.signal]);
-    const feed = listen({ ...context, mounted, reader, last, signal });
+    const feed = listen({ ...context, opened, last, signal });
     try {
       // The first event before the headers: what keeps a feed from beginning is an answer of its own.
       const first = await feed.next();
-      return c.body(place.send(toStream(first, feed, { end: () => (ending.abort(), giveBack()) })));
+      return c.body(
+        place.send(toStream(first, feed, { end: () => (ending.abort(), void giveBack()) })),
+      );
     } catch (error) {
-      giveBack();
+      await giveBack();
       throw error;
     }
   } finally {
@@ -101,14 +104,14 @@ async function answer(c: Context, context: ChangesContext): Promise<Response> {
 }
 
 interface Listener extends ChangesContext {
-  readonly mounted: Mounted;
-  readonly reader: ReplicaReader;
+  readonly opened: OpenReader;
   readonly last: bigint | undefined;
   readonly signal: AbortSignal;
 }
 
 async function* listen(listener: Listener): AsyncGenerator<string, void, undefined> {
-  const { mounted, reader, last, signal, platform } = listener;
+  const { opened, last, signal, platform } = listener;
+  const { reader } = opened;
   const { clock } = platform;
   let [from, event] = await begin(listener);
   let release = reader.pin(from);
@@ -118,7 +121,7 @@ async function* listen(listener: Listener): AsyncGenerator<string, void, undefin
     for (let failures = 0; !signal.aborted;) {
       let to = from;
       try {
-        to = await mounted.view(reader, {}, { signal });
+        to = await opened.view({}, { signal });
         failures = 0;
       } catch (error) {
         if (signal.aborted || ++failures === MAX_FAILURES) throw error;
@@ -145,8 +148,9 @@ async function* listen(listener: Listener): AsyncGenerator<string, void, undefin
 
 /** Where the feed begins, and what a listener is told of that. */
 async function begin(listener: Listener): Promise<[ReplicaView, string]> {
-  const { mounted, reader, last, signal } = listener;
-  const latest = await mounted.view(reader, {}, { signal });
+  const { opened, last, signal } = listener;
+  const { reader } = opened;
+  const latest = await opened.view({}, { signal });
   if (last === undefined) return [latest, format("position", latest)];
   // What the client knows of counts when it comes back again, not what this server lags behind.
   if (last >= latest.txid) return [latest, format("position", latest, { id: last })];

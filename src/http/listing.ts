@@ -27,6 +27,8 @@ export interface ListingOptions {
   readonly freshMs: number;
   /** Time and chance. */
   readonly platform: Platform;
+  /** Whether a request must not wait for what another has under way. @default false */
+  readonly isPerRequest?: boolean | undefined;
 }
 
 /** A listing that is done, or under way. */
@@ -88,10 +90,11 @@ export class ServedListing {
 
   /** The files by the keys under which they are served, in their order. */
   objects(): Promise<readonly ObjectInfo[]> {
-    const { freshMs, platform } = this.#options;
+    const { freshMs, platform, isPerRequest = false } = this.#options;
     const { clock } = platform;
     const before = this.#latest;
-    const isFresh = before?.listedAt === undefined || clock.monotonic() - before.listedAt < freshMs;
+    const listedAt = before?.listedAt;
+    const isFresh = listedAt === undefined ? !isPerRequest : clock.monotonic() - listedAt < freshMs;
     if (before !== undefined && isFresh) return before.files;
     const latest: Listed = { files: this.#list() };
     this.#latest = latest;

@@ -7,12 +7,13 @@ import type { Context } from "hono";
 import { InvalidArgumentError } from "../core/errors.ts";
 import type { Platform } from "../core/platform.ts";
 import type { RetryPolicy } from "../core/retry.ts";
-import type { RestoreTarget } from "../replica/plan.ts";
-import type { ReplicaReader, ReplicaView } from "../replica/reader-options.ts";
+import type { ReaderInside, ReaderMemory } from "../replica/reader-inside.ts";
+import type { IndexStore, ReaderOptions, ReplicaReader } from "../replica/reader-options.ts";
 import { openReader } from "../replica/reader.ts";
 import { openReplica, type Replica } from "../replica/replica.ts";
 import type { ObjectStore } from "../transports/object-store.ts";
 import { ServedListing } from "./listing.ts";
+import { OpenReader } from "./open-reader.ts";
 import { Refusal } from "./refusal.ts";
 
 /** What routes can be made over. */
@@ -31,20 +32,11 @@ export interface KeepOptions {
   readonly idleMs?: number | undefined;
   /** Memory for the pages of one replica. @default 16777216 (16 MiB) */
   readonly cacheBytes?: number | undefined;
-}
-
-/** Options of `view`. */
-export interface ViewOptions {
-  /** Ends the search of a state of the past. */
-  readonly signal: AbortSignal;
-  /** Whether the newest state is looked for even if that was done a moment ago. @default false */
-  readonly isUrgent?: boolean | undefined;
-}
-
-/** Something that is closed with the reader it was made of. */
-export interface Attached {
-  /** Closes it. */
-  close(): Promise<void>;
+  /**
+   * Whether each request has a reader of its own, for runtimes where what one request has under way is of no use to another. What
+   * is shared then is memory: the pages and the index of a reader that was put away. @default false
+   */
+  readonly isPerRequest?: boolean | undefined;
 }
 
 /** A replica that requests are for. */
@@ -55,10 +47,11 @@ export class Mounted {
   readonly listing: ServedListing;
   readonly #options: KeepOptions;
   readonly #given: ReplicaReader | undefined;
-  readonly #attached = new Map<string, Promise<Attached>>();
-  #reader: Promise<ReplicaReader> | undefined;
-  #refreshing: Promise<ReplicaView> | undefined;
-  #refreshedAt = Number.NEGATIVE_INFINITY;
+  /** The reader of all requests, where they may share one. */
+  #shared: Promise<OpenReader> | undefined;
+  /** What requests that have ended leave to others, where each has its own reader. */
+  #left: { readonly memory: ReaderMemory; readonly refreshedAt: number } | undefined;
+  #index: Uint8Array | undefined;
   #users = 0;
   #stopTimer = (): void => undefined;
 
@@ -76,95 +69,104 @@ export class Mounted {
     return this.#users > 0;
   }
 
-  /** Lends the reader, which is opened for the first and closed some time after the last. Call the second function at the end. */
-  async lend(): Promise<readonly [reader: ReplicaReader, giveBack: () => void]> {
+  /**
+   * Lends a reader. One that requests share is opened for the first and closed some time after the last. Call the second
+   * function at the end.
+   */
+  async lend(): Promise<readonly [opened: OpenReader, giveBack: () => Promise<void>]> {
     this.#users++;
     this.#stopTimer();
+    let own: OpenReader | undefined;
     let isLent = true;
-    const giveBack = (): void => {
-      if (isLent && --this.#users === 0) this.#rest();
+    const giveBack = async (): Promise<void> => {
+      if (!isLent) return;
       isLent = false;
+      if (--this.#users === 0 && own === undefined) this.#rest();
+      if (own !== undefined) await this.#putAway(own);
     };
     try {
-      return [await this.#open(), giveBack];
+      // Who gives a reader has seen to it that requests can share it.
+      if (this.#options.isPerRequest !== true || this.#given !== undefined) {
+        return [await this.#share(), giveBack];
+      }
+      own = await this.#openOwn();
+      return [own, giveBack];
     } catch (error) {
-      giveBack();
+      await giveBack();
       throw error;
     }
   }
 
-  /** Runs `work` with the reader. */
-  async withReader<T>(work: (reader: ReplicaReader) => Promise<T>): Promise<T> {
-    const [reader, giveBack] = await this.lend();
+  /** Runs `work` with a reader. */
+  async withReader<T>(work: (opened: OpenReader) => Promise<T>): Promise<T> {
+    const [opened, giveBack] = await this.lend();
     try {
-      return await work(reader);
+      return await work(opened);
     } finally {
-      giveBack();
+      await giveBack();
     }
-  }
-
-  /** The state of a target, for an empty one the newest: no older than what is told again. */
-  async view(
-    reader: ReplicaReader,
-    target: RestoreTarget,
-    { signal, isUrgent = false }: ViewOptions,
-  ): Promise<ReplicaView> {
-    if (target.txid !== undefined || target.timestamp !== undefined) {
-      return await reader.viewAt(target, { signal, allowFuture: true });
-    }
-    const { freshMs, platform } = this.#options;
-    const now = platform.clock.monotonic();
-    if (!isUrgent && now - this.#refreshedAt < freshMs) return reader.latest;
-    this.#refreshing ??= reader
-      .refresh()
-      .finally(() => {
-        this.#refreshing = undefined;
-      })
-      .then((view) => {
-        this.#refreshedAt = platform.clock.monotonic();
-        return view;
-      });
-    return await this.#refreshing;
-  }
-
-  /** What was attached to the reader under a name, or is made of it now. A reader must be lent meanwhile. */
-  async attach<T extends Attached>(name: string, make: () => Promise<T>): Promise<T> {
-    const before = this.#attached.get(name);
-    if (before !== undefined) return (await before) as T;
-    const made = make();
-    this.#attached.set(name, made);
-    made.catch(() => this.#attached.delete(name));
-    return await made;
   }
 
   /** Lets go of what was opened for requests; what the routes were given is its owner's to close. */
   async close(): Promise<void> {
     this.#stopTimer();
-    const [attached, reader] = [[...this.#attached.values()], this.#reader];
-    this.#attached.clear();
-    this.#reader = undefined;
-    this.#refreshedAt = Number.NEGATIVE_INFINITY;
+    const shared = this.#shared;
+    this.#shared = undefined;
+    this.#left = undefined;
     // What could not be opened has been told already.
-    const opened = await Promise.allSettled(attached);
-    for (const each of opened) if (each.status === "fulfilled") await each.value.close();
-    if (this.#given === undefined)
-      await reader?.then((each) => each.close()).catch(() => undefined);
+    const opened = await shared?.catch(() => undefined);
+    await opened?.closeAttached();
+    if (this.#given === undefined) await opened?.reader.close();
   }
 
-  #open(): Promise<ReplicaReader> {
-    if (this.#given !== undefined) return Promise.resolve(this.#given);
-    if (this.#reader !== undefined) return this.#reader;
-    const { platform, cacheBytes = 16 << 20 } = this.#options;
-    // Newer states are asked for when a request wants to know: no request, no cost.
-    const opening = openReader(this.replica, { platform, retry: RETRY, cacheBytes, follow: false });
-    this.#reader = opening;
+  #share(): Promise<OpenReader> {
+    if (this.#shared !== undefined) return this.#shared;
+    const { platform, freshMs } = this.#options;
+    const opening = (async () => {
+      const reader = this.#given ?? (await openReader(this.replica, this.#reading()));
+      return new OpenReader(reader, { platform, freshMs, isShared: true });
+    })();
+    this.#shared = opening;
     opening.catch(() => {
-      if (this.#reader === opening) this.#reader = undefined;
+      if (this.#shared === opening) this.#shared = undefined;
     });
     return opening;
   }
 
+  async #openOwn(): Promise<OpenReader> {
+    const { platform, freshMs } = this.#options;
+    const left = this.#left;
+    this.#left = undefined;
+    const indexStore: IndexStore = {
+      load: async () => this.#index,
+      save: async (bytes) => void (this.#index = bytes),
+    };
+    const reading = { ...this.#reading(), indexStore };
+    const reader = await openReader(this.replica, reading, left?.memory);
+    const { refreshedAt } = left ?? {};
+    return new OpenReader(reader, { platform, freshMs, isShared: false, refreshedAt });
+  }
+
+  async #putAway(own: OpenReader): Promise<void> {
+    await own.closeAttached();
+    if (own.reader.error !== undefined) {
+      // What it knows may be of a replica that is no more.
+      await own.reader.close();
+      return;
+    }
+    const memory = await (own.reader as ReplicaReader & ReaderInside).leave();
+    if (this.#left !== undefined && this.#left.memory.latest.txid > memory.latest.txid) return;
+    this.#left = { memory, refreshedAt: own.refreshedAt };
+  }
+
+  #reading(): ReaderOptions {
+    const { platform, cacheBytes = 16 << 20 } = this.#options;
+    // Newer states are asked for when a request wants to know: no request, no cost.
+    return { platform, retry: RETRY, cacheBytes, follow: false };
+  }
+
   #rest(): void {
+    if (this.#shared === undefined) return;
     const { platform, idleMs = 300_000 } = this.#options;
     this.#stopTimer = platform.clock.schedule(() => void this.close(), idleMs, true);
   }
@@ -185,6 +187,8 @@ export class Mounts {
   readonly #options: MountsOptions;
   /** In the order of their last request. */
   readonly #mounts = new Map<unknown, Mounted>();
+  /** Where nothing is held open between requests: for as long as somebody has the object. */
+  readonly #byObject = new WeakMap<Served, Mounted>();
 
   constructor(options: MountsOptions) {
     this.#options = options;
@@ -192,11 +196,12 @@ export class Mounts {
 
   /** What requests for the replica of `c` share. */
   async of(c: Context): Promise<Mounted> {
-    const { replica, key } = this.#options;
+    const { replica, key, isPerRequest = false } = this.#options;
     // Two stores may call themselves alike, so what they are called says nothing: only the same object is the same.
     const name = key?.(c);
     const known = name === undefined ? undefined : this.#mounts.get(name);
     const served = known === undefined ? await replica(c) : undefined;
+    if (isPerRequest && served !== undefined && name === undefined) return this.#ofObject(served);
     const identity = name ?? served;
     let mounted = known ?? this.#mounts.get(identity);
     if (mounted === undefined) {
@@ -215,6 +220,12 @@ export class Mounts {
     const all = [...this.#mounts.values()];
     this.#mounts.clear();
     await Promise.all(all.map((mounted) => mounted.close()));
+  }
+
+  #ofObject(served: Served): Mounted {
+    const mounted = this.#byObject.get(served) ?? new Mounted(served, this.#options);
+    this.#byObject.set(served, mounted);
+    return mounted;
   }
 
   async #makeRoom(): Promise<void> {

@@ -72,9 +72,10 @@ async function answer(c: Context, context: PagesContext): Promise<Response> {
   const place = slots.take();
   const { signal } = c.req.raw;
   try {
-    return await mounted.withReader(async (reader) => {
+    return await mounted.withReader(async (opened) => {
+      const { reader } = opened;
       const look = (isUrgent: boolean): Promise<ReplicaView> =>
-        mounted.view(reader, target, { signal, isUrgent });
+        opened.view(target, { signal, isUrgent });
       const view = await atPosition(c, look, context);
       if (pgno > view.commit) {
         throw new Refusal("NOT_FOUND", `the database has ${view.commit} pages at this state`);

@@ -65,6 +65,38 @@ async function post(
 const query = async (sql: string, more: object = {}): Promise<Answer> =>
   await post({ sql, ...more });
 
+test("replicaRoutes() has a reader for each request in workerd, which goes on from what another has left", async () => {
+  vi.stubGlobal("navigator", { userAgent: "Cloudflare-Workers" });
+  try {
+    for (const key of [undefined, () => "app"]) {
+      let lists = 0;
+      let gets = 0;
+      const { store } = database;
+      const counting: typeof store = {
+        ...store,
+        list: (options) => (lists++, store.list(options)),
+        get: (name, options) => (gets++, store.get(name, options)),
+      };
+      const workerd = routes({ replica: () => counting, key, freshMs: 60_000 });
+      const sql = "SELECT count(*) FROM doc";
+      const [first, second] = await Promise.all([
+        post({ sql }, {}, workerd),
+        post({ sql }, {}, workerd),
+      ]);
+      expect([first.body.rows, second.body.rows]).toEqual([[[2]], [[2]]]);
+      const before = [lists, gets];
+      expect((await post({ sql }, {}, workerd)).body.rows).toEqual([[2]]);
+      expect([lists, gets]).toEqual(before);
+      // A state of the past is made anew, and the newest is still the newest after it.
+      expect((await post({ sql, txid: hex(1) }, {}, workerd)).body.rows).toEqual([[0]]);
+      expect((await post({ sql }, {}, workerd)).body.rows).toEqual([[2]]);
+      await workerd.close();
+    }
+  } finally {
+    vi.unstubAllGlobals();
+  }
+});
+
 describe("POST /query", () => {
   test("POST /query answers with rows, of now or of the past", async () => {
     const { status, position, body } = await query("SELECT id, title FROM doc WHERE id >= ?", {

@@ -12,10 +12,11 @@ import {
 import { isPagestreamError } from "../core/errors.ts";
 import type { Platform } from "../core/platform.ts";
 import { formatTxid } from "../ltx/file-name.ts";
-import type { ReplicaReader, ReplicaView } from "../replica/reader-options.ts";
+import type { ReplicaView } from "../replica/reader-options.ts";
 import type { Sqlite3 } from "../vfs/sqlite3.ts";
 import { receiveSmall } from "./ingest-body.ts";
-import type { Attached, Mounts } from "./mounted.ts";
+import type { Mounts } from "./mounted.ts";
+import type { Attached, OpenReader } from "./open-reader.ts";
 import type { Json } from "./openapi.ts";
 import {
   atPosition,
@@ -148,12 +149,12 @@ async function answer(c: Context, context: QueryContext): Promise<Response> {
     const target = targetOf(query, platform);
     const mounted = await mounts.of(c);
     const { signal } = c.req.raw;
-    return await mounted.withReader(async (reader) => {
+    return await mounted.withReader(async (opened) => {
       const look = (isUrgent: boolean): Promise<ReplicaView> =>
-        mounted.view(reader, target, { signal, isUrgent });
+        opened.view(target, { signal, isUrgent });
       const { txid } = await atPosition(c, look, context);
       const isPast = query.txid !== undefined || query.timestamp !== undefined;
-      const desk = await mounted.attach("query", () => QueryDesk.open(sqlite3, reader));
+      const desk = await opened.attach("query", () => QueryDesk.open(sqlite3, opened));
       const { state, columns, rows, stats } = await desk.run(query, {
         target: isPast ? txid : undefined,
         signal,
@@ -181,9 +182,14 @@ class QueryDesk implements Attached {
     this.#capi = capi;
   }
 
-  static async open(load: () => Promise<Sqlite3>, replica: ReplicaReader): Promise<QueryDesk> {
+  static async open(
+    load: () => Promise<Sqlite3>,
+    { reader: replica, isShared }: OpenReader,
+  ): Promise<QueryDesk> {
     const sqlite3 = await load();
-    return new QueryDesk(await openReplicaDatabase({ sqlite3, replica }), sqlite3);
+    // A stack that one request has suspended would keep all others from their turn, and SQLite is one for all of them.
+    const driver = isShared ? "auto" : "retry";
+    return new QueryDesk(await openReplicaDatabase({ sqlite3, replica, driver }), sqlite3);
   }
 
   run(

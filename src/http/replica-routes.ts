@@ -54,7 +54,7 @@ export interface HttpLimits {
 export interface ReplicaRoutesOptions extends AccessOptions {
   /**
    * The replica of a request. Requests share a listing and a reader where they get the same object: keep the store, or say
-   * with `key` which requests are for one replica.
+   * with `key` which requests are for one replica. In workerd they share the memory of a reader.
    */
   readonly replica: (c: Context) => Served | Promise<Served>;
   /**
@@ -123,7 +123,16 @@ export function replicaRoutes(options: ReplicaRoutesOptions): ReplicaRoutes {
     idleMs,
   } = limits;
   const { clock } = platform;
-  const mounts = new Mounts({ replica, key, maxReplicas, freshMs, idleMs, cacheBytes, platform });
+  const mounts = new Mounts({
+    replica,
+    key,
+    maxReplicas,
+    freshMs,
+    idleMs,
+    cacheBytes,
+    platform,
+    isPerRequest: isWorkerd(),
+  });
   // What asks for authorization must not be kept where others read it.
   const scope = options.authorize === "public" ? "public" : "private";
   const slots = (count: number): Slots => new Slots(count, { stallMs, clock });
@@ -146,6 +155,12 @@ export function replicaRoutes(options: ReplicaRoutesOptions): ReplicaRoutes {
   mountFallback(app, options);
   const close = (): Promise<void> => mounts.close();
   return Object.assign(app, { close, [Symbol.asyncDispose]: close });
+}
+
+/** Whether streams, signals and timers are of no use to another request than the one that made them. */
+function isWorkerd(): boolean {
+  const { navigator } = globalThis as { readonly navigator?: { readonly userAgent?: string } };
+  return navigator?.userAgent === "Cloudflare-Workers";
 }
 
 /** Loads SQLite once for all; after a failure anew for who asks next. */

@@ -98,7 +98,9 @@ export function mountRoutes(
     const door = guard({ here, methods, access, limit });
     if (corsOrigins.length > 0) app.use(path, crossOrigin(corsOrigins, methods));
     app.use(path, door);
-    for (const { method, handle } of here) app.on(method, path, handle);
+    for (const { method, handle } of here) {
+      app.on(method, path, (c) => seenThrough(c, handle(c)));
+    }
   }
 }
 
@@ -111,6 +113,22 @@ export function mountFallback(app: Hono, access: AccessOptions): void {
     if (refused === undefined) sendRefusal(c, noRoute(c));
     else c.res = refused;
   });
+}
+
+/** Where a runtime ends what a request has begun as soon as its client goes, lets it end by itself: it has something to give back. */
+function seenThrough(
+  c: Context,
+  answer: Response | Promise<Response>,
+): Response | Promise<Response> {
+  let execution: Context["executionCtx"];
+  try {
+    execution = c.executionCtx;
+  } catch {
+    // Other runtimes have none.
+    return answer;
+  }
+  execution.waitUntil(Promise.resolve(answer).catch(() => undefined));
+  return answer;
 }
 
 function noRoute(c: Context): Refusal {

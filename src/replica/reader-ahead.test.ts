@@ -7,6 +7,7 @@ import { childPages } from "../core/btree-page.ts";
 import { buildLtx, fakePlatform } from "../testing/index.ts";
 import { memoryStore } from "../transports/memory.ts";
 import type { ObjectStore } from "../transports/object-store.ts";
+import type { ReaderInside } from "./reader-inside.ts";
 import { openReader, type ReaderOptions, type ReplicaReader } from "./reader.ts";
 
 const roots: Record<string, number> = {};
@@ -91,6 +92,24 @@ describe("what a reader reads ahead", () => {
       await walk.lookUp(roots["t"] as number, share);
     expect(reader.stats.requests - before.requests).toBeLessThanOrEqual(10);
     expect(reader.stats.bytes - before.bytes).toBeLessThan(100_000);
+  });
+
+  test("a reader that goes on from the memory of another reads ahead as that would", async () => {
+    const first = await open();
+    const root = roots["t"] as number;
+    await new Walk(first).lookUp(root, 0.4);
+    const memory = await (first as ReplicaReader & ReaderInside).leave();
+    await expect(first.fetch(first.latest, [1])).rejects.toMatchObject({ code: "CLOSED" });
+    await using second = await openReader(
+      store,
+      { platform: fakePlatform(2), follow: false },
+      memory,
+    );
+    const walk = new Walk(second);
+    await walk.lookUp(root, 0.4);
+    expect(second.stats.requests).toBe(0);
+    await walk.scan(root);
+    expect(second.stats.requests).toBeLessThan(walk.pages / 40);
   });
 
   test.each([false, true])(

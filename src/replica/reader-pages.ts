@@ -9,7 +9,7 @@ import { LtxFormatError } from "../ltx/errors.ts";
 import { decodeFrame } from "../ltx/page-frame.ts";
 import { abortable } from "../core/abortable.ts";
 import { CacheFullError } from "./errors.ts";
-import { ReadAhead } from "./reader-ahead.ts";
+import type { ReadAhead } from "./reader-ahead.ts";
 import type { PageCache } from "./reader-cache.ts";
 import { asDamage, type FilePart, isGone } from "./reader-files.ts";
 import { bytesOf, type FrameRange, planRanges } from "./reader-ranges.ts";
@@ -29,8 +29,8 @@ const ROUNDS = 4;
 export interface PageFetcherOptions {
   readonly replica: Replica;
   readonly cache: PageCache;
-  /** Most bytes that are read ahead by one request. */
-  readonly readAhead: number;
+  /** Says what to read ahead, of the same cache. */
+  readonly ahead: ReadAhead;
   /** Most bytes of pages that are read ahead of one scan. */
   readonly scanAhead: number;
   /** Ends all requests. */
@@ -94,7 +94,7 @@ export class PageFetcher {
   constructor(options: PageFetcherOptions) {
     this.#options = options;
     this.#cache = options.cache;
-    this.#ahead = new ReadAhead(options.cache, options.readAhead);
+    this.#ahead = options.ahead;
   }
 
   /** Reads pages that are not in memory. */

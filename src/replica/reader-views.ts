@@ -65,6 +65,12 @@ export class ViewMaker {
     this.#saved.clear();
   }
 
+  /** Goes on from the newest view of a reader before this one. */
+  resume(latest: View): void {
+    this.latest = latest;
+    this.#sequence = latest.sequence;
+  }
+
   /** Lists the replica and makes the view of a state. Throws the errors of `planRestore`. */
   async at(target: RestoreTarget, signal: AbortSignal): Promise<View> {
     for (let tries = 1; ; tries++) {

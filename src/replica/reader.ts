@@ -27,10 +27,11 @@ import type { ObjectStore } from "../transports/object-store.ts";
 import { formatTimestamp } from "../transports/timestamp.ts";
 import { TxidNotAvailableError } from "./errors.ts";
 import type { RestoreTarget } from "./plan.ts";
+import { ReadAhead } from "./reader-ahead.ts";
 import { PageCache } from "./reader-cache.ts";
 import { changedPages } from "./reader-changes.ts";
 import { ViewFollower } from "./reader-follow.ts";
-import type { LocalPages, ReaderInside } from "./reader-inside.ts";
+import type { LocalPages, ReaderInside, ReaderMemory } from "./reader-inside.ts";
 import { decodeIndexes, encodeIndexes } from "./reader-index.ts";
 import { MeteredStore } from "./reader-meter.ts";
 import type {
@@ -83,11 +84,13 @@ const STALE_AFTER = 3;
 export async function openReader(
   replica: ObjectStore | Replica,
   options: ReaderOptions,
+  memory?: ReaderMemory,
 ): Promise<ReplicaReader> {
   const opened = openReplica(replica, { retry: READ_RETRY, ...options });
-  const reader = new Reader(opened, options);
+  const reader = new Reader(opened, options, memory);
   try {
-    await reader.open();
+    if (memory === undefined) await reader.open();
+    else reader.resume(memory.latest);
   } catch (error) {
     await reader.close();
     throw error;
@@ -102,6 +105,7 @@ class Reader implements ReplicaReader, ReaderInside {
   readonly #options: ReaderOptions;
   readonly #meter = { requests: 0, bytes: 0, pages: 0, hits: 0 };
   readonly #cache: PageCache;
+  readonly #ahead: ReadAhead;
   readonly #pages: PageFetcher;
   readonly #views: ViewMaker;
   readonly #follower: ViewFollower;
@@ -118,7 +122,7 @@ class Reader implements ReplicaReader, ReaderInside {
   #zeros: Uint8Array | undefined;
   #closing: Promise<void> | undefined;
 
-  constructor(replica: Replica, options: ReaderOptions) {
+  constructor(replica: Replica, options: ReaderOptions, memory?: ReaderMemory) {
     this.replica = replica;
     this.#options = options;
     const { platform } = replica;
@@ -127,12 +131,13 @@ class Reader implements ReplicaReader, ReaderInside {
     const cacheBytes = size(options.cacheBytes, CACHE_BYTES, "cacheBytes");
     // What is read ahead must not push out what is in use.
     const readAhead = Math.min(size(options.readAhead, READ_AHEAD, "readAhead"), cacheBytes / 4);
-    this.#cache = new PageCache(cacheBytes);
+    this.#cache = memory?.cache ?? new PageCache(cacheBytes);
+    this.#ahead = memory?.ahead ?? new ReadAhead(this.#cache, readAhead);
     const metered = replica.through({ store: new MeteredStore(replica.store, this.#meter) });
     this.#pages = new PageFetcher({
       replica: metered,
       cache: this.#cache,
-      readAhead,
+      ahead: this.#ahead,
       scanAhead: cacheBytes / 2,
       signal,
       stats: this.#meter,
@@ -189,6 +194,12 @@ class Reader implements ReplicaReader, ReaderInside {
     if (isNewest) this.#follower.listed();
     if (isNewest && follow !== false) this.#follower.start();
     void this.#saveIndexes();
+  }
+
+  /** Goes on from what another reader has left: asks nothing before it is told to. */
+  resume(latest: View): void {
+    this.#latest = latest;
+    this.#views.resume(latest);
   }
 
   peek(view: ReplicaView, pgno: number): Uint8Array | undefined {
@@ -295,7 +306,12 @@ class Reader implements ReplicaReader, ReaderInside {
   }
 
   close(): Promise<void> {
-    return (this.#closing ??= this.#close());
+    return (this.#closing ??= this.#close().then(() => this.#cache.clear()));
+  }
+
+  async leave(): Promise<ReaderMemory> {
+    await (this.#closing ??= this.#close());
+    return { cache: this.#cache, ahead: this.#ahead, latest: this.latest };
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -308,7 +324,6 @@ class Reader implements ReplicaReader, ReaderInside {
     await this.#saveIndexes();
     this.#waiters.reject(closed(this.name));
     this.#unpinned.reject(closed(this.name));
-    this.#cache.clear();
     this.events.announce({ type: "closed" });
     this.events.close();
   }

@@ -97,3 +97,24 @@ test("serve asks for its token and never shows it", async () => {
   const { code, log } = await end();
   expect({ code, shown: log.includes(TOKEN) }).toEqual({ code: 0, shown: false });
 });
+
+test("serve answers queries with --query only, and only those that read", async () => {
+  const ask = async (url: string, sql: string): Promise<Response> =>
+    await fetch(`${url}/query`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ sql }),
+    });
+  const [plain, served] = await Promise.all([
+    serve([levels.path]),
+    serve(["--query", levels.path]),
+  ]);
+  const sql = "SELECT count(*) > 0 FROM sqlite_schema";
+  expect((await ask(plain.url, sql)).status).toBe(501);
+  const answer = await ask(served.url, sql);
+  expect(answer.status).toBe(200);
+  expect(await answer.json()).toMatchObject({ txid: "0000000000000022", rows: [[1]] });
+  expect((await ask(served.url, "CREATE TABLE mine(x)")).status).toBe(422);
+  expect((await plain.end()).code).toBe(0);
+  expect((await served.end()).code).toBe(0);
+});

@@ -1,5 +1,6 @@
 /** @module */
 import { createHash } from "node:crypto";
+import sqlite3InitModule from "@sqlite.org/sqlite-wasm";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import {
   replicaRoutes,
@@ -293,6 +294,34 @@ describe("too much", () => {
       expect(status).toBe("200");
     });
     await patient.close();
+  });
+
+  test("a query whose body is slow or huge is cut off, and gives its place back", async () => {
+    const sqlite3 = await sqlite3InitModule();
+    const limits = { queries: 1, query: { bodyBytes: 1000, bodyMs: 200 } };
+    const strict = routes({ authorize: "public", sqlite3, limits });
+    await using one = await startServer(strict);
+    const sql = JSON.stringify({ sql: "SELECT 1" });
+    const head = (rest: string): string =>
+      `POST /query HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n${rest}\r\n\r\n`;
+    const good = `${head(`Content-Length: ${sql.length}`)}${sql}`;
+    // It says that there is more, and sends nothing.
+    const slow = askRaw(one.port, `${head("Content-Length: 500")}{`);
+    await vi.waitFor(async () => expect((await askRaw(one.port, good)).status).toBe(503));
+    expect(await slow).toMatchObject({ status: 408 });
+    const told = await askRaw(
+      one.port,
+      `${head("Content-Length: 99999999999")}${"x".repeat(5000)}`,
+    );
+    expect(told.status).toBe(413);
+    const chunk = `7d0\r\n${"x".repeat(2000)}\r\n`;
+    const untold = await askRaw(one.port, `${head("Transfer-Encoding: chunked")}${chunk}`);
+    expect(untold.status).toBe(413);
+    const gone = sendRaw(one.port, `${head("Content-Length: 500")}{`);
+    await vi.waitFor(async () => expect((await askRaw(one.port, good)).status).toBe(503));
+    gone.destroy();
+    await vi.waitFor(async () => expect((await askRaw(one.port, good)).status).toBe(200));
+    await strict.close();
   });
 
   test("a hundred downloads at once end in whole files or refusals, and nothing else", async () => {
