@@ -54,6 +54,8 @@ interface Session {
 
 async function serve(self: ChildProcess | NodeJS.Process, place: Place): Promise<void> {
   const sqlite3 = await sqlite3InitModule();
+  // Node loads it when it is first called.
+  await fetch("data:,");
   let session: Session | undefined;
   const handle = async ({
     name,

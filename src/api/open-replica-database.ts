@@ -147,7 +147,7 @@ class Database<S extends Sqlite3> implements ReplicaDatabase<S> {
     this.driver = parts.connection.driver;
     const { db, session } = parts.opened;
     // A call in between would run on the connection whose call is suspended.
-    const own = this.driver === "jspi" ? guardDatabase(db, () => session.canSuspend, QUERYING) : db;
+    const own = this.driver === "jspi" ? guardDatabase(db, () => session.isRunning, QUERYING) : db;
     this.db = own as InstanceType<S["oo1"]["DB"]>;
   }
 

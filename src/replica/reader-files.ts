@@ -29,7 +29,7 @@ const TAIL_MAX = 768 * 1024;
 const TAIL_SHARE = 400;
 
 /** Files that are read side by side. */
-const CONCURRENCY = 8;
+const CONCURRENCY = 16;
 
 /** A part of a file in memory. */
 export interface FilePart {

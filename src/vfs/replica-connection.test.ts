@@ -13,7 +13,7 @@ import {
   type ReplicaConnectionOptions,
 } from "./replica-connection.ts";
 import type { ReplicaDriver } from "./replica-session.ts";
-import type { QueryParameters, SqlValue } from "./replica-values.ts";
+import { exportsOf, type QueryParameters, type SqlValue } from "./replica-values.ts";
 import type { Sqlite3 } from "./sqlite3.ts";
 
 let sqlite3: Sqlite3;
@@ -102,6 +102,58 @@ describe.each(DRIVERS)("ReplicaConnection with the driver %s", (driver) => {
     expect(await value(replica, "SELECT body FROM t WHERE id = 1000")).toBe("new");
     expect(await value(replica, "SELECT litestream_txid()")).toBe("0000000000000002");
     await replica.close();
+  });
+
+  test("run() gives a query that ran before what a new one would give, in every state", async () => {
+    const { source, writer } = scene(driver, "CREATE TABLE t(id INTEGER PRIMARY KEY, body)");
+    const replica = await connect(source, driver);
+    const sql = "SELECT * FROM t WHERE id > ?";
+    expect(await replica.run(sql, [0])).toMatchObject({ columns: ["id", "body"], rows: [] });
+    const inserts =
+      "ALTER TABLE t ADD COLUMN more DEFAULT 7; INSERT INTO t(id, body) VALUES (1, 'a')";
+    source.publish(writer.after(inserts));
+    const grown = { columns: ["id", "body", "more"], rows: [[1, "a", 7]] };
+    expect(await replica.run(sql, [0])).toMatchObject(grown);
+    expect(await codeOf(replica.run(sql))).toBe("INVALID_ARGUMENT");
+    expect(await replica.run(sql, [1])).toMatchObject({ rows: [] });
+    await replica.run("BEGIN");
+    source.publish(writer.after("DELETE FROM t"));
+    expect(await replica.run(sql, [0])).toMatchObject(grown);
+    await replica.run("COMMIT");
+    expect(await replica.run(sql, [0])).toMatchObject({ rows: [] });
+    source.publish(writer.after("DROP TABLE t"));
+    expect(await codeOf(replica.run(sql, [0]))).toBe("QUERY");
+    expect(source.pins).toBe(0);
+    await replica.close();
+  });
+
+  test("run() keeps a bounded number of statements, none of them past close()", async () => {
+    const { source } = scene(driver);
+    const replica = await connect(source, driver);
+    const connection = replica.db.pointer as number;
+    const kept = (): number => {
+      let count = 0;
+      let statement = 0;
+      const next = exportsOf(sqlite3) as unknown as {
+        sqlite3_next_stmt(connection: number, statement: number): number;
+      };
+      while ((statement = next.sqlite3_next_stmt(connection, statement)) !== 0) count++;
+      return count;
+    };
+    for (let i = 0; i < 50; i++) {
+      expect(await value(replica, `SELECT ${i} + count(*) FROM t WHERE id = ${i + 1}`)).toBe(i + 1);
+    }
+    expect(kept()).toBe(16);
+    const limits = { maxRows: 1 };
+    for (let i = 0; i < 2; i++) {
+      expect(await codeOf(replica.run("SELECT id FROM t", [], limits))).toBe("LIMIT");
+    }
+    await replica.run("PRAGMA table_info(t)");
+    expect(kept()).toBe(16);
+    const own = replica.db as unknown as { close(): void };
+    own.close();
+    await replica.close();
+    expect(source.pins).toBe(0);
   });
 
   test("run() sees one state from BEGIN to COMMIT, whatever is fetched and published meanwhile", async () => {

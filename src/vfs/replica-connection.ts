@@ -31,7 +31,7 @@ import { exportsOf, type QueryParameters } from "./replica-values.ts";
 import { replicaVfs } from "./replica-vfs.ts";
 import type { Sqlite3, Sqlite3Database, WasmPointer } from "./sqlite3.ts";
 import { oneAtATime } from "./suspended-calls.ts";
-import { canSuspend, promising, type WasmFunction } from "./trampoline.ts";
+import { canSuspend, promising } from "./trampoline.ts";
 
 /** What a connection to a replica is made of. */
 export interface ReplicaConnectionOptions<V extends PageView> {
@@ -120,7 +120,8 @@ export class ReplicaConnection<V extends PageView> {
     }
     const connection = this.db.pointer as WasmPointer;
     const authorizer = options.readOnly ? new ReplicaAuthorizer(memory) : undefined;
-    this.#context = { sqlite3, exports, memory, connection, authorizer };
+    const statements = new Map<string, WasmPointer>();
+    this.#context = { sqlite3, exports, memory, connection, authorizer, statements };
     session.isInTransaction = () => sqlite3.capi.sqlite3_get_autocommit(connection) === 0;
     createFunctions(this.db as unknown as FunctionHost, session);
     const install = (signature: string, implementation: Implementation): WasmPointer => {
@@ -233,10 +234,10 @@ export class ReplicaConnection<V extends PageView> {
     if (this.#isClosed) return;
     this.#isClosed = true;
     await this.#oneAtATime(() => {
+      const { sqlite3, exports, statements } = this.#context;
+      for (const statement of statements.values()) exports.sqlite3_finalize(statement);
       this.db.close();
-      for (const pointer of this.#installed.splice(0)) {
-        this.#context.sqlite3.wasm.uninstallFunction(pointer);
-      }
+      for (const pointer of this.#installed.splice(0)) sqlite3.wasm.uninstallFunction(pointer);
       this.session.close();
       this.#forget();
     });
@@ -267,16 +268,19 @@ export class ReplicaConnection<V extends PageView> {
 
   async #tryUntilComplete(request: StatementRequest): Promise<Rows> {
     const { session } = this;
-    const { limits } = request;
+    const { limits, sql } = request;
     const wasInTransaction = session.isInTransaction();
+    // A call that can be suspended costs more than most queries whose pages are in memory, as those of a query that ran before
+    // are. Not in a transaction, which a failed read would end.
+    let isLikelyWarm = !wasInTransaction && this.#context.statements.has(sql);
     for (;;) {
       limits.check();
       session.clear();
       let outcome: { readonly rows: Rows } | { readonly error: unknown };
       try {
         const statement = runStatement(this.#context, request);
-        const suspends = session.driver === "jspi";
-        outcome = { rows: suspends ? await this.#drive(statement) : this.#driveNow(statement) };
+        const suspends = session.driver === "jspi" && !isLikelyWarm;
+        outcome = { rows: await this.#drive(statement, suspends) };
       } catch (error) {
         outcome = { error };
       }
@@ -288,34 +292,26 @@ export class ReplicaConnection<V extends PageView> {
         if ("rows" in outcome) return outcome.rows;
         throw outcome.error;
       }
+      isLikelyWarm = false;
       await this.#fetchMissed(limits);
       if (wasInTransaction && !session.isInTransaction()) this.#beginAgain();
     }
   }
 
-  /** Runs a statement whose calls wait for nothing. */
-  #driveNow(statement: Generator<WasmCall, Rows, number>): Rows {
-    const { exports } = this.#context;
-    for (let turn = statement.next(); ;) {
-      if (turn.done) return turn.value;
-      const { name, args } = turn.value;
-      const call = exports[name] as unknown as (...args: readonly number[]) => number;
-      turn = statement.next(call(...args));
-    }
-  }
-
-  /** Runs a statement whose calls may suspend. */
-  async #drive(statement: Generator<WasmCall, Rows, number>): Promise<Rows> {
+  /** Runs a statement. Its calls may suspend, or wait for nothing. */
+  async #drive(statement: Generator<WasmCall, Rows, number>, suspends: boolean): Promise<Rows> {
     const { session } = this;
     const { exports } = this.#context;
     for (let turn = statement.next(); ;) {
       if (turn.done) return turn.value;
       const { name, args } = turn.value;
-      const call = (this.#suspending[name] ??= promising(exports[name] as unknown as WasmFunction));
+      const call = exports[name] as unknown as (...args: readonly number[]) => number;
       let code: number;
-      session.canSuspend = true;
+      session.canSuspend = suspends;
       try {
-        code = await call(...args);
+        code = suspends
+          ? await (this.#suspending[name] ??= promising(call))(...args)
+          : call(...args);
       } catch (error) {
         statement.return({ columns: [], rows: [], writes: false });
         throw error;

@@ -58,49 +58,78 @@ export interface ConnectionContext extends StatementContext {
   readonly connection: WasmPointer;
   /** Undefined where statements may change what a replica cannot keep from changing. */
   readonly authorizer: ReplicaAuthorizer | undefined;
+  /** Queries that were run and may be run again, prepared, by their text, the one used last at the end. */
+  readonly statements: Map<string, WasmPointer>;
 }
+
+/** Statements that are kept prepared, and the longest text of one. */
+const KEPT_STATEMENTS = 16;
+const KEPT_LENGTH = 4096;
+
+/** What does nothing while it is prepared, as a PRAGMA does. */
+const QUERY = /^\s*(select|with)/i;
 
 /** Runs one statement to its end. Each call that is yielded is answered with its result code. */
 export function* runStatement(
   context: ConnectionContext,
   request: StatementRequest,
 ): Generator<WasmCall, Rows, number> {
-  const { exports, memory, authorizer } = context;
+  const { exports, memory, authorizer, statements } = context;
   const { sql, parameters, limits } = request;
   authorizer?.reset();
-  const text = memory.allocateString(sql);
+  let statement = statements.get(sql) ?? 0;
+  statements.delete(sql);
   const out = memory.allocate(8);
-  let statement = 0;
+  let text = 0;
+  let writes = false;
+  let isDone = false;
   try {
-    const prepare = (from: WasmPointer): WasmCall => ({
-      name: "sqlite3_prepare_v2",
-      args: [context.connection, from, -1, out, out + 4],
-    });
-    const code = yield prepare(text);
-    if (code !== SQLITE_OK) throw failed(context, request, code);
-    statement = memory.readU32(out);
-    if (statement === 0) throw refused(sql, "it is empty");
-    yield* refuseMore(context, request, prepare);
-    const writes = exports.sqlite3_stmt_readonly(statement) === 0;
-    // SQLite takes PRAGMA journal_mode for one that writes even where it only asks.
-    if (authorizer !== undefined && writes && !authorizer.hasReadPragma) {
-      throw refused(sql, "it writes, and the database is read-only");
+    if (statement === 0) {
+      text = memory.allocateString(sql);
+      const prepare = (from: WasmPointer): WasmCall => ({
+        name: "sqlite3_prepare_v2",
+        args: [context.connection, from, -1, out, out + 4],
+      });
+      const code = yield prepare(text);
+      if (code !== SQLITE_OK) throw failed(context, request, code);
+      statement = memory.readU32(out);
+      if (statement === 0) throw refused(sql, "it is empty");
+      yield* refuseMore(context, request, prepare);
+      writes = exports.sqlite3_stmt_readonly(statement) === 0;
+      // SQLite takes PRAGMA journal_mode for one that writes even where it only asks.
+      if (authorizer !== undefined && writes && !authorizer.hasReadPragma) {
+        throw refused(sql, "it writes, and the database is read-only");
+      }
     }
     bindParameters(context, statement, parameters);
-    const columns = columnNames(context, statement);
+    // A kept statement knows the columns of `*` only when its first step has seen the schema of this state.
+    let columns: string[] | undefined;
     const rows: SqlValue[][] = [];
     const step: WasmCall = { name: "sqlite3_step", args: [statement] };
     let sizeBytes = 0;
     for (;;) {
       const stepped = yield step;
-      if (stepped === SQLITE_DONE) return { columns, rows, writes };
-      if (stepped !== SQLITE_ROW) throw failed(context, request, stepped);
+      isDone = stepped === SQLITE_DONE;
+      if (!isDone && stepped !== SQLITE_ROW) throw failed(context, request, stepped);
+      columns ??= columnNames(context, statement);
+      if (isDone) return { columns, rows, writes };
       const row = readRow(context, statement, columns.length);
       sizeBytes += row.sizeBytes;
       rows.push(row.values);
       limits.count(rows.length, sizeBytes);
     }
   } finally {
+    if (isDone && !writes && sql.length <= KEPT_LENGTH && QUERY.test(sql)) {
+      exports.sqlite3_reset(statement);
+      exports.sqlite3_clear_bindings(statement);
+      statements.set(sql, statement);
+      const [oldest] = statements;
+      statement = 0;
+      if (oldest && statements.size > KEPT_STATEMENTS) {
+        statements.delete(oldest[0]);
+        statement = oldest[1];
+      }
+    }
     exports.sqlite3_finalize(statement);
     memory.free(out);
     memory.free(text);

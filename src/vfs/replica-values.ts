@@ -30,6 +30,8 @@ export interface StatementExports {
     tailOut: WasmPointer,
   ): number;
   sqlite3_step(statement: WasmPointer): number;
+  sqlite3_reset(statement: WasmPointer): number;
+  sqlite3_clear_bindings(statement: WasmPointer): number;
   sqlite3_finalize(statement: WasmPointer): number;
   sqlite3_stmt_readonly(statement: WasmPointer): number;
   sqlite3_extended_errcode(db: WasmPointer): number;
