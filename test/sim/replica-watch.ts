@@ -45,6 +45,10 @@ export class ReplicaWatch implements ServerWatch {
   /** TXIDs whose state nobody is known to have committed yet. */
   readonly #unexplained = new Set<bigint>();
   #max = 0n;
+  /** Newest TXID that somebody was told of. */
+  #confirmed = 0n;
+  /** A bridge was taken back, and nothing leads past it yet. */
+  #awaitsMending = false;
 
   constructor(options: ReplicaWatchOptions) {
     this.#options = options;
@@ -101,7 +105,20 @@ export class ReplicaWatch implements ServerWatch {
     const span = this.#files.get(key);
     if (span === undefined) return;
     this.#files.delete(key);
+    this.#awaitsMending ||= this.#isTakenBack(span);
     this.#checkReachable(`the removal of ${key}`);
+  }
+
+  /**
+   * Whether a bridge goes that another writer came below: its own writer takes it back, and nobody was told that what it led to
+   * is there. Its TXIDs keep their states, and whoever goes on has to lead there or past them.
+   */
+  #isTakenBack({ level, minTxid, maxTxid, file }: WatchedFile): boolean {
+    if (level === 0 || level === SNAPSHOT_LEVEL || !isWholeFile(file)) return false;
+    if (maxTxid !== this.#max || maxTxid <= this.#confirmed) return false;
+    return [...this.#files.values()].some(
+      (each) => each.level === 0 && each.minTxid >= minTxid && each.maxTxid < maxTxid,
+    );
   }
 
   /** Somebody was told that `txid` is in the store, and that it holds `value` or what came after it. */
@@ -111,6 +128,7 @@ export class ReplicaWatch implements ServerWatch {
     if (state === undefined || txid === 0n)
       return this.#fail(`${txid} was confirmed, and never written`);
     if (!this.#reachable().has(txid)) this.#fail(`${txid} was confirmed and cannot be restored`);
+    if (txid > this.#confirmed) this.#confirmed = txid;
     const found = this.#options.history.explain(state, `${this.#options.name} at ${txid}`);
     if (found < value) this.#fail(`${txid} was confirmed with value ${value} and holds ${found}`);
   }
@@ -155,6 +173,8 @@ export class ReplicaWatch implements ServerWatch {
     const newest = spans.filter(({ level }) => level === 0).map(({ maxTxid }) => maxTxid);
     const max = spans.reduce((max, { maxTxid }) => (maxTxid > max ? maxTxid : max), 0n);
     if (max > 0n && !newest.includes(max)) this.#fail(`a level rests at ${max}, above level 0`);
+    if (this.#awaitsMending)
+      this.#fail(`nothing leads past ${this.#max}, a bridge to which is gone`);
     if (max !== this.#max) this.#fail(`the newest TXID was ${this.#max} and is ${max}`);
   }
 
@@ -242,7 +262,8 @@ export class ReplicaWatch implements ServerWatch {
 
   #checkReachable(what: string): void {
     const reachable = this.#reachable();
-    if (!reachable.has(this.#max)) this.#fail(`${what} leaves ${this.#max} without its files`);
+    if (reachable.has(this.#max)) this.#awaitsMending = false;
+    else if (!this.#awaitsMending) this.#fail(`${what} leaves ${this.#max} without its files`);
   }
 
   /** TXIDs that some chain of files, beginning with one from TXID 1 on, leads to. */
