@@ -19,28 +19,25 @@ import {
 } from "../core/errors.ts";
 import { EventStream } from "../core/event-stream.ts";
 import type { Aborter } from "../core/platform.ts";
-import { type RetryPolicy, sleep } from "../core/retry.ts";
-import { formatFileName, formatTxid } from "../ltx/file-name.ts";
+import type { RetryPolicy } from "../core/retry.ts";
 import type { ObjectStore } from "../transports/object-store.ts";
 import { type AskedFile, askFile } from "./ask-file.ts";
-import { GapError, ReplicaBehindError } from "./errors.ts";
+import { ReplicaBehindError } from "./errors.ts";
 import { applyChain, type FollowChain } from "./follow-apply.ts";
 import type { FollowEvent, Follower, FollowReplicaOptions } from "./follow-options.ts";
 import type { CopyState, FollowTarget } from "./follow-target.ts";
 import { FollowTimer } from "./follow-timer.ts";
-import { levelsPrefix, parseAnyFileKey } from "./layout.ts";
+import { noWayOn } from "./gap.ts";
 import { continueFrom, planRestore } from "./plan.ts";
 import { PointerReader } from "./pointer.ts";
 import { type LtxFileInfo, type Replica, openReplica } from "./replica.ts";
+import { watchFiles } from "./watch-files.ts";
 
 /** A follower asks again anyway: it need not hold on to one request for minutes. */
 const FOLLOW_RETRY: RetryPolicy = { attempts: 4, baseMs: 250, capMs: 2000, budgetMs: 15_000 };
 
 /** Files of level 0 in a row after which a listing may show a shorter way. */
 const MANY_IN_A_ROW = 30;
-
-/** Pause after which a watch that ended is tried again. */
-const WATCH_PAUSE_MS = 5000;
 
 /** Tries of a step whose files a retention removes meanwhile. */
 const TRIES = 3;
@@ -119,8 +116,13 @@ class ReplicaFollower implements Follower {
       signal?.removeEventListener("abort", onAbort);
     }
     this.#running = this.#run();
-    const { watch, capabilities } = this.#replica.store;
-    if (watch !== undefined && capabilities.watch) this.#watching = this.#watch();
+    this.#watching = watchFiles(this.#replica, {
+      name: this.#target.name,
+      timer: this.#timer,
+      position: () => this.position,
+      mustList: () => void (this.#mustList = true),
+      signal: this.#aborter.signal,
+    });
   }
 
   poll(): Promise<bigint> {
@@ -307,8 +309,7 @@ class ReplicaFollower implements Follower {
     const { files, txid } = planRestore(levels, {}, description);
     const { state } = this.#target;
     if (state !== undefined && (txid <= state.txid || txid < state.atMost)) {
-      const next = levels.flat().find((file) => file.minTxid > state.txid + 1n);
-      throw gap(description, { reached: state.txid, next });
+      throw noWayOn(description, state.txid, levels);
     }
     await this.#apply({ files, isWhole: true });
   }
@@ -332,35 +333,6 @@ class ReplicaFollower implements Follower {
     return true;
   }
 
-  /** Looks when the store says that something is new; where it cannot any more, polls until it can again. */
-  async #watch(): Promise<void> {
-    const { store, layout, platform } = this.#replica;
-    const { signal } = this.#aborter;
-    const ready = (): void => {
-      this.#mustList = true;
-      this.#timer.watch(true);
-    };
-    for (;;) {
-      try {
-        const prefix = levelsPrefix(layout);
-        for await (const { key } of store.watch?.({ prefix, ready, signal }) ?? []) {
-          const file = parseAnyFileKey(layout, key);
-          if (file === undefined || file.maxTxid <= this.position) continue;
-          // What bridges a gap has another name than the one that is asked for.
-          if (file.level > 0 || file.minTxid > this.position + 1n) this.#mustList = true;
-          this.#timer.wake();
-        }
-      } catch {
-        // The questions go on, and say what is wrong where it lasts.
-      }
-      if (signal.aborted) return;
-      this.#timer.watch(false);
-      const object = this.#target.name;
-      const pause = { platform, operation: "follow into", object, signal };
-      await sleep(WATCH_PAUSE_MS, pause).catch(() => undefined);
-    }
-  }
-
   #emit(event: EventOf<FollowEvent>): void {
     this.events.announce({ ...event, position: this.position });
   }
@@ -371,22 +343,6 @@ type EventOf<E> = E extends unknown ? Omit<E, "position"> : never;
 
 function oneFile({ info, bytes }: AskedFile): FollowChain {
   return { files: [info], isWhole: false, bytes };
-}
-
-function gap(
-  object: string,
-  where: { readonly reached: bigint; readonly next: LtxFileInfo | undefined },
-): GapError {
-  const { reached, next } = where;
-  return new GapError(
-    {
-      operation: "follow",
-      object,
-      what: `no file goes on from ${formatTxid(reached)}, and no snapshot with what follows it leads past that`,
-      next: "Look for the missing files, or let the writer upload a new snapshot; the follower goes on by itself then",
-    },
-    { reached, nextFile: next === undefined ? "" : formatFileName(next.minTxid, next.maxTxid) },
-  );
 }
 
 function newestOf(levels: readonly (readonly LtxFileInfo[])[]): bigint {

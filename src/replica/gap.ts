@@ -6,7 +6,9 @@
  *
  * @module
  */
+import { formatFileName, formatTxid } from "../ltx/file-name.ts";
 import { LTX_SIZE_MIN } from "../ltx/page-index.ts";
+import { GapError } from "./errors.ts";
 import type { LtxFileInfo } from "./replica.ts";
 import { restorablePoints } from "./restore-points.ts";
 import { SNAPSHOT_LEVEL } from "./layout.ts";
@@ -63,6 +65,24 @@ export function isSound({ gap, maxTxid, newestL0 }: Standing): boolean {
 /** Whether an object can be a file at all. */
 export function isWhole({ size }: LtxFileInfo): boolean {
   return size >= LTX_SIZE_MIN;
+}
+
+/** Why a follower stands still: nothing leads on from where it is, and no snapshot past that. */
+export function noWayOn(
+  object: string,
+  reached: bigint,
+  levels: readonly (readonly LtxFileInfo[])[],
+): GapError {
+  const next = levels.flat().find(({ minTxid }) => minTxid > reached + 1n);
+  return new GapError(
+    {
+      operation: "follow",
+      object,
+      what: `no file goes on from ${formatTxid(reached)}, and no snapshot with what follows it leads past that`,
+      next: "Look for the missing files, or let the writer upload a new snapshot; who follows goes on by itself then",
+    },
+    { reached, nextFile: next === undefined ? "" : formatFileName(next.minTxid, next.maxTxid) },
+  );
 }
 
 function gapAfter(after: bigint, files: readonly LtxFileInfo[]): Gap {

@@ -9,12 +9,10 @@
  */
 import { isPagestreamError } from "../core/errors.ts";
 import type { Platform } from "../core/platform.ts";
-import { sleep } from "../core/retry.ts";
-import { formatFileName, formatTxid } from "../ltx/file-name.ts";
 import { askFile } from "./ask-file.ts";
-import { GapError, ReplicaBehindError } from "./errors.ts";
+import { ReplicaBehindError } from "./errors.ts";
 import { FollowTimer } from "./follow-timer.ts";
-import { levelsPrefix, parseAnyFileKey } from "./layout.ts";
+import { noWayOn } from "./gap.ts";
 import { continueFrom, planRestore } from "./plan.ts";
 import { PointerReader } from "./pointer.ts";
 import type { ReaderFollowing } from "./reader-options.ts";
@@ -22,15 +20,13 @@ import { isGone } from "./reader-files.ts";
 import type { ViewMaker } from "./reader-views.ts";
 import type { LtxFileInfo, Replica } from "./replica.ts";
 import type { View } from "./view.ts";
+import { watchFiles } from "./watch-files.ts";
 
 /** Files of level 0 in a row after which a listing may show a shorter way. */
 const MANY_IN_A_ROW = 30;
 
 /** Files of a view past which others are looked for that hold the same. */
 const MANY_FILES = 64;
-
-/** Pause after which a watch that ended is tried again. */
-const WATCH_PAUSE_MS = 5000;
 
 /** Tries of a step whose files a retention removes meanwhile. */
 const TRIES = 3;
@@ -60,7 +56,6 @@ export class ViewFollower {
   /** Whether the next look at the replica is a listing. */
   #mustList = true;
   #inARow = 0;
-  #isWatching = false;
   #manyFiles = MANY_FILES;
   #running: Promise<unknown> | undefined;
   #rounds: Promise<unknown> = Promise.resolve();
@@ -82,8 +77,14 @@ export class ViewFollower {
   /** Begins to ask again and again; once is enough. */
   start(): void {
     if (this.#running !== undefined) return;
-    const { watch, capabilities } = this.#options.replica.store;
-    const watching = watch !== undefined && capabilities.watch ? this.#watch() : undefined;
+    const { replica, latest, signal } = this.#options;
+    const watching = watchFiles(replica, {
+      name: replica.description,
+      timer: this.#timer,
+      position: () => latest().txid,
+      mustList: () => void (this.#mustList = true),
+      signal,
+    });
     this.#running = Promise.all([this.#run(), watching]);
   }
 
@@ -190,7 +191,7 @@ export class ViewFollower {
       }
     }
     const plan = planRestore(levels, {}, replica.description);
-    if (plan.txid <= latest.txid) throw gap(replica.description, latest.txid, all);
+    if (plan.txid <= latest.txid) throw noWayOn(replica.description, latest.txid, levels);
     this.#take(await views.ofPlan(plan));
     this.listed();
     return true;
@@ -238,48 +239,4 @@ export class ViewFollower {
     this.#timer.found();
     this.#options.advance(view);
   }
-
-  /** Looks when the store says that something is new; where it cannot any more, polls until it can again. */
-  async #watch(): Promise<void> {
-    const { replica, platform, signal, latest } = this.#options;
-    const { store, layout, description: object } = replica;
-    const ready = (): void => {
-      this.#mustList = true;
-      this.#isWatching = true;
-      this.#timer.watch(true);
-    };
-    for (;;) {
-      try {
-        const prefix = levelsPrefix(layout);
-        for await (const { key } of store.watch?.({ prefix, ready, signal }) ?? []) {
-          const file = parseAnyFileKey(layout, key);
-          const { txid } = latest();
-          if (file === undefined || file.maxTxid <= txid) continue;
-          // What bridges a gap has another name than the one that is asked for.
-          if (file.level > 0 || file.minTxid > txid + 1n) this.#mustList = true;
-          this.#timer.wake();
-        }
-      } catch {
-        // The questions go on, and say what is wrong where it lasts.
-      }
-      if (signal.aborted) return;
-      if (this.#isWatching) this.#timer.watch(false);
-      this.#isWatching = false;
-      const pause = { platform, operation: "follow", object, signal };
-      await sleep(WATCH_PAUSE_MS, pause).catch(() => undefined);
-    }
-  }
-}
-
-function gap(object: string, reached: bigint, all: readonly LtxFileInfo[]): GapError {
-  const next = all.find(({ minTxid }) => minTxid > reached + 1n);
-  return new GapError(
-    {
-      operation: "follow",
-      object,
-      what: `no file goes on from ${formatTxid(reached)}, and no snapshot with what follows it leads past that`,
-      next: "Look for the missing files, or let the writer upload a new snapshot; the reader goes on by itself then",
-    },
-    { reached, nextFile: next === undefined ? "" : formatFileName(next.minTxid, next.maxTxid) },
-  );
 }
