@@ -306,7 +306,7 @@ class ReplicaFollower implements Follower {
   /** Brings the newest state as a whole. */
   async #rebase(levels: readonly (readonly LtxFileInfo[])[]): Promise<void> {
     const { description } = this.#replica;
-    const { files, txid } = planRestore(levels, {}, description);
+    const { files, txid } = planRestore(levels, {}, { operation: "follow", object: description });
     const { state } = this.#target;
     if (state !== undefined && (txid <= state.txid || txid < state.atMost)) {
       throw noWayOn(description, state.txid, levels);

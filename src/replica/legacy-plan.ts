@@ -55,12 +55,12 @@ export function planAnyRestore(
   object: string,
 ): RestorePlan | LegacyPlan {
   const { levels, legacy } = files;
-  if (legacy.length === 0) return planRestore(levels, target, object);
+  if (legacy.length === 0) return planRestore(levels, target, { operation: "restore", object });
   const all = levels.flat();
   const { txid, timestamp } = target;
   if (txid !== undefined) {
     if (all.length === 0) throw noTxids(txid, object);
-    return planRestore(levels, target, object);
+    return planRestore(levels, target, { operation: "restore", object });
   }
   const limit = timestamp?.getTime() ?? Number.POSITIVE_INFINITY;
   const eligible = legacy.filter((f) => f.time.getTime() <= limit);
@@ -75,7 +75,7 @@ export function planAnyRestore(
     }
   }
   if (newestLtx === Number.NEGATIVE_INFINITY) throw tooEarly(files, timestamp, object);
-  return planRestore(levels, target, object);
+  return planRestore(levels, target, { operation: "restore", object });
 }
 
 /** Whether a plan reads the 0.3 layout. */

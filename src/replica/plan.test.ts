@@ -105,6 +105,13 @@ describe("planRestore()", () => {
     expect(chosen(text, target)).toBe(plan);
   });
 
+  test("planRestore() says in errors what was asked for", () => {
+    const asked = { operation: "follow", object: "s3://bucket/db" };
+    expect(() => planRestore([], {}, asked)).toThrow(
+      /^Cannot follow s3:\/\/bucket\/db: it holds no LTX files/u,
+    );
+  });
+
   test("planRestore() gives a reason for every file and adds up their sizes", () => {
     const plan = planRestore(files("9:1-2/1000 0:3/131 0:4/200"));
     expect(plan.files.map((f) => f.reason)).toEqual([

@@ -8,6 +8,7 @@
  *
  * @module
  */
+import type { ErrorDetails } from "../core/errors.ts";
 import { formatFileName, formatTxid } from "../ltx/file-name.ts";
 import { LTX_HEADER_SIZE } from "../ltx/header.ts";
 import { formatTimestamp } from "../transports/timestamp.ts";
@@ -36,6 +37,9 @@ export interface PlannedFile extends LtxFileInfo {
   readonly reason: string;
 }
 
+/** What was asked for, in the words of an error: "restore", and the description of a replica. */
+type Asked = Pick<ErrorDetails, "operation" | "object">;
+
 /** What a restore reads and where that leads. */
 export interface RestorePlan {
   /** Oldest first; the first begins at TXID 1, each next joins or overlaps the one before. Never empty. */
@@ -53,8 +57,8 @@ export interface RestorePlan {
 }
 
 /**
- * Plans a restore from the files of every level (`levels[n]` is level n). Pure: reads no store. `object` names the
- * replica in errors.
+ * Plans a restore from the files of every level (`levels[n]` is level n). Pure: reads no store. `asked` is what
+ * errors say was asked for, and of which replica.
  *
  * Throws `NoBackupError` (no files), `GapError` (files missing), `TxidNotAvailableError`,
  * `TimestampNotAvailableError`, and `DamagedFileError` for a planned file too short to be one.
@@ -62,11 +66,11 @@ export interface RestorePlan {
 export function planRestore(
   levels: readonly (readonly LtxFileInfo[])[],
   target: RestoreTarget = {},
-  object = "the replica",
+  asked: Asked = { operation: "restore", object: "the replica" },
 ): RestorePlan {
   const all = levels.flat();
   if (all.length === 0) {
-    throw new NoBackupError({ operation: "restore", object, what: "it holds no LTX files" });
+    throw new NoBackupError({ ...asked, what: "it holds no LTX files" });
   }
   const { txid } = target;
   const limit = target.timestamp?.getTime() ?? Number.POSITIVE_INFINITY;
@@ -78,18 +82,18 @@ export function planRestore(
   const files = chooseFromBase(eligible);
   const reached = files.at(-1)?.maxTxid ?? 0n;
 
-  if (!all.some((f) => f.minTxid === 1n)) throw noBase(all, object);
+  if (!all.some((f) => f.minTxid === 1n)) throw noBase(all, asked);
   if (txid !== undefined) {
-    if (reached !== txid) throw noSuchTxid(all, txid, object);
+    if (reached !== txid) throw noSuchTxid(all, txid, asked);
   } else {
     const { timestamp } = target;
     if (files.length === 0) {
       // Without a wanted time every file is eligible: then what begins at TXID 1 is no range at all.
-      throw timestamp === undefined ? noBase(all, object) : tooEarly(all, timestamp, object);
+      throw timestamp === undefined ? noBase(all, asked) : tooEarly(all, timestamp, asked);
     }
-    refuseGap(eligible, reached, { object, timestamp: target.timestamp });
+    refuseGap(eligible, reached, { asked, timestamp: target.timestamp });
   }
-  for (const file of files) refuseShort(file, object);
+  for (const file of files) refuseShort(file, asked);
 
   // The same rule as for the list of restore points, so that both name one time for one state.
   const point = restorablePoints(eligible.flat()).at(-1) as RestorePoint;
@@ -164,7 +168,7 @@ function isBetter(file: LtxFileInfo, than: LtxFileInfo | undefined): boolean {
 function refuseGap(
   eligible: readonly (readonly LtxFileInfo[])[],
   reached: bigint,
-  context: { readonly object: string; readonly timestamp: Date | undefined },
+  context: { readonly asked: Asked; readonly timestamp: Date | undefined },
 ): void {
   const beyond = first(eligible.flat().filter((f) => f.minTxid > reached + 1n));
   if (beyond === undefined) return;
@@ -174,8 +178,7 @@ function refuseGap(
       : `the state of ${formatTimestamp(context.timestamp.getTime())}`;
   throw new GapError(
     {
-      operation: "restore",
-      object: context.object,
+      ...context.asked,
       what:
         `${wanted} needs ${formatTxid(reached + 1n)}, which no usable file holds: the files reach ` +
         `${formatTxid(reached)} and go on with ${nameOf(beyond)} at level ${beyond.level}`,
@@ -185,12 +188,11 @@ function refuseGap(
   );
 }
 
-function noBase(all: readonly LtxFileInfo[], object: string): GapError {
+function noBase(all: readonly LtxFileInfo[], asked: Asked): GapError {
   const oldest = first(all) as LtxFileInfo;
   return new GapError(
     {
-      operation: "restore",
-      object,
+      ...asked,
       what: `no file begins at TXID 1: the first is ${nameOf(oldest)} at level ${oldest.level}, and the snapshot below it is missing`,
       next: "Look for the missing files, or let the writer upload a new snapshot",
     },
@@ -201,7 +203,7 @@ function noBase(all: readonly LtxFileInfo[], object: string): GapError {
 function noSuchTxid(
   all: readonly LtxFileInfo[],
   txid: bigint,
-  object: string,
+  asked: Asked,
 ): TxidNotAvailableError {
   const points = restorablePoints(all);
   const earlier = points.findLast((p) => p.txid < txid)?.txid;
@@ -212,8 +214,7 @@ function noSuchTxid(
   ].filter((text) => text !== "");
   return new TxidNotAvailableError(
     {
-      operation: "restore",
-      object,
+      ...asked,
       what: `no files end exactly at TXID ${formatTxid(txid)}`,
       next: near.length === 0 ? undefined : `Of the restorable TXIDs ${near.join(", ")}`,
     },
@@ -224,14 +225,13 @@ function noSuchTxid(
 function tooEarly(
   all: readonly LtxFileInfo[],
   timestamp: Date,
-  object: string,
+  asked: Asked,
 ): TimestampNotAvailableError {
   const times = all.filter((f) => f.minTxid === 1n).map((f) => f.time.getTime());
   const oldest = new Date(times.reduce((min, t) => Math.min(min, t)));
   return new TimestampNotAvailableError(
     {
-      operation: "restore",
-      object,
+      ...asked,
       what: `nothing from ${formatTimestamp(timestamp.getTime())} or before can be restored`,
       next: `The oldest restorable state is of ${formatTimestamp(oldest.getTime())}`,
     },
@@ -240,12 +240,11 @@ function tooEarly(
 }
 
 /** A file that cannot even hold a header was cut off while it was written. */
-function refuseShort(file: LtxFileInfo, object: string): void {
+function refuseShort(file: LtxFileInfo, asked: Asked): void {
   if (file.size >= LTX_HEADER_SIZE) return;
   throw new DamagedFileError(
     {
-      operation: "restore",
-      object,
+      ...asked,
       what: `${file.key} has ${file.size} bytes, fewer than its header`,
       next: "Remove the file if another level covers its TXIDs, or restore an earlier TXID",
     },

@@ -190,7 +190,7 @@ export class ViewFollower {
         return true;
       }
     }
-    const plan = planRestore(levels, {}, replica.description);
+    const plan = planRestore(levels, {}, { operation: "read", object: replica.description });
     if (plan.txid <= latest.txid) throw noWayOn(replica.description, latest.txid, levels);
     this.#take(await views.ofPlan(plan));
     this.listed();

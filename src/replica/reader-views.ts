@@ -129,12 +129,13 @@ export class ViewMaker {
   async #relocate(view: View, cause: unknown, levels: Levels | undefined): Promise<void> {
     const { replica, signal } = this.#options;
     const target = { txid: view.txid };
+    const asked = { operation: "read", object: replica.description };
     let plan: RestorePlan;
     try {
       plan =
         levels === undefined
           ? await this.#plan(target, signal)
-          : planRestore(levels, target, replica.description);
+          : planRestore(levels, target, asked);
     } catch (error) {
       if (!isPagestreamError(error, "TXID_NOT_AVAILABLE") && !isPagestreamError(error, "GAP"))
         throw error;
@@ -162,7 +163,7 @@ export class ViewMaker {
     const exactTimes = target.timestamp !== undefined;
     const levels = await replica.levels({ exactTimes, signal });
     try {
-      return planRestore(levels, target, replica.description);
+      return planRestore(levels, target, { operation: "read", object: replica.description });
     } catch (error) {
       if (!isPagestreamError(error, "NO_BACKUP")) throw error;
       if ((await legacyFiles(replica, signal)).length === 0) throw error;

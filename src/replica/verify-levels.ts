@@ -38,7 +38,17 @@ export function verifyLevels(files: VerifiedFiles): {
   }
   faults.push(...aboveL0(levels));
   try {
-    return { faults, plan: planRestore(levels, {}, files.replica.description) };
+    return {
+      faults,
+      plan: planRestore(
+        levels,
+        {},
+        {
+          operation: "restore",
+          object: files.replica.description,
+        },
+      ),
+    };
   } catch (error) {
     // A file too short for a header has its own fault already.
     if (!isPagestreamError(error)) throw error;
