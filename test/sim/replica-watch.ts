@@ -47,8 +47,8 @@ export class ReplicaWatch implements ServerWatch {
   #max = 0n;
   /** Newest TXID that somebody was told of. */
   #confirmed = 0n;
-  /** A bridge was taken back, and nothing leads past it yet. */
-  #awaitsMending = false;
+  /** What has to be reachable: the newest TXID, until a bridge to it is taken back, and then all that is left. */
+  #least = 0n;
 
   constructor(options: ReplicaWatchOptions) {
     this.#options = options;
@@ -105,7 +105,7 @@ export class ReplicaWatch implements ServerWatch {
     const span = this.#files.get(key);
     if (span === undefined) return;
     this.#files.delete(key);
-    this.#awaitsMending ||= this.#isTakenBack(span);
+    if (this.#isTakenBack(span)) this.#least = this.#newestReachable();
     this.#checkReachable(`the removal of ${key}`);
   }
 
@@ -115,7 +115,7 @@ export class ReplicaWatch implements ServerWatch {
    */
   #isTakenBack({ level, minTxid, maxTxid, file }: WatchedFile): boolean {
     if (level === 0 || level === SNAPSHOT_LEVEL || !isWholeFile(file)) return false;
-    if (maxTxid !== this.#max || maxTxid <= this.#confirmed) return false;
+    if (maxTxid !== this.#least || maxTxid <= this.#confirmed) return false;
     return [...this.#files.values()].some(
       (each) => each.level === 0 && each.minTxid >= minTxid && each.maxTxid < maxTxid,
     );
@@ -173,8 +173,8 @@ export class ReplicaWatch implements ServerWatch {
     const newest = spans.filter(({ level }) => level === 0).map(({ maxTxid }) => maxTxid);
     const max = spans.reduce((max, { maxTxid }) => (maxTxid > max ? maxTxid : max), 0n);
     if (max > 0n && !newest.includes(max)) this.#fail(`a level rests at ${max}, above level 0`);
-    if (this.#awaitsMending)
-      this.#fail(`nothing leads past ${this.#max}, a bridge to which is gone`);
+    if (this.#least < this.#max)
+      this.#fail(`a bridge to ${this.#max} is gone, and nothing leads there`);
     if (max !== this.#max) this.#fail(`the newest TXID was ${this.#max} and is ${max}`);
   }
 
@@ -217,6 +217,7 @@ export class ReplicaWatch implements ServerWatch {
     const follows = txid === this.#max + 1n || leaps || (resizes && txid > this.#max);
     if (!follows) this.#fail(`${key} does not follow ${this.#max}`);
     this.#states.set(txid, state);
+    if (this.#least === this.#max) this.#least = txid;
     this.#max = txid;
     if (this.#options.history.find(fingerprint(state)) === undefined) this.#unexplained.add(txid);
   }
@@ -261,9 +262,14 @@ export class ReplicaWatch implements ServerWatch {
   }
 
   #checkReachable(what: string): void {
-    const reachable = this.#reachable();
-    if (reachable.has(this.#max)) this.#awaitsMending = false;
-    else if (!this.#awaitsMending) this.#fail(`${what} leaves ${this.#max} without its files`);
+    const newest = this.#newestReachable();
+    if (newest < this.#least) this.#fail(`${what} leaves ${this.#least} without its files`);
+    if (newest < this.#confirmed) this.#fail(`${what} leaves nothing of ${this.#confirmed}`);
+    this.#least = newest;
+  }
+
+  #newestReachable(): bigint {
+    return [...this.#reachable()].reduce((newest, txid) => (txid > newest ? txid : newest), 0n);
   }
 
   /** TXIDs that some chain of files, beginning with one from TXID 1 on, leads to. */
