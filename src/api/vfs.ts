@@ -22,3 +22,4 @@ export {
   type TableDiff,
   type ViewTarget,
 } from "./open-replica-database.ts";
+export { type SqlJson, sqlValueToJson } from "./sql-json.ts";

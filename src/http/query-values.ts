@@ -1,9 +1,9 @@
 /**
- * Values of SQLite in JSON: a BLOB is `{"base64"}`, an INTEGER that a JSON number does not hold exactly `{"integer"}`.
+ * Parameters of statements in JSON, in the form that values are answered in.
  *
  * @module
  */
-import type { SqlParameter, SqlValue } from "../api/open-replica-database.ts";
+import type { SqlParameter } from "../api/open-replica-database.ts";
 import type { Json } from "./openapi.ts";
 import { Refusal } from "./refusal.ts";
 
@@ -31,15 +31,6 @@ export function fromJson(
   return Object.fromEntries(entries) as Record<string, SqlParameter>;
 }
 
-/** A value as it is sent. */
-export function toJson(value: SqlValue): Json {
-  if (typeof value === "bigint") return { integer: String(value) };
-  if (value instanceof Uint8Array) return { base64: base64(value) };
-  // JSON has no infinities; SQLite has them, and reads these texts as such.
-  if (typeof value === "number" && !Number.isFinite(value)) return value > 0 ? "Inf" : "-Inf";
-  return value;
-}
-
 function valueFromJson(value: unknown): SqlParameter {
   if (value === null || ["boolean", "number", "string"].includes(typeof value)) {
     return value as SqlParameter;
@@ -57,17 +48,6 @@ function valueFromJson(value: unknown): SqlParameter {
     "BAD_REQUEST",
     'a value is null, a number, a text, true, false, {"base64": "…"} or {"integer": "…"}',
   );
-}
-
-/** Characters that are made at a time: no runtime takes more arguments than some ten thousand. */
-const RUN = 8192;
-
-function base64(bytes: Uint8Array): string {
-  let text = "";
-  for (let at = 0; at < bytes.length; at += RUN) {
-    text += String.fromCharCode(...bytes.subarray(at, at + RUN));
-  }
-  return btoa(text);
 }
 
 function fromBase64(text: string): Uint8Array | undefined {

@@ -9,6 +9,7 @@ import {
   type ReplicaDatabase,
   type SqlParameter,
 } from "../api/open-replica-database.ts";
+import { sqlValueToJson } from "../api/sql-json.ts";
 import { isPagestreamError } from "../core/errors.ts";
 import type { Platform } from "../core/platform.ts";
 import { formatTxid } from "../ltx/file-name.ts";
@@ -25,7 +26,7 @@ import {
   type PositionWait,
   targetOf,
 } from "./position.ts";
-import { fromJson, toJson, VALUE_SCHEMA } from "./query-values.ts";
+import { fromJson, VALUE_SCHEMA } from "./query-values.ts";
 import { Refusal } from "./refusal.ts";
 import type { Route } from "./route.ts";
 import type { Slots } from "./slots.ts";
@@ -110,6 +111,7 @@ export function queryRoute(context: QueryContext): Route {
       summary: "The rows of an SQL statement that only reads",
       description: [
         'A BLOB is `{"base64": "…"}`, and an INTEGER that JSON numbers do not hold exactly is `{"integer": "…"}`, both ways.',
+        "Infinite numbers are answered as `Inf` and `-Inf`.",
         "What writes, attaches, loads or changes a setting is refused.",
       ].join(" "),
       parameters: [POSITION_PARAMETER],
@@ -162,7 +164,7 @@ async function answer(c: Context, context: QueryContext): Promise<Response> {
       });
       const id = formatTxid(state.txid);
       c.header("pagestream-position", id);
-      const values = rows.map((row) => row.map(toJson));
+      const values = rows.map((row) => row.map(sqlValueToJson));
       return c.json({ txid: id, time: state.time, columns, rows: values, stats });
     });
   } finally {

@@ -65,7 +65,7 @@ describe("pagestream query", () => {
     expect(columns).toEqual(["big", "small", "blob", "far", "none", "real", "text"]);
     const text = "a\n\u001b[31m";
     expect(rows).toEqual([
-      ["9007199254740993", -42, { base64: "AP8=" }, "Infinity", null, 1.5, text],
+      [{ integer: "9007199254740993" }, -42, { base64: "AP8=" }, "Inf", null, 1.5, text],
     ]);
     const { stdout, stderr } = await query("--stats", levels.path, sql);
     expect(stdout).toBe(

@@ -3,9 +3,7 @@
  *
  * @module
  */
-
-/** A value of SQLite as the library gives it. */
-export type Cell = null | number | bigint | string | Uint8Array;
+import { type SqlValue, sqlValueToJson } from "pagestream/vfs";
 
 /** Rows that are aligned with each other: no more are held to be measured. */
 const BLOCK_ROWS = 1000;
@@ -18,7 +16,7 @@ const CELL_MAX = 1000;
  */
 export function* formatRows(
   columns: readonly string[],
-  rows: readonly (readonly Cell[])[],
+  rows: readonly (readonly SqlValue[])[],
 ): Generator<string> {
   if (columns.length === 0) return;
   const widths = columns.map((name) => widthOf(escape(name)));
@@ -28,7 +26,7 @@ export function* formatRows(
     for (const row of cells) {
       row.forEach((text, i) => (widths[i] = Math.max(widths[i] ?? 0, widthOf(text))));
     }
-    const line = (texts: readonly string[], row?: readonly Cell[]): string =>
+    const line = (texts: readonly string[], row?: readonly SqlValue[]): string =>
       `${texts.map((text, i) => pad(text, widths[i] ?? 0, isNumber(row?.[i]))).join("  ")}`.trimEnd();
     let text = "";
     if (at === 0) {
@@ -39,20 +37,17 @@ export function* formatRows(
   }
 }
 
-/**
- * Pieces of one JSON object: `columns`, `rows`, and `more` as further members. Integers beyond ±2^53 are strings of digits,
- * blobs are objects `{"base64": …}`, infinite numbers are the strings `Infinity` and `-Infinity`.
- */
+/** Pieces of one JSON object: `columns`, `rows`, and `more` as further members. */
 export function* formatJson(
   columns: readonly string[],
-  rows: readonly (readonly Cell[])[],
+  rows: readonly (readonly SqlValue[])[],
   more: Readonly<Record<string, unknown>>,
 ): Generator<string> {
   yield `{\n  "columns": ${JSON.stringify(columns)},\n  "rows": [`;
   for (let at = 0; at < rows.length; at += BLOCK_ROWS) {
     const lines = rows
       .slice(at, at + BLOCK_ROWS)
-      .map((row) => `\n    ${JSON.stringify(row.map(jsonCell))}`);
+      .map((row) => `\n    ${JSON.stringify(row.map(sqlValueToJson))}`);
     yield `${at === 0 ? "" : ","}${lines.join(",")}`;
   }
   yield rows.length === 0 ? "]" : "\n  ]";
@@ -63,15 +58,8 @@ export function* formatJson(
   yield "\n}\n";
 }
 
-function jsonCell(value: Cell): unknown {
-  if (typeof value === "bigint") return String(value);
-  if (typeof value === "number") return Number.isFinite(value) ? value : String(value);
-  if (value instanceof Uint8Array) return { base64: Buffer.from(value).toString("base64") };
-  return value;
-}
-
 /** As SQL writes it, but text as it is. */
-function formatCell(value: Cell): string {
+function formatCell(value: SqlValue): string {
   if (value === null) return "NULL";
   if (value instanceof Uint8Array) {
     return cut(`x'${Buffer.from(value.subarray(0, CELL_MAX)).toString("hex")}'`);
@@ -94,7 +82,7 @@ function cut(text: string): string {
   return text.length <= CELL_MAX ? text : `${text.slice(0, CELL_MAX)}…`;
 }
 
-function isNumber(value: Cell | undefined): boolean {
+function isNumber(value: SqlValue | undefined): boolean {
   return typeof value === "number" || typeof value === "bigint";
 }
 
