@@ -4,6 +4,8 @@
  * @module
  */
 import type { BesideObject } from "./ingest-beside.ts";
+import { INDEX_REQUEST } from "./listing.ts";
+import { FILE_PARAMETERS } from "./ltx-file.ts";
 import type { Json, Operation } from "./openapi.ts";
 
 const JSON_TYPE = "application/json";
@@ -45,27 +47,7 @@ export const OBJECTS_OPERATION: Operation = {
   operationId: "ingestObjects",
   summary: "The index of LTX files as of this moment, for writers",
   description: "Like `/pagestream-index.json`, but never from memory.",
-  parameters: [
-    {
-      name: "prefix",
-      in: "query",
-      description: "Only keys that begin with this",
-      schema: { type: "string" },
-    },
-    {
-      name: "startAfter",
-      in: "query",
-      description: "Only keys after this one, and by pages; empty for the first page",
-      schema: { type: "string" },
-    },
-  ],
-  answers: {
-    200: {
-      description: "The keys of the LTX files",
-      type: JSON_TYPE,
-      schema: { type: "object", required: ["objects"] },
-    },
-  },
+  ...INDEX_REQUEST,
 };
 
 /** `POST /ingest/remove`. */
@@ -103,20 +85,7 @@ export const PUT_OPERATION: Operation = {
   summary: "Add an LTX file to the replica",
   description:
     "Creates only: it is always as with `If-None-Match: *`. The file is visible when all of it is there and found sound, and it joins only where the history of the replica leads to it.",
-  parameters: [
-    {
-      name: "level",
-      in: "path",
-      description: "0 for files as they were written, 1 to 8 for merged ones, 9 for snapshots",
-      schema: { type: "integer", minimum: 0, maximum: 9 },
-    },
-    {
-      name: "name",
-      in: "path",
-      description: "First and last TXID, 16 hex digits each: `<min>-<max>.ltx`",
-      schema: { type: "string", pattern: "^[0-9a-f]{16}-[0-9a-f]{16}\\.ltx$" },
-    },
-  ],
+  parameters: FILE_PARAMETERS,
   body: { description: "The file", type: "application/octet-stream", schema: BYTES },
   answers: {
     200: { description: "The same file was there", headers: VERSION },

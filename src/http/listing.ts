@@ -10,9 +10,35 @@ import { type RestorePoint, restorablePoints } from "../replica/restore-points.t
 import type { ObjectInfo } from "../transports/object-store.ts";
 import { versionTag } from "../transports/plain-object.ts";
 import { parseTimestamp, TIMESTAMP_METADATA } from "../transports/timestamp.ts";
+import type { Operation } from "./openapi.ts";
 
 /** Entries of a page of the index, where pages are asked for. */
 const PAGE_SIZE = 5_000;
+
+/** How the index is asked for, and answered, in the words of OpenAPI. */
+export const INDEX_REQUEST: Pick<Operation, "parameters" | "answers"> = {
+  parameters: [
+    {
+      name: "prefix",
+      in: "query",
+      description: "Only keys that begin with this",
+      schema: { type: "string" },
+    },
+    {
+      name: "startAfter",
+      in: "query",
+      description: "Only keys after this one, and by pages; empty for the first page",
+      schema: { type: "string" },
+    },
+  ],
+  answers: {
+    200: {
+      description: "The keys of the LTX files",
+      type: "application/json",
+      schema: { type: "object", required: ["objects"] },
+    },
+  },
+};
 
 /** Which part of the index. */
 export interface IndexRequest {

@@ -9,6 +9,7 @@ import type { ObjectInfo } from "../transports/object-store.ts";
 import { checkConditions, namesTag, parseRange, type RequestedRange } from "./conditions.ts";
 import { entityTag } from "./listing.ts";
 import type { Mounts } from "./mounted.ts";
+import type { Parameter } from "./openapi.ts";
 import { Refusal } from "./refusal.ts";
 import type { Route } from "./route.ts";
 import type { Slots } from "./slots.ts";
@@ -30,6 +31,22 @@ export function forEver(scope: Sending["scope"]): string {
   return `${scope}, max-age=${YEAR_S}, immutable`;
 }
 
+/** Parameters of the route of a file. */
+export const FILE_PARAMETERS: readonly Parameter[] = [
+  {
+    name: "level",
+    in: "path",
+    description: "0 for files as they were written, 1 to 8 for merged ones, 9 for snapshots",
+    schema: { type: "integer", minimum: 0, maximum: 9 },
+  },
+  {
+    name: "name",
+    in: "path",
+    description: "First and last TXID, 16 hex digits each: `<min>-<max>.ltx`",
+    schema: { type: "string", pattern: "^[0-9a-f]{16}-[0-9a-f]{16}\\.ltx$" },
+  },
+];
+
 /** `GET /ltx/:level/:name`. */
 export function ltxFileRoute(sending: Sending): Route {
   const bytes = { type: "string", contentEncoding: "binary" };
@@ -41,20 +58,7 @@ export function ltxFileRoute(sending: Sending): Route {
       summary: "An LTX file of the replica, or a part of it",
       description:
         "What `httpStore` reads. A file never changes, so it may be cached for ever; a `Range` of one part is honoured.",
-      parameters: [
-        {
-          name: "level",
-          in: "path",
-          description: "0 for files as they were written, 1 to 8 for merged ones, 9 for snapshots",
-          schema: { type: "integer", minimum: 0, maximum: 9 },
-        },
-        {
-          name: "name",
-          in: "path",
-          description: "First and last TXID, 16 hex digits each: `<min>-<max>.ltx`",
-          schema: { type: "string", pattern: "^[0-9a-f]{16}-[0-9a-f]{16}\\.ltx$" },
-        },
-      ],
+      parameters: FILE_PARAMETERS,
       answers: {
         200: { description: "The file", type: "application/octet-stream", schema: bytes },
         206: { description: "The part", type: "application/octet-stream", schema: bytes },

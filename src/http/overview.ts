@@ -6,6 +6,7 @@
 import type { Context } from "hono";
 import { formatTxid } from "../ltx/file-name.ts";
 import type { LtxFileInfo } from "../replica/replica.ts";
+import { INDEX_REQUEST } from "./listing.ts";
 import type { Mounted, Mounts } from "./mounted.ts";
 import type { Json, Parameter } from "./openapi.ts";
 import { txidQuery } from "./position.ts";
@@ -143,27 +144,7 @@ export function overviewRoutes(mounts: Mounts): Route[] {
       operation: {
         operationId: "index",
         summary: "The index that `httpStore` reads",
-        parameters: [
-          {
-            name: "prefix",
-            in: "query",
-            description: "Only keys that begin with this",
-            schema: { type: "string" },
-          },
-          {
-            name: "startAfter",
-            in: "query",
-            description: "Only keys after this one, and by pages; empty for the first page",
-            schema: { type: "string" },
-          },
-        ],
-        answers: {
-          200: {
-            description: "The keys of the LTX files",
-            type: "application/json",
-            schema: { type: "object", required: ["objects"] },
-          },
-        },
+        ...INDEX_REQUEST,
       },
       handle: (c) =>
         told(c, ({ listing }) => {
