@@ -108,6 +108,16 @@ async function violations(page: Page): Promise<string[]> {
   return found.map(({ id, nodes }) => `${id}: ${nodes[0]?.html}`);
 }
 
+/** Whether the time line has the mark of the chosen state in a colour. */
+function isDrawnIn(page: Page, colour: readonly number[]): Promise<boolean> {
+  return page.evaluate((wanted) => {
+    const canvas = document.querySelector("canvas") as HTMLCanvasElement;
+    const { width, height } = canvas;
+    const { data } = canvas.getContext("2d")!.getImageData(0, 0, width, height);
+    return data.some((_, i) => i % 4 === 0 && wanted.every((value, j) => data[i + j] === value));
+  }, colour);
+}
+
 describe("the page", () => {
   test("the page shows the replica, asks nobody else, and follows it", async () => {
     const { page, logged, asked } = await open("/db/notes");
@@ -233,10 +243,12 @@ describe("the page", () => {
     await soon(() => text(page, "txid")).toBe("4");
     await page.locator("#files summary").click();
     expect(await violations(page)).toEqual([]);
+    expect(await isDrawnIn(page, [0x1b, 0x1e, 0x23])).toBe(true);
     await shoot("light");
     await theme.click();
     expect(await page.locator("html").getAttribute("data-theme")).toBe("dark");
     expect(await violations(page)).toEqual([]);
+    expect(await isDrawnIn(page, [0xe9, 0xe7, 0xe2])).toBe(true);
     await shoot("dark");
     await page.setViewportSize({ width: 390, height: 844 });
     expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(390);

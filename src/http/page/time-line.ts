@@ -77,7 +77,11 @@ export class TimeLine {
     if (paint === null) return;
     paint.scale(scale, scale);
     const style = getComputedStyle(canvas);
-    const colour = (name: string): string => style.getPropertyValue(name);
+    // Only where it is used does a colour become the one of the theme.
+    const colour = (name: string): string => {
+      canvas.style.color = `var(${name})`;
+      return style.color;
+    };
     const times = new Map(points.map(({ txid, time }) => [txid, time]));
     const newest = files.reduce((most, { time }) => Math.max(most, time), points.at(-1)?.time ?? 0);
     const oldest = files.reduce((least, { time }) => Math.min(least, time), newest);
