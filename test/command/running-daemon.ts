@@ -1,5 +1,5 @@
 /**
- * A `pagestream replicate` that runs beside a test, and native SQLite that writes beside it.
+ * A command that runs beside a test, such as `pagestream replicate`, and native SQLite that writes beside it.
  *
  * @module
  */
@@ -32,8 +32,13 @@ export function killRunning(): void {
 
 /** Starts `pagestream replicate` with these arguments. */
 export function startReplicate(args: readonly string[], env: NodeJS.ProcessEnv = {}): Running {
+  return startCommand(["replicate", ...args], env);
+}
+
+/** Starts a command that runs until it gets a signal. */
+export function startCommand(args: readonly string[], env: NodeJS.ProcessEnv = {}): Running {
   const { FORCE_COLOR: _, LOG_LEVEL: __, ...inherited } = process.env;
-  const child = spawn(process.execPath, [BIN, "replicate", ...args], {
+  const child = spawn(process.execPath, [BIN, ...args], {
     env: { ...inherited, ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });

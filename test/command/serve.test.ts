@@ -1,12 +1,12 @@
 /** @module */
-import { type ChildProcess, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
-import { afterAll, expect, test } from "vitest";
+import { afterAll, afterEach, expect, test } from "vitest";
 import { fixtures, unpackFixture } from "../interop/fixtures.ts";
-import { BIN, makeScratch, pagestream } from "./command.ts";
+import { makeScratch, pagestream } from "./command.ts";
+import { killRunning, startCommand } from "./running-daemon.ts";
 
 const scratch = makeScratch();
 const levels = unpackFixture("levels");
@@ -18,6 +18,8 @@ afterAll(() => {
   levels.remove();
 });
 
+afterEach(killRunning);
+
 interface Served {
   readonly url: string;
   /** Ends it and tells exit code and log. */
@@ -25,20 +27,13 @@ interface Served {
 }
 
 async function serve(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Served> {
-  const child: ChildProcess = spawn(
-    process.execPath,
-    [BIN, "serve", "-addr", "127.0.0.1:0", ...args],
-    { env: { ...process.env, ...env }, stdio: ["ignore", "ignore", "pipe"] },
-  );
-  let log = "";
-  child.stderr?.setEncoding("utf8").on("data", (text: string) => (log += text));
-  const closed = new Promise<number | null>((resolve) => child.once("close", resolve));
-  await expect.poll(() => log, { timeout: 30_000 }).toMatch(/msg=serving|Error/);
+  const running = startCommand(["serve", "-addr", "127.0.0.1:0", ...args], env);
+  await running.until(/msg=serving.*\n/);
   return {
-    url: /url=(http:\S+)/.exec(log)?.[1] ?? log,
+    url: /url=(http:\S+)/.exec(running.log)?.[1] ?? running.log,
     async end() {
-      child.kill("SIGTERM");
-      return { code: await closed, log };
+      const { code, stderr: log } = await running.end("SIGTERM");
+      return { code, log };
     },
   };
 }

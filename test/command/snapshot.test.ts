@@ -1,5 +1,4 @@
 /** @module */
-import { spawn } from "node:child_process";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -11,11 +10,13 @@ import {
   removeTemporary,
   startDaemon,
 } from "../helpers/litestream.ts";
-import { BIN, makeScratch, pagestream } from "./command.ts";
+import { makeScratch, pagestream } from "./command.ts";
+import { killRunning, startReplicate } from "./running-daemon.ts";
 
 const scratch = makeScratch();
 afterAll(() => scratch.remove());
 afterEach(removeTemporary);
+afterEach(killRunning);
 
 /** A database made by native SQLite and closed again. */
 function makeDatabase(setUp = "PRAGMA page_size=4096"): string {
@@ -147,23 +148,17 @@ describe("pagestream snapshot", () => {
 dbs: [{ path: ${path}, replica: { type: file, path: ${replica} } }]
 `,
     );
-    const child = spawn(process.execPath, [BIN, "replicate", "-config", config]);
-    let log = "";
-    child.stderr.setEncoding("utf8").on("data", (text: string) => (log += text));
-    try {
-      await expect.poll(() => log, { timeout: 30_000 }).toContain("replicating to");
-      const { code, stdout, stderr } = await pagestream(["snapshot", "-config", config, path]);
-      expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
-      expect(stdout).toMatch(/^ {2}sent {2}.* by the running daemon$/m);
-      const status = await pagestream(["status", "-json", "-config", config, path]);
-      const [row] = JSON.parse(status.stdout) as [Record<string, unknown>];
-      expect(row).toMatchObject({ status: "ok", lag_seconds: 0, pending_bytes: 0, error: null });
-      expect(row["local_txid"]).toBe(row["replicated_txid"]);
-      expect(filesOf(replica)).toContain("9/1-1");
-    } finally {
-      child.kill();
-      await new Promise((resolve) => child.once("close", resolve));
-    }
+    const running = startReplicate(["-config", config]);
+    await running.until(/replicating to/);
+    const { code, stdout, stderr } = await pagestream(["snapshot", "-config", config, path]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    expect(stdout).toMatch(/^ {2}sent {2}.* by the running daemon$/m);
+    const status = await pagestream(["status", "-json", "-config", config, path]);
+    const [row] = JSON.parse(status.stdout) as [Record<string, unknown>];
+    expect(row).toMatchObject({ status: "ok", lag_seconds: 0, pending_bytes: 0, error: null });
+    expect(row["local_txid"]).toBe(row["replicated_txid"]);
+    expect(filesOf(replica)).toContain("9/1-1");
+    await running.end("SIGTERM");
   });
 
   test("refuses what is no database, and writes nothing to the replica", async () => {

@@ -1,12 +1,12 @@
 /** @module */
-import { spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
-import { DatabaseSync } from "node:sqlite";
-import { afterAll, expect, test } from "vitest";
-import { BIN, makeScratch } from "./command.ts";
+import { afterAll, afterEach, expect, test } from "vitest";
+import { makeScratch } from "./command.ts";
+import { killRunning, startReplicate, write } from "./running-daemon.ts";
 
 const scratch = makeScratch();
 afterAll(() => scratch.remove());
+afterEach(killRunning);
 
 test("replicate serves metrics and health of what it replicates", async () => {
   const [path, replica, config] = [
@@ -14,8 +14,7 @@ test("replicate serves metrics and health of what it replicates", async () => {
     scratch.next("replica"),
     scratch.next("litestream.yml"),
   ];
-  const db = new DatabaseSync(path);
-  db.exec("PRAGMA journal_mode=WAL; CREATE TABLE t(a); INSERT INTO t VALUES (1)");
+  write(path, "CREATE TABLE t(a); INSERT INTO t VALUES (1)");
   writeFileSync(
     config,
     `addr: "127.0.0.1:0"
@@ -23,31 +22,23 @@ logging: { type: json }
 dbs: [{ path: ${path}, replica: { type: file, path: ${replica} } }]
 `,
   );
-  const child = spawn(process.execPath, [BIN, "replicate", "-config", config]);
-  let log = "";
-  child.stderr.setEncoding("utf8").on("data", (text: string) => (log += text));
-  try {
-    await expect.poll(() => log, { timeout: 30_000 }).toContain("serving metrics");
-    const lines = log.trimEnd().split("\n");
-    const entries = lines.map((line) => JSON.parse(line) as Record<string, string>);
-    const { address } = entries.find(({ msg }) => msg?.startsWith("serving metrics")) ?? {};
-    const health = async () => {
-      const response = await fetch(`http://${address}/health`);
-      return { status: response.status, body: (await response.json()) as object };
-    };
-    await expect.poll(health, { timeout: 30_000 }).toMatchObject({ status: 200 });
-    expect((await health()).body).toMatchObject({
-      status: "ok",
-      databases: [{ db: path, restorable: true, local_txid: "0000000000000001" }],
-    });
-    const metrics = await (await fetch(`http://${address}/metrics`)).text();
-    expect(metrics).toContain(`litestream_txid{db="${path}"} 1\n`);
-    const labels = `db="${path}",replica_type="file",operation="PUT"`;
-    expect(metrics).toContain(`litestream_replica_operation_total{${labels}} `);
-  } finally {
-    child.kill();
-    const code = await new Promise((resolve) => child.once("close", resolve));
-    db.close();
-    expect(code).toBe(0);
-  }
+  const running = startReplicate(["-config", config]);
+  await running.until(/serving metrics.*\n/);
+  const lines = running.log.trimEnd().split("\n");
+  const entries = lines.map((line) => JSON.parse(line) as Record<string, string>);
+  const { address } = entries.find(({ msg }) => msg?.startsWith("serving metrics")) ?? {};
+  const health = async () => {
+    const response = await fetch(`http://${address}/health`);
+    return { status: response.status, body: (await response.json()) as object };
+  };
+  await expect.poll(health, { timeout: 30_000 }).toMatchObject({ status: 200 });
+  expect((await health()).body).toMatchObject({
+    status: "ok",
+    databases: [{ db: path, restorable: true, local_txid: "0000000000000001" }],
+  });
+  const metrics = await (await fetch(`http://${address}/metrics`)).text();
+  expect(metrics).toContain(`litestream_txid{db="${path}"} 1\n`);
+  const labels = `db="${path}",replica_type="file",operation="PUT"`;
+  expect(metrics).toContain(`litestream_replica_operation_total{${labels}} `);
+  expect((await running.end("SIGTERM")).code).toBe(0);
 });

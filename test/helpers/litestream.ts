@@ -249,15 +249,18 @@ process.on("exit", () => {
 });
 
 /** A running `litestream`. */
-interface Process {
+export interface Process {
+  /** Its log so far. */
   readonly log: string;
   /** Whether it has ended by itself. */
   readonly ended: boolean;
+  /** Ends it with SIGTERM, after which it has replicated everything, and by force after ten seconds. */
   stop(): Promise<void>;
 }
 
-function start(...args: readonly string[]): Process {
-  const child = spawn(BINARY, args, { env: environment(), stdio: ["ignore", "pipe", "pipe"] });
+/** Starts a binary of Litestream that runs until it is stopped. */
+export function startProcess(binary: string, args: readonly string[]): Process {
+  const child = spawn(binary, args, { env: environment(), stdio: ["ignore", "pipe", "pipe"] });
   running.add(child);
   let log = "";
   for (const stream of [child.stdout, child.stderr]) {
@@ -290,7 +293,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const directory = mkdtempSync(join(tmpdir(), "pagestream-lsd-"));
   const config = writeConfig(directory, options);
   const socket = join(directory, "s");
-  const daemon = start("replicate", "-config", config);
+  const daemon = startProcess(BINARY, ["replicate", "-config", config]);
   const stop = async (): Promise<void> => {
     await daemon.stop();
     rmSync(directory, { recursive: true, force: true });
@@ -328,7 +331,15 @@ export interface Follower extends AsyncDisposable {
 /** Lets Litestream restore a replica directory into a new file and apply every later file to it. */
 export function startFollower(replica: string, output: string): Follower {
   const url = `file://${replica}`;
-  const follower = start("restore", "-f", "-follow-interval", "50ms", "-o", output, url);
+  const follower = startProcess(BINARY, [
+    "restore",
+    "-f",
+    "-follow-interval",
+    "50ms",
+    "-o",
+    output,
+    url,
+  ]);
   return {
     reached: (txid) =>
       waitFor(`txid ${txid} at the follower`, () => {
@@ -370,7 +381,7 @@ export function removeTemporary(): void {
 }
 
 /** The environment without a certificate setting that some sandboxes have and that Litestream trips over. */
-function environment(): NodeJS.ProcessEnv {
+export function environment(): NodeJS.ProcessEnv {
   const { AWS_CA_BUNDLE: _, LITESTREAM_CONFIG: __, LOG_LEVEL: ___, ...rest } = process.env;
   return rest;
 }

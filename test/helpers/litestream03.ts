@@ -3,14 +3,13 @@
  *
  * @module
  */
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { tool } from "../servers/server.ts";
-import { describeWith } from "./litestream.ts";
+import { describeWith, environment, type Process, startProcess } from "./litestream.ts";
 
 const BINARY = tool("litestream03");
-const STOP_MS = 10_000;
 
 /** A suite that needs Litestream 0.3.13; see {@linkcode describeWith}. */
 export function describeWithLitestream03(name: string, body: () => void): void {
@@ -28,45 +27,9 @@ export interface Litestream03Options {
   readonly checkpointPages?: number | undefined;
 }
 
-/** A running `litestream replicate`. */
-export interface Litestream03 {
-  /** Its log so far. */
-  readonly log: string;
-  /** Ends it with SIGTERM, after which it has replicated everything. */
-  stop(): Promise<void>;
-}
-
-const running = new Set<ChildProcess>();
-process.on("exit", () => {
-  for (const child of running) child.kill("SIGKILL");
-});
-
 /** Starts `litestream replicate`. */
-export function startLitestream03(options: Litestream03Options): Litestream03 {
-  const args = ["replicate", "-config", configOf(options)];
-  const child = spawn(BINARY, args, { env: environment(), stdio: ["ignore", "pipe", "pipe"] });
-  running.add(child);
-  let log = "";
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.on("data", (chunk: Buffer) => (log += String(chunk)));
-  }
-  const ended = new Promise<void>((resolve) => {
-    child.on("close", () => {
-      running.delete(child);
-      resolve();
-    });
-  });
-  return {
-    get log() {
-      return log;
-    },
-    async stop() {
-      child.kill("SIGTERM");
-      const timer = setTimeout(() => child.kill("SIGKILL"), STOP_MS);
-      await ended;
-      clearTimeout(timer);
-    },
-  };
+export function startLitestream03(options: Litestream03Options): Process {
+  return startProcess(BINARY, ["replicate", "-config", configOf(options)]);
 }
 
 /** Restores with Litestream 0.3.13; throws its log where it refuses. */
@@ -96,9 +59,4 @@ function configOf({ directory, database, replica, checkpointPages }: Litestream0
   // JSON is YAML.
   writeFileSync(path, JSON.stringify({ dbs: [entry] }));
   return path;
-}
-
-function environment(): NodeJS.ProcessEnv {
-  const { AWS_CA_BUNDLE: _, LITESTREAM_CONFIG: __, LOG_LEVEL: ___, ...rest } = process.env;
-  return rest;
 }
