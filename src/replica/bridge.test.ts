@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { bytesAt } from "../../test/helpers/bytes-at.ts";
 import { DestinationsBench } from "../../test/helpers/destinations-bench.ts";
 import { collect } from "../../test/helpers/primary-bench.ts";
 import type { Replication } from "./replication.ts";
@@ -169,8 +170,7 @@ describe("A destination that is left behind", () => {
     for (const page of [6, 5, 2]) await other.commit(foreign, [1, page]);
     await other.run(foreign.close());
     const key = "ltx/0/0000000000000003-0000000000000003.ltx";
-    const { body } = await other.at(0).inner.get(key);
-    await at.at(1).inner.put(key, new Uint8Array(await new Response(body).arrayBuffer()));
+    await at.at(1).inner.put(key, await bytesAt(other.at(0).inner, key));
     const next = await at.start();
     await at.run(next.flush());
     expect(await at.names(1)).toEqual(["0:1-1", "0:2-2", "0:3-3", "0:4-4", "1:1-3", "1:4-4"]);
@@ -248,8 +248,7 @@ describe("An empty destination", () => {
     const replication = await at.start();
     await at.run(replication.durable());
     const key = "ltx/0/0000000000000001-0000000000000001.ltx";
-    const { body } = await other.at(0).inner.get(key);
-    await at.at(1).inner.put(key, new Uint8Array(await new Response(body).arrayBuffer()));
+    await at.at(1).inner.put(key, await bytesAt(other.at(0).inner, key));
     await at.commit(replication, [1, 3]);
     // As once retention has removed it.
     await at.at(1).inner.delete(["ltx/9/0000000000000001-0000000000000002.ltx"]);

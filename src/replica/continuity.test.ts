@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { bytesAt } from "../../test/helpers/bytes-at.ts";
 import { ModelDatabase } from "../../test/helpers/model-database.ts";
 import {
   bench,
@@ -38,11 +39,6 @@ interface Uploaded {
   readonly txid: bigint;
   readonly pages: number;
   readonly full: boolean;
-}
-
-async function bytesAt(store: ObjectStore, key: string): Promise<Uint8Array> {
-  const { body } = await store.get(key);
-  return new Uint8Array(await new Response(body as never).arrayBuffer());
 }
 
 /** Starts again; returns the L0 files it wrote and what it told until all is in the store, which then equals the database. */

@@ -1,6 +1,29 @@
 import { describe, expect, test } from "vitest";
+import { bytesAt } from "../../test/helpers/bytes-at.ts";
 import { collect } from "../../test/helpers/primary-bench.ts";
 import { DestinationsBench } from "../../test/helpers/destinations-bench.ts";
+
+/** An empty database and two places: the first holds what another database wrote, and does not answer yet. */
+async function besideForeign(): Promise<DestinationsBench> {
+  const other = new DestinationsBench(1);
+  const replication = await other.start();
+  await other.commit(replication, [1, 2]);
+  await other.run(replication.close());
+  const at = new DestinationsBench(2);
+  const { inner } = other.at(0);
+  for await (const { key } of inner.list({}))
+    await at.at(0).inner.put(key, await bytesAt(inner, key));
+  at.at(0).dead = true;
+  return at;
+}
+
+/** Expects every place to lack nothing, and to restore to what the database is. */
+async function expectWhole(at: DestinationsBench): Promise<void> {
+  for (const i of at.places.keys()) {
+    expect(await at.restored(i)).toEqual(at.database.bytes);
+    expect((await at.standing(i)).gap).toBeUndefined();
+  }
+}
 
 describe("startPrimary() with several replicas", () => {
   test("brings every commit to all of them under the same TXIDs, with one request each", async () => {
@@ -165,27 +188,15 @@ describe("startPrimary() with several replicas", () => {
   );
 
   test("goes on behind what one holds that did not answer while the database was empty", async () => {
-    const at = new DestinationsBench(1);
-    const first = await at.start();
-    await at.commit(first, [1, 2]);
-    await at.run(first.close());
-    const later = new DestinationsBench(2);
-    for await (const { key } of at.at(0).inner.list({})) {
-      const { body } = await at.at(0).inner.get(key);
-      await later.at(0).inner.put(key, new Uint8Array(await new Response(body).arrayBuffer()));
-    }
-    later.at(0).dead = true;
-    const replication = await later.start();
-    later.at(0).dead = false;
-    await later.platform.clock.advanceAsync(60_000);
-    await later.run(replication.durable());
-    await later.commit(replication, [1, 2, 3]);
+    const at = await besideForeign();
+    const replication = await at.start();
+    at.at(0).dead = false;
+    await at.platform.clock.advanceAsync(60_000);
+    await at.run(replication.durable());
+    await at.commit(replication, [1, 2, 3]);
     expect(replication.position.replicated).toBeGreaterThan(1n);
-    for (const i of [0, 1]) {
-      expect(await later.restored(i)).toEqual(later.database.bytes);
-      expect((await later.standing(i)).gap).toBeUndefined();
-    }
-    await later.run(replication.close());
+    await expectWhole(at);
+    await at.run(replication.close());
   });
 
   test("starts though a file of one of them is removed between its listing and its reading", async () => {
@@ -202,34 +213,19 @@ describe("startPrimary() with several replicas", () => {
     const second = await at.start();
     place.refuses = () => false;
     await at.commit(second, [1, 4]);
-    for (const i of [0, 1]) {
-      expect(await at.restored(i)).toEqual(at.database.bytes);
-      expect((await at.standing(i)).gap).toBeUndefined();
-    }
+    await expectWhole(at);
     await at.run(second.close());
   });
 
   test("asks one that did not answer before its first file, though the database was found empty meanwhile", async () => {
-    const at = new DestinationsBench(1);
-    const first = await at.start();
-    await at.commit(first, [1, 2]);
-    await at.run(first.close());
-    const later = new DestinationsBench(2);
-    for await (const { key } of at.at(0).inner.list({})) {
-      const { body } = await at.at(0).inner.get(key);
-      await later.at(0).inner.put(key, new Uint8Array(await new Response(body).arrayBuffer()));
-    }
-    later.at(0).dead = true;
-    const replication = await later.start();
-    later.database.needsFull("test");
-    await later.run(replication.durable({ at: "any" }));
-    later.at(0).dead = false;
-    await later.commit(replication, [1, 2, 3]);
-    for (const i of [0, 1]) {
-      expect(await later.restored(i)).toEqual(later.database.bytes);
-      expect((await later.standing(i)).gap).toBeUndefined();
-    }
-    await later.run(replication.close());
+    const at = await besideForeign();
+    const replication = await at.start();
+    at.database.needsFull("test");
+    await at.run(replication.durable({ at: "any" }));
+    at.at(0).dead = false;
+    await at.commit(replication, [1, 2, 3]);
+    await expectWhole(at);
+    await at.run(replication.close());
   });
 
   test("continues after the one that goes furthest, whichever comes first in the list", async () => {
@@ -329,8 +325,7 @@ describe("startPrimary() with several replicas", () => {
     const foreign = await other.start();
     for (const page of [2, 3]) await other.commit(foreign, [1, page]);
     const key = "ltx/0/0000000000000002-0000000000000002.ltx";
-    const { body } = await other.at(0).inner.get(key);
-    const bytes = new Uint8Array(await new Response(body).arrayBuffer());
+    const bytes = await bytesAt(other.at(0).inner, key);
     at.at(1).onPut = async (put) => {
       if (put === "lock.json") await at.at(1).inner.put(key, bytes);
     };

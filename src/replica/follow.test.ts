@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from "vitest";
+import { ONE_TRY } from "../../test/helpers/one-try.ts";
 import {
   buildLtx,
   fakePlatform,
@@ -16,7 +17,6 @@ import { encodePointer, POINTER_KEY } from "./pointer.ts";
 import type { ObjectStore } from "../transports/object-store.ts";
 
 const PAGE_SIZE = 512;
-const RETRY = { attempts: 1, baseMs: 1, capMs: 1, budgetMs: 1 };
 
 let open: Follower[] = [];
 afterEach(async () => {
@@ -68,7 +68,7 @@ class Scene {
   async follow(options: Partial<FollowReplicaOptions> = {}): Promise<Follower> {
     const follower = await followReplica(this.store, this.target, {
       platform: this.platform,
-      retry: RETRY,
+      retry: ONE_TRY,
       ...options,
     });
     open.push(follower);
@@ -513,7 +513,7 @@ describe("followReplica() with a pointer", () => {
     if (pointer !== undefined) await scene.inner.put(POINTER_KEY, pointer);
     const follower = await followReplica(scene.store, scene.target, {
       platform: scene.platform,
-      retry: RETRY,
+      retry: ONE_TRY,
       pointer: true,
     });
     open.push(follower);
@@ -563,7 +563,7 @@ describe("followReplica() with a pointer", () => {
     await scene.inner.put(POINTER_KEY, heads(3, 4, 9));
     const follower = await followReplica(scene.store, scene.target, {
       platform: scene.platform,
-      retry: RETRY,
+      retry: ONE_TRY,
       pointer: true,
     });
     open.push(follower);

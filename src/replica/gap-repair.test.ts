@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { bytesAt } from "../../test/helpers/bytes-at.ts";
 import { collect } from "../../test/helpers/primary-bench.ts";
 import { DestinationsBench } from "../../test/helpers/destinations-bench.ts";
 import type { Replication } from "./replication.ts";
@@ -200,8 +201,7 @@ describe("Silent stalls", () => {
     const theirs = await other.start({}, [0]);
     for (let i = 1; i <= 4; i++) await other.commit(theirs, [1, i + 1]);
     for (const txid of [2, 3, 4]) {
-      const { body } = await other.at(0).inner.get(l0(txid));
-      await at.at(0).inner.put(l0(txid), new Uint8Array(await new Response(body).arrayBuffer()));
+      await at.at(0).inner.put(l0(txid), await bytesAt(other.at(0).inner, l0(txid)));
     }
     at.database.write([1, 3]);
     await expect(at.run(replication.durable())).rejects.toMatchObject({ code: "CONFLICT" });

@@ -1,4 +1,6 @@
-import { afterEach, describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { ONE_TRY } from "../../test/helpers/one-try.ts";
+import { openTestReader } from "../../test/helpers/open-reader.ts";
 import { RandomHistory } from "../../test/helpers/random-history.ts";
 import { equalBytes } from "../core/bytes.ts";
 import { collect } from "../testing/test-kit.ts";
@@ -14,25 +16,9 @@ import {
 import { memoryStore } from "../transports/memory.ts";
 import { bytesHydrationTarget, syncFileHydrationTarget } from "./hydrate-target.ts";
 import { type Hydrated, hydrate, type HydrateOptions } from "./hydrate.ts";
-import { openReader, type ReaderOptions, type ReplicaReader, type ReplicaView } from "./reader.ts";
+import { openReader, type ReplicaReader, type ReplicaView } from "./reader.ts";
 
-const RETRY = { attempts: 1, baseMs: 1, capMs: 1, budgetMs: 1 };
 const PATH = "/data/copy.db";
-
-const open: AsyncDisposable[] = [];
-afterEach(async () => {
-  for (const each of open.splice(0).reverse()) await each[Symbol.asyncDispose]();
-});
-
-async function openOn(
-  store: Parameters<typeof openReader>[0],
-  options: Partial<ReaderOptions> = {},
-): Promise<ReplicaReader> {
-  const platform = fakePlatform(1);
-  const reader = await openReader(store, { platform, retry: RETRY, follow: false, ...options });
-  open.push(reader);
-  return reader;
-}
 
 async function hydrated(
   reader: ReplicaReader,
@@ -40,7 +26,7 @@ async function hydrated(
   options: HydrateOptions = {},
 ): Promise<Hydrated> {
   const hydration = await hydrate(reader, target, options);
-  open.push(hydration);
+  onTestFinished(() => hydration.close());
   return hydration;
 }
 
@@ -98,7 +84,7 @@ describe("hydrate()", () => {
     async (seed) => {
       const random = seededRandom(seed);
       const history = await historyOf(5, seed);
-      const reader = await openOn(history.store, { cacheBytes: 4096 });
+      const reader = await openTestReader(history.store, { cacheBytes: 4096 });
       const disk = files();
       const inMemory = bytesHydrationTarget();
       const target = random.chance(0.5) ? inMemory : syncFileHydrationTarget(disk, PATH);
@@ -123,7 +109,7 @@ describe("hydrate()", () => {
 
   test("asks at most once for each mebibyte, and not for what is in memory", async () => {
     const store = await largeReplica(1800);
-    const reader = await openOn(store, { readAhead: 0 });
+    const reader = await openTestReader(store, { readAhead: 0 });
     const view = reader.latest;
     const cached = Array.from({ length: 400 }, (_, i) => 600 + i);
     await reader.fetch(view, cached);
@@ -149,7 +135,7 @@ describe("hydrate()", () => {
     const history = await historyOf(3, 7, inner);
     await history.write(9, 1, 3);
     const store = faultyStore(inner);
-    const reader = await openOn(store, { cacheBytes: 0 });
+    const reader = await openTestReader(store, { cacheBytes: 0 });
     let more: Promise<unknown> | undefined;
     const target = bytesHydrationTarget();
     const seen: bigint[] = [];
@@ -173,7 +159,7 @@ describe("hydrate()", () => {
 
   test("leaves a transaction its pages, whatever becomes of the store", async () => {
     const history = await historyOf(4, 3);
-    const reader = await openOn(history.store, { cacheBytes: 0 });
+    const reader = await openTestReader(history.store, { cacheBytes: 0 });
     const target = bytesHydrationTarget();
     const hydration = await hydrated(reader, target);
     await hydration.complete();
@@ -210,7 +196,7 @@ describe("hydrate()", () => {
       for (let life = 0; life < 4; life++) {
         const reader = await openReader(history.store, {
           platform: fakePlatform(seed + life),
-          retry: RETRY,
+          retry: ONE_TRY,
           follow: false,
           cacheBytes: 0,
         });
@@ -232,7 +218,7 @@ describe("hydrate()", () => {
         // What has no record is nobody's to overwrite.
         disk.remove(PATH);
       }
-      const reader = await openOn(history.store, { cacheBytes: 0 });
+      const reader = await openTestReader(history.store, { cacheBytes: 0 });
       const hydration = await hydrated(reader, target);
       expect(await hydration.complete()).toBe(BigInt(history.txid));
       expect(disk.bytes(PATH)).toEqual(image(history, history.txid));
@@ -244,7 +230,7 @@ describe("hydrate()", () => {
     const store = await largeReplica(1000);
     const disk = files();
     const target = syncFileHydrationTarget(disk, PATH);
-    const first = await openOn(store);
+    const first = await openTestReader(store);
     const half = await hydrated(first, target, {
       concurrency: 1,
       onProgress: ({ pages }) => void (pages >= 500 && half.close()),
@@ -254,7 +240,7 @@ describe("hydrate()", () => {
     expect(disk.bytes(PATH)?.subarray(0, 16)).toEqual(new Uint8Array(16));
     await first.close();
 
-    const second = await openOn(store);
+    const second = await openTestReader(store);
     const whole = await hydrated(second, target);
     await whole.complete();
     expect(whole.progress.recalledPages).toBeGreaterThan(400);
@@ -266,7 +252,7 @@ describe("hydrate()", () => {
     const damaged = bytes.slice();
     damaged[700 * 4096 + 5]! ^= 1;
     disk.place(PATH, damaged);
-    const third = await openOn(store);
+    const third = await openTestReader(store);
     const mended = await hydrated(third, target);
     await mended.complete();
     expect(mended.progress.recalledPages).toBe(999);
@@ -283,7 +269,7 @@ describe("hydrate()", () => {
     disk.makeDirectory("/data");
     for (let i = 0; i < 2; i++) {
       writes.length = 0;
-      const reader = await openOn(history.store);
+      const reader = await openTestReader(history.store);
       const hydration = await hydrated(reader, syncFileHydrationTarget(disk, PATH));
       await hydration.complete();
       await hydration.close();
@@ -297,7 +283,7 @@ describe("hydrate()", () => {
     const target = syncFileHydrationTarget(disk, PATH);
     for (const seed of [1, 2]) {
       const history = await historyOf(6, seed);
-      const reader = await openOn(history.store, { cacheBytes: 0 });
+      const reader = await openTestReader(history.store, { cacheBytes: 0 });
       const hydration = await hydrated(reader, target);
       await hydration.complete();
       await expectState(reader, reader.latest, history);
@@ -309,7 +295,7 @@ describe("hydrate()", () => {
   test("refuses files that another hydration has, or that are not its own", async () => {
     const history = await historyOf(2, 1);
     const disk = files();
-    const [one, two] = [await openOn(history.store), await openOn(history.store)];
+    const [one, two] = [await openTestReader(history.store), await openTestReader(history.store)];
     const first = await hydrated(one, syncFileHydrationTarget(disk, PATH));
     await first.complete();
     const target = syncFileHydrationTarget(disk, PATH);
@@ -328,7 +314,7 @@ describe("hydrate()", () => {
     for (const end of ["close", "abort", "reader"] as const) {
       const history = await historyOf(5, 9);
       const store = faultyStore(history.store);
-      const reader = await openOn(store, { cacheBytes: 0 });
+      const reader = await openTestReader(store, { cacheBytes: 0 });
       const aborter = new AbortController();
       const hydration = await hydrated(reader, bytesHydrationTarget(), { signal: aborter.signal });
       const waiting = hydration.complete();
@@ -350,7 +336,7 @@ describe("hydrate()", () => {
     await history.write(9, 1, 5);
     const store = faultyStore(history.store);
     const platform = fakePlatform(1);
-    const reader = await openOn(store, { platform, cacheBytes: 0 });
+    const reader = await openTestReader(store, { platform, cacheBytes: 0 });
     store.failNext("get", { before: new Error("no route") });
     const target = bytesHydrationTarget();
     const hydration = await hydrated(reader, target);

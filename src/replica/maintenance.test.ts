@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { bytesAt } from "../../test/helpers/bytes-at.ts";
 import {
   bench,
   type Bench,
@@ -373,8 +374,7 @@ describe("a file that a level has lost", () => {
     const compacted = (await filesOf(at)).slice(1, 9).flat();
     expect(new Set(compacted.map(({ level }) => level))).toEqual(new Set([1, 2]));
     for (const { key, maxTxid } of compacted) {
-      const bytes = await openReplica(at.store, { platform: at.platform }).store.get(key);
-      const body = new Uint8Array(await new Response(bytes.body).arrayBuffer());
+      const body = await bytesAt(openReplica(at.store, { platform: at.platform }).store, key);
       await at.store.delete([key]);
       expect(await restored(at)).toEqual(at.database.bytes);
       expect((await restored(at, maxTxid)).length).toBeGreaterThan(0);

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { ONE_TRY } from "../../test/helpers/one-try.ts";
 import { buildLtx, fakePlatform, faultyStore, storeFault } from "../testing/index.ts";
 import { memoryStore } from "../transports/memory.ts";
 import {
@@ -25,7 +26,7 @@ function scene() {
   const store = faultyStore(memoryStore());
   const replica = new Replica(store, {
     platform,
-    retry: { attempts: 1, baseMs: 1, capMs: 1, budgetMs: 1 },
+    retry: ONE_TRY,
   });
   return {
     platform,

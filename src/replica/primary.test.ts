@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { bytesAt } from "../../test/helpers/bytes-at.ts";
 import { ModelDatabase } from "../../test/helpers/model-database.ts";
 import {
   bench,
@@ -456,10 +457,7 @@ describe("starting again", () => {
     const replication = await start(at);
     await run(at.platform, replication.durable());
     expect(replication.position.replicated).toBe(3n);
-    const stored = new Uint8Array(
-      await new Response((await at.store.get(level0(3))).body as never).arrayBuffer(),
-    );
-    expect(stored).toEqual(new Uint8Array(staged));
+    expect(await bytesAt(at.store, level0(3))).toEqual(new Uint8Array(staged));
     expect(at.state.staged()).toEqual([]);
     expect(await restored(at)).toEqual(at.database.bytes);
     await run(at.platform, replication.close());

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { bytesAt } from "../../test/helpers/bytes-at.ts";
 import { ModelDatabase } from "../../test/helpers/model-database.ts";
 import {
   bench,
@@ -117,8 +118,7 @@ describe("proveState()", () => {
     // What was staged is part of what such a proof lets be delivered again: it would be another file of that name.
     at.database.isLenient = true;
     expect(await session(at)).toBeGreaterThan(0);
-    const { body } = await at.store.get(`ltx/${waiting}`);
-    expect(new Uint8Array(await new Response(body as never).arrayBuffer())).toEqual(bytes);
+    expect(await bytesAt(at.store, `ltx/${waiting}`)).toEqual(bytes);
   });
 });
 

@@ -1,4 +1,6 @@
-import { afterEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
+import { bytesAt } from "../../test/helpers/bytes-at.ts";
+import { openTestReader } from "../../test/helpers/open-reader.ts";
 import { RandomHistory } from "../../test/helpers/random-history.ts";
 import {
   buildLtx,
@@ -11,15 +13,7 @@ import {
 import { memoryStore } from "../transports/memory.ts";
 import type { ObjectInfo, ObjectStore } from "../transports/object-store.ts";
 import { encodePointer, POINTER_KEY } from "./pointer.ts";
-import { openReader, type ReaderEvent, type ReaderOptions, type ReplicaReader } from "./reader.ts";
-
-const RETRY = { attempts: 1, baseMs: 1, capMs: 1, budgetMs: 1 };
-
-let readers: ReplicaReader[] = [];
-afterEach(async () => {
-  for (const reader of readers) await reader.close();
-  readers = [];
-});
+import type { ReaderEvent, ReaderOptions, ReplicaReader } from "./reader.ts";
 
 /** A replica with a writer, and what a reader of it tells: time stands still until the test moves it. */
 class Scene {
@@ -30,8 +24,7 @@ class Scene {
 
   async open(options: Partial<ReaderOptions> = {}, store: ObjectStore = this.store) {
     const { platform } = this;
-    const reader = await openReader(store, { platform, retry: RETRY, ...options });
-    readers.push(reader);
+    const reader = await openTestReader(store, { platform, follow: undefined, ...options });
     void (async () => {
       for await (const event of reader.events) this.events.push(event);
     })();
@@ -166,9 +159,7 @@ describe("a reader that follows", () => {
     const reader = await scene.open();
     await scene.commits(1);
     const key = `ltx/0/${name(4, 4)}`;
-    const whole = new Uint8Array(
-      await new Response((await scene.history.store.get(key)).body as BodyInit).arrayBuffer(),
-    );
+    const whole = await bytesAt(scene.history.store, key);
     await scene.history.store.put(key, whole.subarray(0, whole.length - 5));
     await scene.seconds(2);
     expect([reader.latest.txid, reader.error?.code]).toEqual([3n, "DAMAGED_FILE"]);

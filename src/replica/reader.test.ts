@@ -1,4 +1,6 @@
-import { afterEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
+import { bytesAt } from "../../test/helpers/bytes-at.ts";
+import { openTestReader as open } from "../../test/helpers/open-reader.ts";
 import { RandomHistory } from "../../test/helpers/random-history.ts";
 import type { BlockingReads } from "../core/page-source.ts";
 import { encodeHeader, replicaHeader } from "../ltx/header.ts";
@@ -17,15 +19,7 @@ import { memoryStore } from "../transports/memory.ts";
 import type { ObjectStore } from "../transports/object-store.ts";
 import { webPlatform } from "../transports/web-platform.ts";
 import { restorablePoints } from "./restore-points.ts";
-import { openReader, type ReaderOptions, type ReplicaReader, type ReplicaView } from "./reader.ts";
-
-const RETRY = { attempts: 1, baseMs: 1, capMs: 1, budgetMs: 1 };
-
-let readers: ReplicaReader[] = [];
-afterEach(async () => {
-  for (const reader of readers) await reader.close();
-  readers = [];
-});
+import type { ReplicaReader, ReplicaView } from "./reader.ts";
 
 /** A replica of one snapshot of random pages: nothing compresses. */
 async function snapshot(
@@ -49,24 +43,11 @@ async function alter(
   key: string,
   change: (bytes: Uint8Array) => Uint8Array,
 ): Promise<void> {
-  const bytes = new Uint8Array(
-    await new Response((await store.get(key)).body as BodyInit).arrayBuffer(),
-  );
-  await store.put(key, change(bytes));
+  await store.put(key, change(await bytesAt(store, key)));
 }
 
 async function replica(): Promise<FaultyStore> {
   return faultyStore(memoryStore());
-}
-
-async function open(
-  store: Parameters<typeof openReader>[0],
-  options: Partial<ReaderOptions> = {},
-): Promise<ReplicaReader> {
-  const platform = fakePlatform(1);
-  const reader = await openReader(store, { platform, retry: RETRY, follow: false, ...options });
-  readers.push(reader);
-  return reader;
 }
 
 /** Every page of a view, read in an order of its own. */
@@ -404,9 +385,7 @@ describe("openReader() reads pages", () => {
   test("while the thread waits, with the same requests", async () => {
     const store = await replica();
     const { key, pages } = await snapshot(store, 400);
-    const whole = new Uint8Array(
-      await new Response((await store.get(key)).body as BodyInit).arrayBuffer(),
-    );
+    const whole = await bytesAt(store, key);
     const ranges: [string, number, number][] = [];
     const blockingReads: BlockingReads = {
       read(asked, { offset, length, etag }) {

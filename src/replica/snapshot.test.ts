@@ -4,6 +4,7 @@ import { QUIET_LEVELS } from "../../test/helpers/quiet-levels.ts";
 import type { DatabaseImage, ImageOptions } from "../core/commit-source.ts";
 import { decodeHeader } from "../ltx/header.ts";
 import { fakePlatform, type FakePlatform } from "../testing/index.ts";
+import { readBody } from "../testing/test-kit.ts";
 import { StoreError } from "../transports/errors.ts";
 import { memoryStore } from "../transports/memory.ts";
 import type { ObjectStore } from "../transports/object-store.ts";
@@ -63,7 +64,7 @@ async function snapshotBytes(at: Bench, txid: bigint): Promise<Uint8Array> {
   const alone = memoryStore();
   const key = keyOf(9, 1n, txid);
   const { body, metadata } = await at.store.get(key);
-  const bytes = new Uint8Array(await new Response(body as BodyInit).arrayBuffer());
+  const bytes = await readBody(body);
   await alone.put(key, bytes, { metadata });
   const sink = bytesSink({ journalHeader: "keep" });
   await run(at.platform, restoreReplica(alone, sink, { platform: at.platform, position: false }));
@@ -118,7 +119,7 @@ describe("Replication.snapshot()", () => {
     const { size } = await at.snapshot();
     const header = async (key: string) => {
       const { body } = await at.store.get(key, { offset: 0, length: 100 });
-      return decodeHeader(new Uint8Array(await new Response(body as BodyInit).arrayBuffer()), key);
+      return decodeHeader(await readBody(body), key);
     };
     const { timestamp } = await header(keyOf(0, 1n, 1n));
     expect(await header(keyOf(9, 1n, 1n))).toMatchObject({ timestamp, minTxid: 1n, maxTxid: 1n });
@@ -249,7 +250,7 @@ describe("Replication.snapshot()", () => {
     await at.snapshot();
     const key = keyOf(9, 1n, 1n);
     const { body, metadata } = await at.store.get(key);
-    const bytes = new Uint8Array(await new Response(body as BodyInit).arrayBuffer());
+    const bytes = await readBody(body);
     const longer = new Uint8Array([...bytes, 0]);
     await at.store.delete([key]);
     const put = at.store.put.bind(at.store);

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { ONE_TRY } from "../../test/helpers/one-try.ts";
 import { decodeLtx } from "../ltx/decode-ltx.ts";
 import { type BuiltLtx, buildLtx, type LtxSpec } from "../testing/build-ltx.ts";
 import { fakePlatform } from "../testing/fake-platform.ts";
@@ -14,10 +15,8 @@ import { restoreReplica } from "./restore.ts";
 import type { VerifyFault, VerifyReport } from "./verify-report.ts";
 import { verifyReplica, type VerifyRequest } from "./verify.ts";
 
-const ONCE = { attempts: 1, baseMs: 1, capMs: 1, budgetMs: 1 };
-
 function verify(store: ObjectStore, request: VerifyRequest = {}): Promise<VerifyReport> {
-  return verifyReplica(openReplica(store, { platform: fakePlatform(1), retry: ONCE }), request);
+  return verifyReplica(openReplica(store, { platform: fakePlatform(1), retry: ONE_TRY }), request);
 }
 
 interface Built {
@@ -405,7 +404,7 @@ describe("verify", () => {
       queueMicrotask(callback);
       return () => undefined;
     };
-    const retry = { ...ONCE, attempts: 2 };
+    const retry = { ...ONE_TRY, attempts: 2 };
     const replica = openReplica(store, {
       platform: { ...chance, clock: { ...clock, schedule } },
       retry,

@@ -12,7 +12,8 @@ import {
   removeTemporary,
   temporaryDirectory,
 } from "../helpers/litestream.ts";
-import { closeLater, ONE_TRY, rows, scene, sqlite3, value } from "./replicated.ts";
+import { ONE_TRY } from "../helpers/one-try.ts";
+import { closeLater, rows, scene, sqlite3, value } from "./replicated.ts";
 
 const TABLE = "CREATE TABLE t(a INTEGER PRIMARY KEY, b)";
 const COUNT = "SELECT count(*) FROM t";

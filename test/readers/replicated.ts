@@ -9,12 +9,10 @@ import { type FaultyStore, faultyStore } from "pagestream/testing";
 import { memoryStore } from "pagestream/transports/memory";
 import { openReplicaDatabase, type ReplicaDatabase } from "pagestream/vfs";
 import { afterEach } from "vitest";
+import { ONE_TRY } from "../helpers/one-try.ts";
 
 /** SQLite, shared by the tests of a file. */
 export const sqlite3: Awaited<ReturnType<typeof sqlite3InitModule>> = await sqlite3InitModule();
-
-/** Readers ask once: what fails is seen. */
-export const ONE_TRY = { attempts: 1, baseMs: 1, capMs: 1, budgetMs: 1 } as const;
 
 /** A writer and its replica. */
 export interface Scene {
