@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { fileSink, fileStore } from "@pagestream/node";
 import { restore } from "pagestream";
 import { describe, expect, test } from "vitest";
-import { Application } from "../helpers/application.ts";
-import { Scene } from "./scene.ts";
+import { Application, type ApplicationOptions } from "../helpers/application.ts";
+import { type Followed, Scene } from "./scene.ts";
 
 const TABLE = "CREATE TABLE other(id INTEGER PRIMARY KEY, body);";
 const ROWS = `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 300)
@@ -25,9 +25,22 @@ async function replace(scene: Scene): Promise<void> {
   renameSync(path, scene.path);
 }
 
-async function history(scene: Scene): Promise<void> {
-  const application = await scene.application();
+/** An application that has made some changes. */
+async function atWork(scene: Scene, options?: Partial<ApplicationOptions>): Promise<Application> {
+  const application = await scene.application(options);
   await application.work({ seed: 1, changes: 50 });
+  return application;
+}
+
+/** A follower that has brought all of them into the replica. */
+async function upToDate(scene: Scene): Promise<Followed> {
+  const followed = await scene.follow();
+  await followed.sync();
+  return followed;
+}
+
+async function history(scene: Scene): Promise<void> {
+  const application = await atWork(scene);
   await scene.once();
   await application.work({ seed: 2, changes: 50 });
   await scene.once();
@@ -120,10 +133,8 @@ describe("a database that changes its form while its follower is down", () => {
 describe("a database that is replaced while it is followed", () => {
   test("by another one is shipped whole", async () => {
     await using scene = new Scene();
-    const before = await scene.application();
-    await before.work({ seed: 1, changes: 50 });
-    await using followed = await scene.follow();
-    await followed.sync();
+    const before = await atWork(scene);
+    await using followed = await upToDate(scene);
     await before.close();
     await replace(scene);
     const application = await scene.application();
@@ -137,10 +148,8 @@ describe("a database that is replaced while it is followed", () => {
 
   test("by a new one after it was deleted is shipped whole", async () => {
     await using scene = new Scene();
-    const before = await scene.application();
-    await before.work({ seed: 1, changes: 50 });
-    await using followed = await scene.follow();
-    await followed.sync();
+    const before = await atWork(scene);
+    await using followed = await upToDate(scene);
     await before.close();
     remove(scene.path);
     const application = await scene.application();
@@ -151,10 +160,8 @@ describe("a database that is replaced while it is followed", () => {
 
   test("by a restore is refused while it is in use, and shipped whole after a pause", async () => {
     await using scene = new Scene();
-    const before = await scene.application();
-    await before.work({ seed: 1, changes: 50 });
-    await using followed = await scene.follow();
-    await followed.sync();
+    const before = await atWork(scene);
+    await using followed = await upToDate(scene);
     const { local: txid } = followed.replication.position;
     await before.work({ seed: 2, changes: 50 });
     await followed.sync();
@@ -175,10 +182,8 @@ describe("a database that is replaced while it is followed", () => {
 
   test("in its journal mode needs a pause, and is followed again in WAL mode", async () => {
     await using scene = new Scene();
-    const application = await scene.application({ timeout: 50 });
-    await application.work({ seed: 1, changes: 50 });
-    await using followed = await scene.follow();
-    await followed.sync();
+    const application = await atWork(scene, { timeout: 50 });
+    await using followed = await upToDate(scene);
     await expect(application.run("PRAGMA journal_mode = DELETE")).rejects.toMatchObject({
       code: 5,
     });
