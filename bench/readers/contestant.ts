@@ -4,10 +4,16 @@
  * @module
  */
 
-/** A program in a process of its own, started, with the replica not opened yet. */
+/** Where a database is: a server, the folder of a replica, or a database file for plain sqlite-wasm. */
+export type Place =
+  | { readonly origin: string }
+  | { readonly folder: string }
+  | { readonly file: string };
+
+/** A program in a process of its own, started, with nothing opened yet. */
 export interface Contestant {
-  /** Opens the replica. */
-  open(): Promise<unknown>;
+  /** Opens a database, after it has closed the one that was open. Nothing that was read before is used again. */
+  open(place: Place): Promise<unknown>;
   /** Runs one statement; resolves when all rows of it are there. The answer, for comparison. */
   query(sql: string): Promise<string>;
   /** Asks for rows by their keys, one after another; resolves to the milliseconds that took. */

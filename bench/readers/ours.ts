@@ -13,18 +13,12 @@ import sqlite3InitModule, { type Database } from "@sqlite.org/sqlite-wasm";
 import type { ObjectStore } from "pagestream";
 import { s3Store } from "pagestream/transports/s3";
 import { openReplicaDatabase } from "pagestream/vfs";
-import { type Contestant, POINT } from "./contestant.ts";
+import { type Contestant, type Place, POINT } from "./contestant.ts";
 import { peakMemory } from "./peer.ts";
 
-/** Where the database is: a server, the folder of a replica, or a database file for plain sqlite-wasm. */
-export type Place =
-  | { readonly origin: string }
-  | { readonly folder: string }
-  | { readonly file: string };
-
-/** Starts a process; the database is opened by `open`. */
-export async function startOurs(place: Place): Promise<Contestant> {
-  const child = fork(fileURLToPath(import.meta.url), [JSON.stringify(place)]);
+/** Starts a process; a database is opened by `open`. */
+export async function startOurs(): Promise<Contestant> {
+  const child = fork(fileURLToPath(import.meta.url));
   await once(child, "message");
   const call = async (name: string, argument?: unknown): Promise<unknown> => {
     child.send({ name, argument });
@@ -35,7 +29,7 @@ export async function startOurs(place: Place): Promise<Contestant> {
     return value;
   };
   return {
-    open: () => call("open"),
+    open: (place) => call("open", place),
     query: async (sql) => String(await call("query", sql)),
     points: async (ids) => Number(await call("points", ids)),
     memory: () => Promise.resolve(peakMemory(child.pid ?? 0)),
@@ -50,9 +44,10 @@ export async function startOurs(place: Place): Promise<Contestant> {
 interface Session {
   query(sql: string): Promise<string> | string;
   points(ids: readonly number[]): Promise<void> | void;
+  close(): Promise<void> | void;
 }
 
-async function serve(self: ChildProcess | NodeJS.Process, place: Place): Promise<void> {
+async function serve(self: ChildProcess | NodeJS.Process): Promise<void> {
   const sqlite3 = await sqlite3InitModule();
   // Node loads it when it is first called.
   await fetch("data:,");
@@ -65,6 +60,8 @@ async function serve(self: ChildProcess | NodeJS.Process, place: Place): Promise
     argument: unknown;
   }): Promise<unknown> => {
     if (name === "open") {
+      await session?.close();
+      const place = argument as Place;
       session = "file" in place ? plain(new sqlite3.oo1.DB(), place.file) : await lazy(place);
       return undefined;
     }
@@ -94,6 +91,7 @@ async function serve(self: ChildProcess | NodeJS.Process, place: Place): Promise
       points(ids) {
         for (const id of ids) db.selectObjects(POINT, [id]);
       },
+      close: () => db.close(),
     };
   };
 
@@ -120,6 +118,7 @@ async function serve(self: ChildProcess | NodeJS.Process, place: Place): Promise
       async points(ids) {
         for (const id of ids) await database.query(POINT, [id]);
       },
+      close: () => database.close(),
     };
   };
 
@@ -134,5 +133,5 @@ async function serve(self: ChildProcess | NodeJS.Process, place: Place): Promise
 }
 
 if (process.send !== undefined && process.argv[1] === fileURLToPath(import.meta.url)) {
-  await serve(process, JSON.parse(process.argv[2] as string) as Place);
+  await serve(process);
 }

@@ -8,10 +8,10 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
-import { type Contestant, POINT } from "./contestant.ts";
+import { type Contestant, type Place, POINT } from "./contestant.ts";
 
-/** Starts the shell and loads the VFS; the replica is opened by `open`. */
-export async function startPeer(tools: string, url: string): Promise<Contestant> {
+/** Starts the shell and loads the VFS; a replica is opened by `open`. */
+export async function startPeer(tools: string): Promise<Contestant> {
   const folder = mkdtempSync(join(tmpdir(), "pagestream-bench-peer-"));
   const child: ChildProcessByStdio<Writable, Readable, Readable> = spawn(
     join(tools, "sqlite3"),
@@ -20,7 +20,6 @@ export async function startPeer(tools: string, url: string): Promise<Contestant>
       cwd: folder,
       env: {
         ...process.env,
-        LITESTREAM_REPLICA_URL: url,
         LITESTREAM_LOG_FILE: "/dev/null",
         // Its client of S3 cannot start with one.
         AWS_CA_BUNDLE: undefined,
@@ -55,7 +54,8 @@ export async function startPeer(tools: string, url: string): Promise<Contestant>
   };
   await run(`.load ${join(tools, "litestream-vfs")}`);
   return {
-    open: () => run(".open file:x.db?vfs=litestream"),
+    open: (place) =>
+      run(`.open file:x.db?vfs=litestream&replica_url=${encodeURIComponent(urlOf(place))}`),
     query: (sql) => run(`${sql};`),
     async points(ids) {
       const statements = ids.map((id) => `${POINT.replace("?", String(id))};`).join("\n");
@@ -70,6 +70,13 @@ export async function startPeer(tools: string, url: string): Promise<Contestant>
       rmSync(folder, { recursive: true, force: true });
     },
   };
+}
+
+function urlOf(place: Place): string {
+  if ("folder" in place) return `file://${place.folder}`;
+  if ("file" in place) throw new Error("it opens replicas");
+  const endpoint = encodeURIComponent(place.origin);
+  return `s3://bucket/db?endpoint=${endpoint}&region=us-east-1&force-path-style=true`;
 }
 
 /** Largest resident set of a process in MB (10^6 bytes). */

@@ -3,11 +3,14 @@
  * answer and on local disk; and warm point queries against plain sqlite-wasm.
  *
  * usage: node bench/readers/run.ts [--rows N] [--changes N] [--delay MS] [--idle SECONDS] [--directory PATH] [--only ours]
+ *   [--place http | disk]
  *
- * Needs `npm run build` and `node scripts/tools.mjs`. Litestream wrote the replica. Every row but the warm ones begins with
- * a new process, whose start is not counted: both have their libraries loaded, ours `fetch` too. A cold row is met with half the
- * time of the peer and a fifth of its requests, or one where a fifth is less than one. The first two rows count opening, alone and with the first answer, the others
- * what comes after it. Answers are compared. The contestants ask a server in a process of its own, which counts.
+ * Needs `npm run build` and `node scripts/tools.mjs`. Litestream wrote the replica. Every row begins with a new process, whose
+ * start is not counted: both have their libraries loaded, ours `fetch` too. A cold row is met with half the time of the peer
+ * and a fifth of its requests, or one where a fifth is less than one. The first two rows count opening, alone and with the
+ * first answer, the others what comes after it. The cold rows are measured again in processes that have opened the replica
+ * and asked it all of that before, and open it anew: then what they read is as cold, and their code is not. Answers are
+ * compared. The contestants ask a server in a process of its own, which counts.
  *
  * @module
  */
@@ -19,7 +22,7 @@ import { fileURLToPath } from "node:url";
 import { describeMachine } from "../harness.ts";
 import { median } from "../process.ts";
 import { sampleReplica } from "../restore/sample-replica.ts";
-import { type Contestant, POINT } from "./contestant.ts";
+import { type Contestant, type Place, POINT } from "./contestant.ts";
 import { startOurs } from "./ours.ts";
 import { startPeer } from "./peer.ts";
 import { type BucketServer, startBucketServer } from "../../test/helpers/bucket-server.ts";
@@ -27,6 +30,8 @@ import { type BucketServer, startBucketServer } from "../../test/helpers/bucket-
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const tools = join(root, ".tools/bin");
 const POINTS = 2000;
+/** Rounds of all cold queries before the rows whose code is warm. */
+const PRACTICE = 3;
 /** A fifth of the requests, but no less than one, and half the time. */
 const TARGETS = { requests: 0.2, time: 0.5, warm: 1.5 } as const;
 
@@ -38,6 +43,7 @@ const { values } = parseArgs({
     idle: { type: "string", default: "10" },
     directory: { type: "string", default: join(tmpdir(), "pagestream-bench-restore") },
     only: { type: "string" },
+    place: { type: "string" },
   },
 });
 for (const name of ["litestream", "sqlite3", "litestream-vfs.so"]) {
@@ -76,16 +82,23 @@ const COLD = [
   ["full scan, cold", "SELECT sum(length(body)), sum(score) > 0 FROM note"],
 ] as const;
 
-const plain = await startOurs({ file: database });
-await plain.open();
+const plain = await startOurs();
+await plain.open({ file: database });
 const plainMs = await warmPoints(plain);
 await plain.close();
 
+const names = (values.only === "ours" ? ["ours"] : ["ours", "peer"]) as ("ours" | "peer")[];
+const contestants = { ours: startOurs, peer: () => startPeer(tools) };
+
 for (const delay of [Number(values.delay), undefined]) {
+  if (values.place !== undefined && (values.place === "disk") !== (delay === undefined)) continue;
   const server =
     delay === undefined ? undefined : await startBucketServer(replica.directory, delay);
-  const rows = await measurePlace(server);
+  // What a process learns by, without the delay.
+  const practice = server === undefined ? undefined : await startBucketServer(replica.directory, 0);
   const where = delay === undefined ? "local disk" : `HTTP, ${delay} ms before each answer`;
+  const place = placeOf(server);
+  const rows = await measurePlace(place, server);
   print(where, rows);
   const ours = rows.find(({ name }) => name.endsWith("warm"))?.ours?.ms ?? Number.NaN;
   const times = ours / plainMs;
@@ -93,82 +106,109 @@ for (const delay of [Number(values.delay), undefined]) {
     `  ${POINTS} warm points in plain sqlite-wasm: ${plainMs.toFixed(1)} ms; ours take ${times.toFixed(2)} times that: ` +
       (times <= TARGETS.warm ? "met" : "missed"),
   );
+  print(`${where}, code warm`, await measureCold(place, server, placeOf(practice)));
+  await measureMemory(place);
   await server?.close();
+  await practice?.close();
 }
 
-async function measurePlace(server: BucketServer | undefined): Promise<Row[]> {
-  const contestants = {
-    ours: () =>
-      startOurs(server === undefined ? { folder: replica.directory } : { origin: server.origin }),
-    peer: () =>
-      startPeer(
-        tools,
-        server === undefined
-          ? `file://${replica.directory}`
-          : `s3://bucket/db?endpoint=${encodeURIComponent(server.origin)}&region=us-east-1&force-path-style=true`,
-      ),
-  };
-  const names = (values.only === "ours" ? ["ours"] : ["ours", "peer"]) as ("ours" | "peer")[];
-  const rows: Row[] = [];
-  const add = async (
-    name: string,
-    run: (contestant: Contestant) => Promise<Cost>,
-  ): Promise<void> => {
-    const costs: Partial<Record<"ours" | "peer", Cost>> = {};
-    for (const who of names) {
-      const contestant = await contestants[who]();
-      costs[who] = await run(contestant);
-      await contestant.close();
-    }
-    rows.push({ name, ours: costs.ours, peer: costs.peer });
-  };
-  const cost = async (run: () => Promise<unknown>): Promise<Cost> => {
-    const before = await server?.traffic();
-    const start = performance.now();
-    const own = await run();
-    const ms = typeof own === "number" ? own : performance.now() - start;
-    const after = await server?.traffic();
-    const of = (name: "requests" | "bytes"): number | undefined =>
-      after === undefined || before === undefined ? undefined : after[name] - before[name];
-    return { ms, requests: of("requests"), bytes: of("bytes") };
-  };
+function placeOf(server: BucketServer | undefined): Place {
+  return server === undefined ? { folder: replica.directory } : { origin: server.origin };
+}
 
-  await add("open", (contestant) => cost(() => contestant.open()));
+async function measureRow(
+  name: string,
+  run: (contestant: Contestant) => Promise<Cost>,
+): Promise<Row> {
+  const costs: Partial<Record<"ours" | "peer", Cost>> = {};
+  for (const who of names) {
+    const contestant = await contestants[who]();
+    costs[who] = await run(contestant);
+    await contestant.close();
+  }
+  return { name, ours: costs.ours, peer: costs.peer };
+}
+
+async function costOf(
+  server: BucketServer | undefined,
+  run: () => Promise<unknown>,
+): Promise<Cost> {
+  const before = await server?.traffic();
+  const start = performance.now();
+  const own = await run();
+  const ms = typeof own === "number" ? own : performance.now() - start;
+  const after = await server?.traffic();
+  const of = (name: "requests" | "bytes"): number | undefined =>
+    after === undefined || before === undefined ? undefined : after[name] - before[name];
+  return { ms, requests: of("requests"), bytes: of("bytes") };
+}
+
+/** The cold rows, in processes that have asked the replica at `practice` all of that before, where there is one. */
+async function measureCold(
+  place: Place,
+  server: BucketServer | undefined,
+  practice?: Place,
+): Promise<Row[]> {
+  const learn = async (contestant: Contestant): Promise<void> => {
+    if (practice === undefined) return;
+    for (let round = 0; round < PRACTICE; round++) {
+      await contestant.open(practice);
+      for (const [, sql] of COLD) await contestant.query(sql);
+    }
+  };
+  const open = async (contestant: Contestant): Promise<Cost> => {
+    await learn(contestant);
+    return await costOf(server, () => contestant.open(place));
+  };
+  const rows = [await measureRow("open", open)];
   for (const [name, sql] of COLD) {
     const answers = new Set<string>();
-    await add(name, async (contestant) => {
-      if (name !== "first query") await contestant.open();
-      return await cost(async () => {
-        if (name === "first query") await contestant.open();
+    const ask = async (contestant: Contestant): Promise<Cost> => {
+      await learn(contestant);
+      if (name !== "first query") await contestant.open(place);
+      return await costOf(server, async () => {
+        if (name === "first query") await contestant.open(place);
         answers.add((await contestant.query(sql)).trim());
       });
-    });
+    };
+    rows.push(await measureRow(name, ask));
     if (answers.size !== 1) throw new Error(`${name}: ${[...answers].join(" is not ")}`);
   }
-  await add(`${POINTS} points, warm`, async (contestant) => {
-    await contestant.open();
-    return await cost(() => warmPoints(contestant));
-  });
-  if (server !== undefined) {
-    await add(`idle for ${values.idle} s`, async (contestant) => {
-      await contestant.open();
-      const idle = (): Promise<void> =>
-        new Promise((resolve) => setTimeout(resolve, Number(values.idle) * 1000));
-      return await cost(idle);
-    });
-  }
+  return rows;
+}
+
+async function measurePlace(place: Place, server: BucketServer | undefined): Promise<Row[]> {
+  const rows = await measureCold(place, server);
+  const warm = async (contestant: Contestant): Promise<Cost> => {
+    await contestant.open(place);
+    return await costOf(server, () => warmPoints(contestant));
+  };
+  rows.push(await measureRow(`${POINTS} points, warm`, warm));
+  if (server === undefined) return rows;
+  const idle = async (contestant: Contestant): Promise<Cost> => {
+    await contestant.open(place);
+    const wait = (): Promise<void> =>
+      new Promise((resolve) => setTimeout(resolve, Number(values.idle) * 1000));
+    return await costOf(server, wait);
+  };
+  rows.push(await measureRow(`idle for ${values.idle} s`, idle));
+  return rows;
+}
+
+async function measureMemory(place: Place): Promise<void> {
   console.log();
   for (const who of names) {
     const contestant = await contestants[who]();
-    await contestant.open();
+    const started = await contestant.memory();
+    await contestant.open(place);
     const opened = await contestant.memory();
     for (const [, sql] of COLD.slice(0, 4)) await contestant.query(sql);
     console.log(
-      `memory of ${who}: ${opened.toFixed(0)} MB when open, ${(await contestant.memory()).toFixed(0)} MB after the queries`,
+      `memory of ${who}: ${started.toFixed(0)} MB at first, ${opened.toFixed(0)} MB when open, ` +
+        `${(await contestant.memory()).toFixed(0)} MB after the queries`,
     );
     await contestant.close();
   }
-  return rows;
 }
 
 /** Milliseconds of asking for the same rows again and again: the middle of seven rounds. */
