@@ -16,7 +16,14 @@ export interface Note {
 
 /** To the page. */
 export type News =
-  | { readonly type: "notes"; readonly notes: readonly Note[]; readonly online: boolean }
+  | {
+      readonly type: "notes";
+      readonly notes: readonly Note[];
+      /** How many notes, deleted ones too, are not known to be safe. */
+      readonly waiting: number;
+      readonly online: boolean;
+    }
+  | { readonly type: "returned"; readonly body: string }
   | { readonly type: "waiting" | "elsewhere" }
   | { readonly type: "restoring"; readonly part: number }
   | { readonly type: "evicted"; readonly restored: boolean }

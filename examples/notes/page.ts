@@ -37,11 +37,14 @@ function item({ id, body: text, safe }: Note): HTMLLIElement {
 }
 
 function show(news: News): void {
+  if (news.type === "returned") {
+    body.value = news.body + body.value;
+    return;
+  }
   keep.disabled = news.type !== "notes";
   here.hidden = news.type !== "elsewhere";
   if (news.type === "notes") {
-    const waiting = news.notes.filter(({ safe }) => safe !== true).length;
-    const all = waiting === 0 ? "All notes are safe" : `${waiting} not known to be safe`;
+    const all = news.waiting === 0 ? "All notes are safe" : `${news.waiting} not known to be safe`;
     status.textContent = news.online ? all : `Offline. ${all}`;
     list.replaceChildren(...news.notes.map(item));
     localStorage.setItem(known, "");

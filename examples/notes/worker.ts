@@ -26,14 +26,22 @@ function tell(news: News): void {
   self.postMessage(news);
 }
 
+function isSafe(id: number): boolean | undefined {
+  const change = changes.get(id) ?? 0;
+  return safeUpTo === undefined ? (change === 0 ? undefined : false) : change <= safeUpTo;
+}
+
 function showNotes({ db }: Notebook): void {
   const rows = db.selectObjects("SELECT id, body FROM note ORDER BY id DESC");
-  const notes = (rows as { id: number; body: string }[]).map(({ id, body }): Note => {
-    const change = changes.get(id) ?? 0;
-    const safe = safeUpTo === undefined ? (change === 0 ? undefined : false) : change <= safeUpTo;
-    return { id, body, safe };
-  });
-  tell({ type: "notes", notes, online: isOnline });
+  const notes = (rows as { id: number; body: string }[]).map(({ id, body }): Note => ({
+    id,
+    body,
+    safe: isSafe(id),
+  }));
+  // What was deleted is safe when it is deleted in the replica.
+  const ids = new Set([...notes.map(({ id }) => id), ...changes.keys()]);
+  const waiting = [...ids].filter((id) => isSafe(id) !== true).length;
+  tell({ type: "notes", notes, waiting, online: isOnline });
 }
 
 /** Shows what there is, and shows it again once all of it is safe. */
@@ -116,6 +124,8 @@ async function obey(order: Order): Promise<void> {
   if (order.type === "begin") await begin(order.notebook, order.remembered);
   if (order.type === "flush") await app?.replication.flush();
   if (order.type === "add") {
+    // Written while the notes went to another tab.
+    if (app === undefined) tell({ type: "returned", body: order.body });
     change((db) => {
       db.exec({ sql: "INSERT INTO note(body) VALUES (?)", bind: [order.body] });
       return db.selectValue("SELECT last_insert_rowid()") as number;

@@ -71,15 +71,14 @@ const patience = { timeout: 20_000, interval: 20 };
 
 /** What a page shows: its notes, each with its state, the newest first. */
 async function expectNotes(page: Page, ...notes: readonly string[]): Promise<void> {
-  const shown = async (): Promise<string[]> => {
-    const items = await page.locator("li").all();
-    return await Promise.all(
-      items.map(async (item) => {
-        const parts = [item.locator("p"), item.locator("small")];
-        return (await Promise.all(parts.map((part) => part.textContent()))).join(": ");
+  // In one step: between two of them the page may show its list anew, and an item that has gone is waited for.
+  const shown = (): Promise<string[]> =>
+    page.locator("li").evaluateAll((items) =>
+      items.map((item) => {
+        const parts = [...item.querySelectorAll("p, small")];
+        return parts.map(({ textContent }) => textContent).join(": ");
       }),
     );
-  };
   await expect.poll(shown, patience).toEqual(notes);
 }
 
@@ -131,9 +130,10 @@ describe("examples/notes", () => {
     await expectNotes(second, "four: safe", "three: safe", "two: safe", "one: safe");
     await expectStatus(third, "open in another tab");
     await second.getByRole("button", { name: "Delete note: two" }).click();
-    await expectStatus(second, "All notes are safe");
     const left = ["four: safe", "three: safe", "one: safe"];
     await expectNotes(second, ...left);
+    // Once the deletion is safe, too.
+    await expectStatus(second, "All notes are safe");
 
     const elsewhere = await browser.open(origin + notebook);
     await expectNotes(elsewhere, ...left);

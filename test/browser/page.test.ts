@@ -77,7 +77,7 @@ afterAll(async () => {
 });
 
 /** What is asked for until it is as expected: the machine may be busy with other suites. */
-function soon(look: () => Promise<string | null>) {
+function soon(look: () => Promise<string | readonly string[] | null>) {
   return expect.poll(look, { timeout: 15_000 });
 }
 
@@ -125,7 +125,8 @@ describe("the page", () => {
     expect(await text(page, "txid")).toBe("3");
     expect(await text(page, "count")).toBe("3");
     expect(await text(page, "stored-note")).toContain("3 files in");
-    expect(await page.locator("#databases a").allTextContents()).toEqual(["notes", "guarded"]);
+    const names = () => page.locator("#databases a").allTextContents();
+    await soon(names).toEqual(["notes", "guarded"]);
     app.db.exec("INSERT INTO note(body) VALUES ('third')");
     await app.replication.durable();
     await soon(() => text(page, "txid")).toBe("4");
@@ -174,7 +175,7 @@ describe("the page", () => {
     await page.getByRole("button", { name: "Newer restore point" }).click();
     await page.getByRole("radio", { name: /^the restore point/ }).check();
     await page.getByRole("button", { name: "Run" }).press("Enter");
-    await expect.poll(cells, { timeout: 15_000 }).toEqual(["1", "first"]);
+    await soon(cells).toEqual(["1", "first"]);
     expect(logged).toEqual([]);
     await sql.fill("DELETE FROM note");
     await sql.press("Control+Enter");
