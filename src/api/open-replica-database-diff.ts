@@ -5,10 +5,12 @@
  */
 /* oxlint-disable no-await-in-loop -- statements of one connection run one after another anyway. */
 import type { PageView } from "../core/page-source.ts";
+import type { QueryLimits } from "../vfs/replica-limits.ts";
 import type { ReplicaConnection } from "../vfs/replica-connection.ts";
 import type { SqlValue } from "../vfs/replica-values.ts";
 import { REPLICA_VFS } from "../vfs/replica-vfs.ts";
 import type { DiffOptions, RowKey, TableDiff } from "./open-replica-database-options.ts";
+import type { TouchedTables } from "./touched-tables.ts";
 
 const MAX_KEYS = 1000;
 
@@ -17,6 +19,17 @@ interface Table {
   readonly columns: readonly string[];
   /** The columns of the primary key in their order, or a name of the rowid. */
   readonly key: readonly string[];
+  readonly rootPage: number;
+  /** Its CREATE TABLE. */
+  readonly sql: string;
+}
+
+/** How states are compared. */
+interface Comparison extends Pick<DiffOptions, "signal" | "maxKeys"> {
+  /** Bounds of all of it. */
+  readonly limits: QueryLimits;
+  /** Which b-trees may differ. */
+  readonly touched: TouchedTables;
 }
 
 /** Runs a statement and resolves to its rows. */
@@ -28,40 +41,50 @@ type Run = (sql: string, params?: readonly string[]) => Promise<SqlValue[][]>;
  */
 export async function compareStates<V extends PageView>(
   connection: ReplicaConnection<V>,
-  options: DiffOptions,
+  { limits, signal, maxKeys = MAX_KEYS, touched }: Comparison,
 ): Promise<TableDiff[]> {
-  const { signal, timeoutMs, maxKeys = MAX_KEYS } = options;
-  const until = timeoutMs === undefined ? undefined : connection.deadline(timeoutMs);
   const run: Run = async (sql, params = []) =>
-    (await connection.run(sql, params, { signal, timeoutMs: until?.() })).rows;
+    (await connection.run(sql, params, { signal, timeoutMs: limits.leftMs })).rows;
   await run("ATTACH ? AS earlier", [`file:${connection.path}?vfs=${REPLICA_VFS}&txid=earlier`]);
   const now = await tablesOf(run, "main");
   const then = await tablesOf(run, "earlier");
   const tables: TableDiff[] = [];
   for (const name of [...new Set([...now.keys(), ...then.keys()])].toSorted()) {
-    const diff = await compareTable(run, name, {
-      later: now.get(name),
-      earlier: then.get(name),
-      maxKeys,
-    });
+    const [later, earlier] = [now.get(name), then.get(name)];
+    if (isSame(later, earlier, touched)) continue;
+    const diff = await compareTable(run, name, { later, earlier, maxKeys });
     if (diff !== undefined) tables.push(diff);
   }
   return tables;
+}
+
+/** Whether a table has the same pages in both states, none of which changed. */
+function isSame(
+  later: Table | undefined,
+  earlier: Table | undefined,
+  { complete, roots }: TouchedTables,
+): boolean {
+  if (!complete || later === undefined || earlier === undefined) return false;
+  const { rootPage, sql } = later;
+  return rootPage === earlier.rootPage && sql === earlier.sql && !roots.has(rootPage);
 }
 
 /** The tables of a schema that have rows of their own. */
 async function tablesOf(run: Run, schema: "main" | "earlier"): Promise<Map<string, Table>> {
   const tables = new Map<string, Table>();
   const rows = await run(
-    `SELECT name, wr FROM pragma_table_list
-     WHERE schema = ? AND type IN ('table', 'shadow') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'`,
+    `SELECT name, l.wr, s.rootpage, s.sql FROM pragma_table_list l
+     JOIN ${schema}.sqlite_schema s USING (name)
+     WHERE l.schema = ? AND l.type IN ('table', 'shadow') AND s.type = 'table'
+     AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'`,
     [schema],
   );
-  for (const [name, withoutRowid] of rows) {
+  for (const [name, withoutRowid, rootPage, sql] of rows) {
     const info = await run("SELECT name, pk FROM pragma_table_info(?, ?)", [String(name), schema]);
     const columns = info.map(([column]) => String(column));
     const key = withoutRowid === 1 ? primaryKey(info) : [rowidName(columns)];
-    tables.set(String(name), { columns, key });
+    const table = { columns, key, rootPage: Number(rootPage), sql: String(sql) };
+    tables.set(String(name), table);
   }
   return tables;
 }

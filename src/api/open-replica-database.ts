@@ -17,6 +17,7 @@ import {
   ReplicaConnection,
   type ReplicaConnectionOptions,
 } from "../vfs/replica-connection.ts";
+import { QueryLimits } from "../vfs/replica-limits.ts";
 import type { ReplicaDriver, SessionTarget } from "../vfs/replica-session.ts";
 import type { Sqlite3 } from "../vfs/sqlite3.ts";
 import type {
@@ -32,6 +33,7 @@ import type {
 } from "./open-replica-database-options.ts";
 import { compareStates } from "./open-replica-database-diff.ts";
 import { openReplicaReader } from "./open-replica-reader.ts";
+import { touchedTables } from "./touched-tables.ts";
 
 export type {
   DiffOptions,
@@ -207,17 +209,24 @@ class Database<S extends Sqlite3> implements ReplicaDatabase<S> {
     const after = await reader.viewAt(this.#resolve(to), options);
     const pages = reader.changedPages(before, after);
     if (pages.length === 0) return { from: before, to: after, pages, tables: [] };
+    const { signal, timeoutMs, maxKeys } = options;
     const comparing = await ReplicaConnection.open(sqlite3, {
       ...connection,
       view: after,
       readOnly: false,
       resolve: () => Promise.resolve(before),
-      signal: options.signal,
+      signal,
     });
+    const limits = new QueryLimits({ signal, timeoutMs }, connection.platform);
+    const releases = [reader.pin(before), reader.pin(after)];
     try {
-      const tables = await compareStates(comparing, options);
-      return { from: before, to: after, pages, tables };
+      const difference = { from: before, to: after, pages };
+      const touched = await limits.race(touchedTables(reader, difference, limits.signal));
+      const tables = await compareStates(comparing, { limits, signal, maxKeys, touched });
+      return { ...difference, tables };
     } finally {
+      for (const release of releases) release();
+      limits.dispose();
       await comparing.close();
     }
   }

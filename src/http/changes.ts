@@ -7,6 +7,7 @@
  * @module
  */
 import type { Context } from "hono";
+import { touchedTables } from "../api/touched-tables.ts";
 import { isPagestreamError } from "../core/errors.ts";
 import type { Platform } from "../core/platform.ts";
 import { formatTxid } from "../ltx/file-name.ts";
@@ -16,7 +17,6 @@ import type { OpenReader } from "./open-reader.ts";
 import { txidOf } from "./position.ts";
 import type { Slots } from "./slots.ts";
 import type { Route } from "./route.ts";
-import { touchedTables } from "./touched-tables.ts";
 
 /** Page numbers that a change names; it always tells how many there are. */
 const MAX_PAGES = 1000;

@@ -165,9 +165,11 @@ describe("GET /changes", () => {
     await database.commit("CREATE TABLE c(x); DROP TABLE a; DELETE FROM b WHERE rowid > 100");
     const tables = ["a", "b", "c"];
     expect(await next(feed)).toMatchObject({ data: { tables, tables_complete: true } });
-    // Pages that only a large value is spilled to are named by no parent.
     await database.commit("INSERT INTO c VALUES (zeroblob(10000))");
-    expect(await next(feed)).toMatchObject({ data: { tables: ["c"], tables_complete: false } });
+    expect(await next(feed)).toMatchObject({ data: { tables: ["c"], tables_complete: true } });
+    // Its row stays as it is: only a page changes to which the value is spilled, and nothing tells of which row.
+    await database.commit("UPDATE c SET x = CAST(zeroblob(9999) || x'01' AS BLOB)");
+    expect(await next(feed)).toMatchObject({ data: { tables: [], tables_complete: false } });
     await feed.return(undefined);
   });
 

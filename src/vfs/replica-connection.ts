@@ -222,13 +222,6 @@ export class ReplicaConnection<V extends PageView> {
     });
   }
 
-  /** A function that tells how much is left of some milliseconds. */
-  deadline(timeoutMs: number): () => number {
-    const { clock } = this.#options.platform;
-    const end = clock.monotonic() + timeoutMs;
-    return () => Math.max(0, end - clock.monotonic());
-  }
-
   /** Closes the connection, after the statement that runs. */
   async close(): Promise<void> {
     if (this.#isClosed) return;

@@ -74,6 +74,12 @@ export class QueryLimits {
     );
   }
 
+  /** Milliseconds that are left; undefined without a limit. */
+  get leftMs(): number | undefined {
+    if (this.#deadline === Infinity) return undefined;
+    return Math.max(0, this.#deadline - this.#platform.clock.monotonic());
+  }
+
   /** Throws where the statement is to end now. */
   check(): void {
     const { signal, timeoutMs } = this.#options;

@@ -1,11 +1,16 @@
 /**
  * Which tables the pages that changed belong to, found by walking b-trees from above: leaves are named by their parents, so
- * that only interior pages are read, and of those no more than a bound.
+ * that only interior pages are read, and of those no more than a bound. Overflow pages are looked for below leaves that
+ * changed, too.
+ *
+ * Where every page is found, a b-tree of the later state without any of them is the same in both states: its root is, and so
+ * are all pages that pages of it name.
  *
  * @module
  */
 import { childPages } from "../core/btree-page.ts";
 import { viewOf } from "../core/bytes.ts";
+import { overflowPages } from "../core/overflow-pages.ts";
 import { type SchemaRow, schemaRows } from "../core/schema-rows.ts";
 import type { PageSource, PageView } from "../core/page-source.ts";
 
@@ -28,6 +33,8 @@ export interface Difference<V extends PageView> {
 export interface TouchedTables {
   /** Names of tables of which a page changed, sorted; those of one state only included. */
   readonly tables: readonly string[];
+  /** First pages of those b-trees of the later state of which a page changed. */
+  readonly roots: ReadonlySet<number>;
   /** Whether every page was found to belong to one of them, or to none. */
   readonly complete: boolean;
 }
@@ -36,12 +43,13 @@ export interface TouchedTables {
 export async function touchedTables<V extends PageView>(
   source: PageSource<V>,
   { from, to, pages }: Difference<V>,
-  signal: AbortSignal,
+  signal: AbortSignal | undefined,
 ): Promise<TouchedTables> {
   const walk = new Walk(source, { view: to, pages, signal });
   const tables = new Set<string>();
+  const roots = new Set<number>();
   const rows = await walk.schema();
-  if (rows === undefined) return { tables: [], complete: false };
+  if (rows === undefined) return { tables: [], roots, complete: false };
   if (walk.hasSchemaChanged) {
     const before = await new Walk(source, { view: from, pages, signal }).schema();
     const names = (each: readonly SchemaRow[] = []): Set<string> =>
@@ -50,27 +58,38 @@ export async function touchedTables<V extends PageView>(
     for (const name of [...old, ...now]) if (old.has(name) !== now.has(name)) tables.add(name);
   }
   await walk.freePages();
-  for (const { table, rootPage } of rows) {
+  const owners = new Map(rows.map(({ table, rootPage }) => [rootPage, table]));
+  owners.delete(0);
+  const depths = walk.isDone ? [] : [...(await walk.depths([...owners.keys()]))];
+  // Small trees first: what is found there need not be looked for in large ones.
+  for (const [root, depth] of depths.sort(([, a], [, b]) => a - b)) {
     if (walk.isDone) break;
-    if (rootPage > 0 && (await walk.tree(rootPage))) tables.add(table);
+    if (!(await walk.tree(root, depth))) continue;
+    tables.add(owners.get(root) as string);
+    roots.add(root);
   }
-  return { tables: [...tables].sort(), complete: walk.isDone };
+  await walk.overflow();
+  return { tables: [...tables].sort(), roots, complete: walk.isDone };
 }
 
 /** One walk through a state. */
 class Walk<V extends PageView> {
   readonly #source: PageSource<V>;
   readonly #view: V;
-  readonly #signal: AbortSignal;
+  readonly #signal: AbortSignal | undefined;
   /** Pages that changed and have not been found yet. */
   readonly #wanted: Set<number>;
+  /** Pages of trees that changed. */
+  readonly #nodes: number[] = [];
+  /** Bytes of a page that SQLite uses. */
+  #usable = 0;
   #reads = 0;
   /** Whether a page of `sqlite_schema` changed. */
   hasSchemaChanged = false;
 
   constructor(
     source: PageSource<V>,
-    { view, pages, signal }: { view: V; pages: Uint32Array; signal: AbortSignal },
+    { view, pages, signal }: { view: V; pages: Uint32Array; signal: AbortSignal | undefined },
   ) {
     this.#source = source;
     this.#view = view;
@@ -87,6 +106,7 @@ class Walk<V extends PageView> {
     if (this.#view.commit === 0) return [];
     const [first] = await this.#read([1]);
     if (first === undefined) return undefined;
+    this.#usable = this.#view.pageSize - (first[20] ?? 0);
     const encoding = viewOf(first).getUint32(56);
     const decoder = new TextDecoder(["utf-8", "utf-8", "utf-16le", "utf-16be"][encoding]);
     const rows: SchemaRow[] = [];
@@ -115,7 +135,7 @@ class Walk<V extends PageView> {
     const header = viewOf(first);
     const { pageSize, commit } = this.#view;
     if (header.getUint32(52) !== 0) {
-      const every = Math.floor((pageSize - (first[20] ?? 0)) / 5) + 1;
+      const every = Math.floor(this.#usable / 5) + 1;
       for (const pgno of this.#wanted) if (pgno > 1 && (pgno - 2) % every === 0) this.#found(pgno);
     }
     let trunk = header.getUint32(32);
@@ -132,9 +152,8 @@ class Walk<V extends PageView> {
   }
 
   /** Whether a page of the tree changed. Goes through all of it, as long as pages are missing. */
-  async tree(root: number): Promise<boolean> {
-    let hasChanged = this.#found(root);
-    const depth = await this.#depth(root);
+  async tree(root: number, depth: number): Promise<boolean> {
+    let hasChanged = this.#foundNode(root);
     let level = [root];
     // The leaves are all on one level: those above name them, and they need not be read.
     for (let i = 1; i < depth && !this.isDone; i++) {
@@ -144,7 +163,7 @@ class Walk<V extends PageView> {
         for (const [j, page] of (await this.#read(batch)).entries()) {
           const children = page && childPages(page, batch[j] as number, this.#view.commit);
           for (const child of children ?? []) {
-            if (this.#found(child)) hasChanged = true;
+            if (this.#foundNode(child)) hasChanged = true;
             below.push(child);
           }
         }
@@ -154,16 +173,48 @@ class Walk<V extends PageView> {
     return hasChanged;
   }
 
-  /** Levels of a tree; 1 where the root is a leaf, and where it cannot be told. */
-  async #depth(root: number): Promise<number> {
-    let pgno = root;
-    for (let depth = 1; depth < 20; depth++) {
-      const [page] = await this.#read([pgno]);
-      const child = page && childPages(page, pgno, this.#view.commit)?.[0];
-      if (child === undefined) return depth;
-      pgno = child;
+  /** Levels of trees; fewer where not all of them could be read. */
+  async depths(roots: readonly number[]): Promise<ReadonlyMap<number, number>> {
+    const depths = new Map<number, number>();
+    let leftmost = roots.map((root) => ({ root, pgno: root }));
+    for (let depth = 1; leftmost.length > 0; depth++) {
+      const below: typeof leftmost = [];
+      for (let at = 0; at < leftmost.length; at += BATCH) {
+        const batch = leftmost.slice(at, at + BATCH);
+        const pages = await this.#read(batch.map(({ pgno }) => pgno));
+        for (const [i, { root, pgno }] of batch.entries()) {
+          depths.set(root, depth);
+          const page = pages[i];
+          const child = page && childPages(page, pgno, this.#view.commit)?.[0];
+          if (child !== undefined) below.push({ root, pgno: child });
+        }
+      }
+      leftmost = below;
     }
-    return 1;
+    return depths;
+  }
+
+  /** Takes out the overflow pages of the trees' pages that changed. */
+  async overflow(): Promise<void> {
+    for (let at = 0; at < this.#nodes.length && !this.isDone; at += BATCH) {
+      const batch = this.#nodes.slice(at, at + BATCH);
+      let chain = (await this.#read(batch)).flatMap((page, i) =>
+        page === undefined ? [] : overflowPages(page, batch[i] as number, this.#usable),
+      );
+      while (chain.length > 0) {
+        chain = chain.filter((pgno) => pgno > 1 && pgno <= this.#view.commit);
+        for (const pgno of chain) this.#found(pgno);
+        if (this.isDone) return;
+        const pages = await this.#read(chain);
+        chain = pages.flatMap((page) => (page === undefined ? [] : viewOf(page).getUint32(0)));
+      }
+    }
+  }
+
+  #foundNode(pgno: number): boolean {
+    const isFound = this.#found(pgno);
+    if (isFound) this.#nodes.push(pgno);
+    return isFound;
   }
 
   #found(pgno: number): boolean {
