@@ -21,11 +21,11 @@ function byteStream(content: Uint8Array, piece: number): ReadableStream<Uint8Arr
 /** Buffers of 8 bytes; counts them. */
 function countedBuffers(): Buffers & { taken: number } {
   return {
-    size: 8,
     taken: 0,
-    take() {
+    take(left) {
+      if (left < 8) return undefined;
       this.taken++;
-      return new Uint8Array(this.size);
+      return new Uint8Array(8);
     },
   };
 }

@@ -9,15 +9,13 @@
 
 /** Large buffers to read into. */
 export interface Buffers {
-  /** Bytes of a buffer. */
-  readonly size: number;
-  /** A buffer that nobody else uses. Its memory moves on to the chunk that is read into it. */
-  take(): Uint8Array<ArrayBuffer>;
+  /** A buffer that nobody else uses and that `left` bytes fill, if any. Its memory moves on to the chunk that is read into it. */
+  take(left: number): Uint8Array<ArrayBuffer> | undefined;
 }
 
 /** Reads one body. */
 export interface ChunkReader {
-  /** Whether chunks of the size of a buffer are buffers. */
+  /** Whether the memory of a chunk is a buffer, or was made for it. */
   readonly fillsBuffers: boolean;
   /** The next bytes, undefined after the last. `left` bytes are still expected. */
   read(left: number): Promise<Uint8Array | undefined>;
@@ -43,7 +41,7 @@ export function chunkReader(
     async read(left) {
       // A buffer is taken only to be filled: a short chunk must not hold more memory than is counted for it. Where
       // nothing more is expected, there is room for one byte, to see that it does not come.
-      let memory = left < buffers.size ? new Uint8Array(Math.max(1, left)) : buffers.take();
+      let memory = buffers.take(left) ?? new Uint8Array(Math.max(1, left));
       let filled = 0;
       while (filled < memory.length) {
         const { done, value } = await filler.read(memory.subarray(filled));

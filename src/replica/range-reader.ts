@@ -30,8 +30,8 @@ export interface ReadRangeOptions {
   readonly offset: number;
   /** Must lie inside the file. */
   readonly length: number;
-  /** Gets every chunk in order; it belongs to the callee from then on. `isBuffer` says that it is one of `buffers`. */
-  readonly onChunk: (chunk: Uint8Array, isBuffer: boolean) => void;
+  /** Gets every chunk in order; it belongs to the callee from then on, with `isOurs` its memory too. */
+  readonly onChunk: (chunk: Uint8Array, isOurs: boolean) => void;
   /** Memory to read into, where the store's bodies take it. */
   readonly buffers?: Buffers | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -74,7 +74,7 @@ export async function readRange(
           });
         }
         done += chunk.length;
-        options.onChunk(chunk, reader.fillsBuffers && chunk.length === buffers?.size);
+        options.onChunk(chunk, reader.fillsBuffers);
       }
     } catch (error) {
       cancel();

@@ -174,6 +174,26 @@ describe("ReadPool", () => {
     pool.close();
   });
 
+  test("ReadPool gives the file that is read what others of a local store do not need", async () => {
+    const { store, file, bytes } = await oneFile(200);
+    const local = new Replica({ ...store, local: true }, { platform });
+    const budget = 80_000;
+    const pool = new ReadPool(local, [file, file, file, file], { budget });
+    const read: number[] = [];
+    for (const input of pool.inputs) {
+      expect(await drain(input)).toEqual(bytes);
+      const lengths = store.requests.map((r) => r.length as number);
+      read.push(lengths.length);
+      const asked = lengths.reduce((sum, length) => sum + length, 0);
+      expect(asked - pool.consumedBytes).toBeLessThanOrEqual(budget);
+    }
+    expect(store.requests.slice(0, 6).map((r) => r.length)).toEqual([
+      10_000, 10_000, 10_000, 10_000, 25_000, 25_000,
+    ]);
+    expect(read.at(-1)).toBeLessThan((4 * file.size) / 20_000);
+    pool.close();
+  });
+
   test("ReadPool answers without a promise once the bytes are there", async () => {
     const { replica, file } = await oneFile(3);
     const pool = new ReadPool(replica, [file]);
