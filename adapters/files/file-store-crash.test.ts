@@ -16,19 +16,27 @@ const source = (path: string): string => fileURLToPath(new URL(path, import.meta
 
 /** Kills itself before the call of the file system with the number it is given, of those that change something. */
 const WRITER = `
+  import fs from "node:fs";
   import { syncBuiltinESMExports } from "node:module";
-  import fs from "node:fs/promises";
+  const pool = fs.promises;
   let left = Number(process.argv[4]);
   const step = () => { if (left-- === 0) process.kill(process.pid, "SIGKILL"); };
-  const handle = await fs.open(process.argv[1] ?? ".", "r");
+  const handle = await pool.open(process.argv[1] ?? ".", "r");
   const prototype = Object.getPrototypeOf(handle);
   await handle.close();
+  const { statfs } = pool;
+  pool.statfs = async (path) =>
+    process.argv[5] === "share" ? { ...(await statfs(path)), type: 0x6969 } : await statfs(path);
   const wrap = (object, name) => {
     const original = object[name];
     object[name] = function (...args) { step(); return original.apply(this, args); };
   };
-  for (const name of ["mkdir", "open", "rename", "link", "unlink"]) wrap(fs, name);
+  for (const name of ["mkdir", "open", "rename", "link", "unlink"]) {
+    wrap(pool, name);
+    wrap(fs, name + "Sync");
+  }
   for (const name of ["write", "utimes", "sync", "close"]) wrap(prototype, name);
+  for (const name of ["write", "fsync", "writeSync", "futimesSync", "closeSync"]) wrap(fs, name);
   syncBuiltinESMExports();
   const { fileStore } = await import("./file-store.mjs");
   const body = async function* () { for (let i = 0; i < 3; i++) yield new Uint8Array(300_000).fill(7); };
@@ -57,15 +65,19 @@ beforeAll(async () => {
 });
 
 describe("fileStore", () => {
-  test.for(["create", "replace"])(
-    "put() that is killed at any step leaves the old object or the new one (%s)",
-    async (mode) => {
+  test.for([
+    ["create", "local"],
+    ["replace", "local"],
+    ["create", "share"],
+  ])(
+    "put() that is killed at any step leaves the old object or the new one (%s, %s)",
+    async ([mode = "", place = ""]) => {
       const seen = new Set<string>();
       for (let step = 0; ; step++) {
-        const root = join(base, `${mode}-${step}`);
+        const root = join(base, `${mode}-${place}-${step}`);
         const store = fileStore(root);
         if (mode === "replace") await store.put("ltx/0/a", OLD);
-        const args = [join(base, "writer.mjs"), root, mode, String(step)];
+        const args = [join(base, "writer.mjs"), root, mode, String(step), place];
         const { signal, stderr } = spawnSync(process.execPath, args);
         expect(String(stderr)).toBe("");
         const listed = await collect(store.list());
@@ -87,7 +99,9 @@ describe("fileStore", () => {
         await removeLeftBehind(folder, Date.now() + 25 * 3600 * 1000);
         const names = state === "" ? ["b"] : ["a", "b"];
         expect(readdirSync(folder).sort()).toEqual(names);
-        if (signal === null) break;
+        if (signal !== null) continue;
+        expect(step).toBeGreaterThan(10);
+        break;
       }
       expect(seen.size).toBe(2);
     },

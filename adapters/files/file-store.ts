@@ -7,7 +7,7 @@
  * @module
  */
 import { constants } from "node:fs";
-import { type FileHandle, open, unlink } from "node:fs/promises";
+import { type FileHandle, open } from "node:fs/promises";
 import { resolve } from "node:path";
 import {
   type GetOptions,
@@ -30,7 +30,8 @@ import {
   TIMESTAMP_METADATA,
 } from "pagestream/transports/store-kit";
 import { storeError } from "./errors.ts";
-import { isMissing, listTree, locate, objectInfo, pathOf } from "./file-tree.ts";
+import { callsFor, type FileCalls } from "./file-calls.ts";
+import { isMissing, listTree, locate, objectInfo, pathOf, type Tree } from "./file-tree.ts";
 import { Directories, writeObject } from "./file-write.ts";
 
 /** Options of {@linkcode fileStore}. */
@@ -64,6 +65,9 @@ const READ_FLAGS = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants
  * Of the metadata it keeps `litestream-timestamp` alone, to the millisecond, as the time of the file. Conditions other
  * than `ifNoneMatch` on `put` and `ifMatch` on `get` are refused with `UnsupportedError`.
  *
+ * On a local file system of Linux, calls that take microseconds are made at once rather than by another thread, which would cost
+ * more; syncs, reads and large writes, and every call on a share, are left to that.
+ *
  * @example
  * ```ts
  * import { fileStore } from "@pagestream/node";
@@ -77,13 +81,16 @@ export function fileStore(path: string, options: FileStoreOptions = {}): ObjectS
   const root = resolve(path);
   const description = options.description ?? root;
   const directories = new Directories(root, directoryMode);
+  let made: Promise<FileCalls> | undefined;
+  const calls = (): Promise<FileCalls> => (made ??= callsFor(root));
+  const tree: Tree = { root, calls };
 
   const remove = async (key: string): Promise<void> => {
-    const place = await locate(root, key, "delete");
+    const place = await locate(tree, key, "delete");
     if (place.stat === undefined || place.stat.isDirectory()) return;
     try {
       // Without a sync of the directory: a file that comes back after a power cut is deleted again.
-      await unlink(place.path);
+      await (await calls()).unlink(place.path);
     } catch (error) {
       if (!isMissing(error)) throw storeError(error, "delete", key);
     }
@@ -98,7 +105,7 @@ export function fileStore(path: string, options: FileStoreOptions = {}): ObjectS
 
     async get(key, getOptions) {
       throwIfAborted(getOptions?.signal, "read", key);
-      const handle = await openToRead(root, key);
+      const handle = await openToRead(tree, key);
       try {
         return await openBody(handle, key, getOptions);
       } catch (error) {
@@ -113,7 +120,7 @@ export function fileStore(path: string, options: FileStoreOptions = {}): ObjectS
       if (ifMatch !== undefined) throw unsupported("replace a version of", key);
       throwIfAborted(signal, "write", key);
       const timeMs = timeOf(metadata, key);
-      const place = await locate(root, key, "write");
+      const place = await locate(tree, key, "write");
       const createOnly = ifNoneMatch !== undefined;
       if (createOnly && place.stat !== undefined) throw alreadyExists(key);
       try {
@@ -124,6 +131,7 @@ export function fileStore(path: string, options: FileStoreOptions = {}): ObjectS
           createOnly,
           timeMs,
           fileMode,
+          calls: await calls(),
           directories,
           signal,
         });
@@ -136,7 +144,7 @@ export function fileStore(path: string, options: FileStoreOptions = {}): ObjectS
 
     async head(key, headOptions) {
       throwIfAborted(headOptions?.signal, "look up", key);
-      const place = await locate(root, key, "look up");
+      const place = await locate(tree, key, "look up");
       return objectInfo(key, place.stat, "look up");
     },
 
@@ -154,19 +162,19 @@ export function fileStore(path: string, options: FileStoreOptions = {}): ObjectS
       await remove(key);
     },
 
-    list: (listOptions) => listTree(root, listOptions ?? {}),
+    list: (listOptions) => listTree(tree, listOptions ?? {}),
   };
 }
 
 /** Opens the file of a key. */
-async function openToRead(root: string, key: string): Promise<FileHandle> {
+async function openToRead(tree: Tree, key: string): Promise<FileHandle> {
   if (constants.O_NOFOLLOW !== undefined) {
-    const path = await pathOf(root, key, "read");
+    const path = await pathOf(tree, key, "read");
     const handle = await open(path, READ_FLAGS).catch(() => undefined);
     if (handle !== undefined) return handle;
   }
   // Says what is wrong with it.
-  const place = await locate(root, key, "read");
+  const place = await locate(tree, key, "read");
   objectInfo(key, place.stat, "read");
   return await open(place.path, READ_FLAGS).catch((error: unknown) => {
     throw storeError(error, "read", key);

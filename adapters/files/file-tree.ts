@@ -4,7 +4,7 @@
  * @module
  */
 import type { BigIntStats, Dirent } from "node:fs";
-import { lstat, readdir } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { type ListOptions, NotFoundError, type ObjectInfo, StoreError } from "pagestream";
 import {
@@ -18,10 +18,19 @@ import {
   walkTree,
 } from "pagestream/transports/store-kit";
 import { errnoOf, storeError } from "./errors.ts";
+import type { FileCalls } from "./file-calls.ts";
 
 /** Whether a file of that name is one that is being written, here or by Litestream. */
 function isTemporary(name: string): boolean {
   return TEMP_NAME.test(name) || name.endsWith(".ltx.tmp");
+}
+
+/** A directory that holds objects. */
+export interface Tree {
+  /** Its absolute path. */
+  readonly root: string;
+  /** How to ask for what is in it. */
+  readonly calls: () => Promise<FileCalls>;
 }
 
 /** Where a key lies, and what is there. */
@@ -35,16 +44,16 @@ export interface Place {
  * Finds the file of a key. Refuses what could lead outside of the root: keys that are no relative path, and symbolic
  * links on the way (the root itself may be one).
  */
-export async function locate(root: string, key: string, operation: string): Promise<Place> {
-  const paths = pathsOf(root, key, operation);
-  const stats = await lookAt(paths, operation, key);
+export async function locate(tree: Tree, key: string, operation: string): Promise<Place> {
+  const paths = pathsOf(tree.root, key, operation);
+  const stats = await lookAt(paths, { calls: await tree.calls(), operation, key });
   return { path: paths.at(-1) as string, stat: stats.at(-1) };
 }
 
 /** The path of a key, for whoever refuses a symbolic link at its end by himself: one look less than {@linkcode locate}. */
-export async function pathOf(root: string, key: string, operation: string): Promise<string> {
-  const paths = pathsOf(root, key, operation);
-  await lookAt(paths.slice(0, -1), operation, key);
+export async function pathOf(tree: Tree, key: string, operation: string): Promise<string> {
+  const paths = pathsOf(tree.root, key, operation);
+  await lookAt(paths.slice(0, -1), { calls: await tree.calls(), operation, key });
   return paths.at(-1) as string;
 }
 
@@ -63,23 +72,29 @@ function pathsOf(root: string, key: string, operation: string): string[] {
   return segments.map((_, i) => join(root, ...segments.slice(0, i + 1)));
 }
 
+interface Looking {
+  readonly calls: FileCalls;
+  readonly operation: string;
+  readonly key: string;
+}
+
 async function lookAt(
   paths: readonly string[],
-  operation: string,
-  key: string,
+  looking: Looking,
 ): Promise<(BigIntStats | undefined)[]> {
-  const stats = await Promise.all(paths.map((path) => statOrNothing(path, operation, key)));
-  if (stats.some((stat) => stat?.isSymbolicLink())) throw symbolicLink(operation, key);
+  const stats = await Promise.all(paths.map((path) => statOrNothing(path, looking)));
+  if (stats.some((stat) => stat?.isSymbolicLink())) {
+    throw symbolicLink(looking.operation, looking.key);
+  }
   return stats;
 }
 
 async function statOrNothing(
   path: string,
-  operation: string,
-  key: string,
+  { calls, operation, key }: Looking,
 ): Promise<BigIntStats | undefined> {
   try {
-    return await lstat(path, { bigint: true });
+    return await calls.lstat(path);
   } catch (error) {
     if (isMissing(error)) return undefined;
     throw storeError(error, operation, key);
@@ -145,17 +160,21 @@ function symbolicLink(operation: string, object: string): StoreError {
 
 /** All objects under a root, in key order. A missing root is an empty store; any other failure ends in an error. */
 export async function* listTree(
-  root: string,
+  tree: Tree,
   options: ListOptions,
 ): AsyncGenerator<ObjectInfo, void, undefined> {
+  const { root } = tree;
   const { prefix = "" } = options;
   checkPrefix(prefix, "list");
   const directory = prefix.slice(0, prefix.lastIndexOf("/") + 1);
-  if (directory !== "") await locate(root, directory.slice(0, -1), "list");
+  if (directory !== "") await locate(tree, directory.slice(0, -1), "list");
+  const calls = await tree.calls();
   const list = (folder: string): Promise<FolderEntry[]> => entriesOf(root, folder, prefix);
   for await (const run of walkTree({ ...options, list, description: root })) {
     const stats = await Promise.all(
-      run.map(({ key }) => statOrNothing(join(root, ...key.split("/")), "list", key)),
+      run.map(({ key }) =>
+        statOrNothing(join(root, ...key.split("/")), { calls, operation: "list", key }),
+      ),
     );
     throwIfAborted(options.signal, "list", root);
     for (const [i, { key }] of run.entries()) {

@@ -5,16 +5,7 @@
  */
 import { randomBytes } from "node:crypto";
 import type { BigIntStats } from "node:fs";
-import {
-  type FileHandle,
-  link,
-  lstat,
-  mkdir,
-  open,
-  readdir,
-  rename,
-  unlink,
-} from "node:fs/promises";
+import { lstat, mkdir, readdir, unlink } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import process from "node:process";
 import { StoreError } from "pagestream";
@@ -26,6 +17,7 @@ import {
   throwIfAborted,
 } from "pagestream/transports/store-kit";
 import { errnoOf } from "./errors.ts";
+import type { FileCalls, StoredFile } from "./file-calls.ts";
 import { mtimeMs } from "./file-tree.ts";
 
 const OPERATION = "write";
@@ -43,13 +35,14 @@ export interface WriteRequest {
   /** Time the file gets, in milliseconds since the Unix epoch; the time of writing when left out. */
   readonly timeMs: number | undefined;
   readonly fileMode: number;
+  readonly calls: FileCalls;
   readonly directories: Directories;
   readonly signal: AbortSignal | undefined;
 }
 
 /** Writes an object and publishes it; gives the state of the new file. */
 export async function writeObject(request: WriteRequest): Promise<BigIntStats> {
-  const { key, path, createOnly, directories, signal } = request;
+  const { key, path, createOnly, calls, directories, signal } = request;
   const directory = dirname(path);
   const temp = join(directory, tempName(randomBytes));
   const handle = await openTemp(temp, request);
@@ -67,18 +60,18 @@ export async function writeObject(request: WriteRequest): Promise<BigIntStats> {
     if (request.timeMs !== undefined) checkTime(stat, request.timeMs, key);
     throwIfAborted(signal, OPERATION, key);
     if (createOnly) {
-      await createLink(temp, path, key);
+      await createLink(temp, path, request);
     } else {
-      await rename(temp, path).catch((error: unknown) => {
+      await calls.rename(temp, path).catch((error: unknown) => {
         throw errnoOf(error) === "ENOENT" ? vanished(key, error) : error;
       });
       renamed = true;
     }
   } finally {
     // What stopped the write is the error to tell of; a temporary file that cannot be removed is never listed.
-    if (!renamed) await unlink(temp).catch(() => undefined);
+    if (!renamed) await calls.unlink(temp).catch(() => undefined);
   }
-  await directories.sync(directory);
+  await directories.sync(directory, calls);
   await directories.tidy(directory);
   return stat;
 }
@@ -107,22 +100,22 @@ export async function removeLeftBehind(directory: string, nowMs: number): Promis
 
 async function openTemp(
   temp: string,
-  { fileMode, directories }: WriteRequest,
-): Promise<FileHandle> {
+  { fileMode, calls, directories }: WriteRequest,
+): Promise<StoredFile> {
   const directory = dirname(temp);
-  await directories.make(directory);
+  await directories.make(directory, calls);
   try {
-    return await open(temp, "wx", fileMode);
+    return await calls.open(temp, "wx", fileMode);
   } catch (error) {
     if (errnoOf(error) !== "ENOENT") throw error;
     // Somebody has removed the directory since this store made it.
     directories.forget();
-    await directories.make(directory);
-    return open(temp, "wx", fileMode);
+    await directories.make(directory, calls);
+    return calls.open(temp, "wx", fileMode);
   }
 }
 
-async function writeBody(handle: FileHandle, { body, key, signal }: WriteRequest): Promise<void> {
+async function writeBody(handle: StoredFile, { body, key, signal }: WriteRequest): Promise<void> {
   let offset = 0;
   let gathered: Uint8Array | undefined;
   let fill = 0;
@@ -133,13 +126,14 @@ async function writeBody(handle: FileHandle, { body, key, signal }: WriteRequest
       offset += bytesWritten;
     }
   };
+  if (body instanceof Uint8Array) return await write(body);
   const flush = async (): Promise<void> => {
     if (gathered !== undefined && fill > 0) await write(gathered.subarray(0, fill));
     fill = 0;
   };
   for await (const chunk of bodyChunks(body, { operation: OPERATION, object: key, signal })) {
-    if (fill + chunk.length > GATHER_SIZE || body instanceof Uint8Array) await flush();
-    if (chunk.length >= GATHER_SIZE || body instanceof Uint8Array) {
+    if (fill + chunk.length > GATHER_SIZE) await flush();
+    if (chunk.length >= GATHER_SIZE) {
       await write(chunk);
     } else {
       gathered ??= new Uint8Array(GATHER_SIZE);
@@ -155,7 +149,7 @@ async function writeBody(handle: FileHandle, { body, key, signal }: WriteRequest
  * through a floating point number and are cut afterwards: without it half of all values end up one millisecond early.
  * Beyond the year 2096 the steps of that number are coarser than that, and more is added. As text, because Node takes a negative number for the current time.
  */
-async function setTime(handle: FileHandle, ms: number): Promise<void> {
+async function setTime(handle: StoredFile, ms: number): Promise<void> {
   const nudge = Math.abs(ms) < 4e12 ? 0.0005 : 0.005;
   const seconds = String((ms + nudge) / 1000);
   await handle.utimes(seconds, seconds);
@@ -180,9 +174,9 @@ const NO_LINKS: ReadonlySet<string> = new Set([
   "EMLINK",
 ]);
 
-async function createLink(temp: string, path: string, key: string): Promise<void> {
+async function createLink(temp: string, path: string, { key, calls }: WriteRequest): Promise<void> {
   try {
-    await link(temp, path);
+    await calls.link(temp, path);
   } catch (error) {
     const code = errnoOf(error);
     if (code === "EEXIST") throw alreadyExists(key);
@@ -215,10 +209,10 @@ export class Directories {
   }
 
   /** Makes a directory and its parents. */
-  make(path: string): Promise<void> {
+  make(path: string, calls: FileCalls): Promise<void> {
     let made = this.#made.get(path);
     if (made === undefined) {
-      made = this.#make(path);
+      made = this.#make(path, calls);
       this.#made.set(path, made);
       made.catch(() => this.#made.delete(path));
     }
@@ -237,20 +231,20 @@ export class Directories {
     this.#made.clear();
   }
 
-  async #make(path: string): Promise<void> {
+  async #make(path: string, calls: FileCalls): Promise<void> {
     const first = await mkdir(path, { recursive: true, mode: this.#mode });
     // Up to the root in any case: another process may have made an entry just now and not have synced it yet.
     const top = Math.min(first?.length ?? Number.POSITIVE_INFINITY, this.#root.length + 1);
     for (let at = path; at.length >= top; at = dirname(at)) {
-      await this.sync(dirname(at));
+      await this.sync(dirname(at), calls);
     }
   }
 
   /** Returns when the entries of a directory are on stable storage. */
-  async sync(path: string): Promise<void> {
+  async sync(path: string, calls: FileCalls): Promise<void> {
     // Windows cannot open directories and keeps their entries without being asked.
     if (process.platform === "win32") return;
-    const handle = await open(path, "r");
+    const handle = await calls.open(path, "r");
     try {
       await handle.sync();
     } finally {
