@@ -1,11 +1,14 @@
 /* oxlint-disable no-await-in-loop -- one state after the other is the point. */
 import sqlite3InitModule from "@sqlite.org/sqlite-wasm";
 import { beforeAll, describe, expect, test } from "vitest";
+import type { BlockingReads } from "../core/page-source.ts";
 import { bytesHydrationTarget } from "../replica/hydrate-target.ts";
 import { formatTxid } from "../ltx/file-name.ts";
 import { rowsSql } from "../testing/evolving-database.ts";
+import { NotFoundError } from "../transports/errors.ts";
 import { memoryStore } from "../transports/memory.ts";
 import type { ObjectStore } from "../transports/object-store.ts";
+import { compact } from "./compact.ts";
 import { openReplicated, type ReplicatedDatabase } from "./open-replicated.ts";
 import { openReplicaDatabase } from "./open-replica-database.ts";
 import { openReplicaReader } from "./open-replica-reader.ts";
@@ -39,6 +42,53 @@ async function replicate(setup: string): Promise<{
   await change(setup);
   return { store, change, app };
 }
+
+test("openReplicaDatabase() with the driver block finds a state in other files where its own are gone, or says so", async () => {
+  const { store, change, app } = await replicate(RANDOM_ROWS);
+  const txid = await change("UPDATE t SET body = hex(randomblob(50)) WHERE id % 2 = 0");
+  const contents = new Map<string, Uint8Array<ArrayBuffer>>();
+  for await (const { key } of store.list({ prefix: "" })) {
+    const { body } = await store.get(key);
+    contents.set(key, new Uint8Array(await new Response(body).arrayBuffer()));
+  }
+  const blockingReads: BlockingReads = {
+    read(key, { offset, length }) {
+      const bytes = contents.get(key);
+      if (bytes !== undefined) return bytes.slice(offset, offset + length);
+      throw new NotFoundError({ operation: "read", object: key, what: "there is no such object" });
+    },
+  };
+  const options = {
+    sqlite3,
+    replica: store,
+    txid,
+    driver: "block",
+    cacheBytes: 65_536,
+    readAhead: 0,
+  } as const;
+  await using view = await openReplicaDatabase({ ...options, blockingReads });
+  await view.query("BEGIN");
+  const rows = (from: number): Promise<unknown> =>
+    view.query("SELECT count(body) n FROM t WHERE id BETWEEN ? AND ? + 499", [from, from]);
+  expect(await rows(1)).toEqual([{ n: 500 }]);
+  const levelZero = [...contents.keys()].filter((key) => key.includes("ltx/0/"));
+  await compact(store, { level: 1 });
+  await store.delete(levelZero);
+  for (const key of levelZero) contents.delete(key);
+  for await (const { key } of store.list({ prefix: "ltx/1/" })) {
+    const { body } = await store.get(key);
+    contents.set(key, new Uint8Array(await new Response(body).arrayBuffer()));
+  }
+  expect(await rows(1001)).toEqual([{ n: 500 }]);
+  await change("DELETE FROM t");
+  await store.delete([...contents.keys()]);
+  contents.clear();
+  await expect(rows(2001)).rejects.toMatchObject({
+    code: "TXID_NOT_AVAILABLE",
+    message: expect.stringContaining("Read the newest state, or keep files longer") as string,
+  });
+  await app.close();
+});
 
 describe.each(["retry", "jspi"] as const)("openReplicaDatabase() with the driver %s", (driver) => {
   test("query() and execute() answer from a replica, and say what that cost", async () => {
