@@ -3,6 +3,7 @@ import { gunzipSync } from "fflate";
 import { beforeEach, describe, expect, test, vi } from "vitest";
 import { buildLtx, type BuiltLtx } from "../testing/build-ltx.ts";
 import { fakePlatform } from "../testing/fake-platform.ts";
+import { MeteredStore } from "../replica/reader-meter.ts";
 import { memoryStore } from "../transports/memory.ts";
 import type { ObjectStore } from "../transports/object-store.ts";
 import { chooseEncoding, gzip } from "./encoding.ts";
@@ -134,6 +135,17 @@ describe("GET /snapshot", () => {
     expect(response.status).toBe(206);
     expect(response.headers.get("content-length")).toBe(String(end - offset));
     expect(same(await bytesOf(response), images[0]?.subarray(offset, end))).toBe(true);
+  });
+
+  test("GET /snapshot reads little of the store for the end of the file", async () => {
+    const meter = { requests: 0, bytes: 0, pages: 0, hits: 0 };
+    const options = { replica: () => new MeteredStore(store, meter) };
+    const length = 64 * 1024;
+    const headers = { range: `bytes=-${length}` };
+    const response = await ask(`/snapshot?txid=${hex(2)}`, { headers }, options);
+    expect(response.status).toBe(206);
+    expect(same(await bytesOf(response), images[1]?.subarray(SIZE - length))).toBe(true);
+    expect(meter.bytes).toBeLessThan(SIZE / 16);
   });
 
   test("GET /snapshot refuses what there is not", async () => {

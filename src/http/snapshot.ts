@@ -13,6 +13,7 @@ import { checkConditions, parseRange } from "./conditions.ts";
 import { chooseEncoding, gzip } from "./encoding.ts";
 import { noSuchRange, partOf, type Sending } from "./ltx-file.ts";
 import type { Mounted } from "./mounted.ts";
+import { pageStream } from "./page-stream.ts";
 import {
   atPosition,
   POSITION_PARAMETER,
@@ -100,18 +101,63 @@ async function answer(c: Context, context: SnapshotContext): Promise<Response> {
     if (!isWhole) c.header("content-range", `bytes ${offset}-${end - 1}/${size}`);
     if (isHead) return c.body(null);
     const path = c.req.path;
-    const exact = state.legacy === undefined ? { txid: state.txid } : { timestamp: state.time };
-    const file = restoreStream(mounted.replica, {
-      target: exact,
-      signal: c.req.raw.signal,
-      onFailure: (error) => onFailure(error, path),
+    const sent = {
+      state,
       part: { offset, end },
-    });
+      signal: c.req.raw.signal,
+      onFailure: (error: unknown) => onFailure(error, path),
+    };
+    // Page by page costs more than all of them in one go, unless it is for few of them.
+    const isSmall = (end - offset) * 2 < size;
+    const file = (isSmall ? await pagesOf(mounted, sent) : undefined) ?? restored(mounted, sent);
     const body = encoding === "gzip" ? await gzip(file) : file;
     return c.body(place.send(body), isWhole ? 200 : 206);
   } finally {
     place.leave();
   }
+}
+
+/** What of a state is sent. */
+interface Sent {
+  readonly state: RestoreResult;
+  readonly part: { readonly offset: number; readonly end: number };
+  readonly signal: AbortSignal;
+  readonly onFailure: (error: unknown) => void;
+}
+
+function restored(
+  { replica }: Mounted,
+  { state, ...sent }: Sent,
+): ReadableStream<Uint8Array<ArrayBuffer>> {
+  const exact = state.legacy === undefined ? { txid: state.txid } : { timestamp: state.time };
+  return restoreStream(replica, { ...sent, target: exact });
+}
+
+/** The part without what comes before; undefined where the state cannot be read by pages. */
+async function pagesOf(
+  mounted: Mounted,
+  { state, part, signal, onFailure }: Sent,
+): Promise<ReadableStream<Uint8Array<ArrayBuffer>> | undefined> {
+  if (state.legacy !== undefined) return undefined;
+  let giveBack: (() => Promise<void>) | undefined;
+  try {
+    const lent = await mounted.lend();
+    giveBack = lent[1];
+    const [{ reader }] = lent;
+    const view = await reader.viewAt({ txid: state.txid }, { signal });
+    const { time, commit, pageSize } = view;
+    if (time.getTime() === state.time.getTime() && commit * pageSize === state.size) {
+      const ended = (failure?: unknown): void => {
+        if (failure !== undefined) onFailure(failure);
+        void lent[1]();
+      };
+      return pageStream(reader, { view, part, signal, ended });
+    }
+  } catch {
+    // A restore tells what is wrong, or does without what a reader needs.
+  }
+  await giveBack?.();
+  return undefined;
 }
 
 /** The state of a tag that an earlier answer had, if it can still be restored and is the same. */
