@@ -56,6 +56,8 @@ export class ReplicaAuthorizer {
   readonly #memory: WasmMemory;
   /** What was refused last. */
   refused: string | undefined;
+  /** What could be asked instead. */
+  next: string | undefined;
   /** Whether a pragma that changes nothing was allowed. */
   hasReadPragma = false;
 
@@ -66,6 +68,7 @@ export class ReplicaAuthorizer {
   /** Forgets what it decided before. */
   reset(): void {
     this.refused = undefined;
+    this.next = undefined;
     this.hasReadPragma = false;
   }
 
@@ -89,14 +92,21 @@ export class ReplicaAuthorizer {
     // Those of Litestream's that do not exist tell so themselves.
     const asks = !hasValue && (WITHOUT_VALUE.has(name) || name.startsWith("litestream_"));
     if (!asks && !WITH_VALUE.has(name)) {
-      return this.#deny(`PRAGMA ${name}${hasValue ? " with a value" : ""}`);
+      const isKnown = hasValue && WITHOUT_VALUE.has(name);
+      return this.#deny(
+        `PRAGMA ${name}${hasValue ? " with a value" : ""}`,
+        isKnown
+          ? "Leave the value out"
+          : "Use pragmas that only tell something, as table_list, table_info and page_count do",
+      );
     }
     this.hasReadPragma = true;
     return ALLOW;
   }
 
-  #deny(what: string): number {
+  #deny(what: string, next?: string): number {
     this.refused = what;
+    this.next = next;
     return DENY;
   }
 }

@@ -506,6 +506,31 @@ test("the database of a connection with the driver block is used as any other", 
   expect(source.pins).toBe(0);
 });
 
+test("the database of a connection says how to come to a state for which SQLite cannot wait", async () => {
+  const { source } = scene("block");
+  const replica = await connect(source, "block", { readOnly: false });
+  const { db, path } = replica;
+  const elsewhere = [
+    "SELECT litestream_set_time('1 second ago')",
+    "PRAGMA litestream_time = '1 second ago'",
+  ];
+  for (const sql of elsewhere) expect(() => db.exec(sql), sql).toThrow(/setTime\(\)/);
+  const attach = `ATTACH 'file:${path}?vfs=pagestream-replica&txid=0000000000000001' AS e`;
+  expect(() => db.exec(attach)).toThrow(/unable to open/);
+  expect(replica.lastError).toMatchObject({ code: "VFS", message: /setTime\(\)/ });
+  await replica.close();
+});
+
+test("a pragma that is refused is told with what can be asked", async () => {
+  const { source } = scene("retry");
+  const replica = await connect(source, "retry");
+  await expect(replica.run("PRAGMA nonsense")).rejects.toThrow(
+    /needs PRAGMA nonsense, and the database is read-only. Use pragmas that only tell something/,
+  );
+  await expect(replica.run("PRAGMA cache_size = 5")).rejects.toThrow(/Leave the value out/);
+  await replica.close();
+});
+
 test("the database of a connection with another driver tells why it cannot read", async () => {
   const { source } = scene("jspi");
   const replica = await connect(source, "jspi");

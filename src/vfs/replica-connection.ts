@@ -26,6 +26,7 @@ import {
   ReplicaSession,
   type SessionHydration,
   type SessionTarget,
+  unplanned,
 } from "./replica-session.ts";
 import { exportsOf, type QueryParameters } from "./replica-values.ts";
 import { replicaVfs } from "./replica-vfs.ts";
@@ -167,11 +168,12 @@ export class ReplicaConnection<V extends PageView> {
   get lastError(): unknown {
     const { session } = this;
     if (session.failure !== undefined || session.isComplete) return session.failure;
+    if (session.lacksState) return unplanned("another state");
     return new VfsError({
       operation: "read",
       object: session.source.name,
       what: "a page is not in memory, and SQLite cannot wait for it",
-      next: "Use query() of the replica database, or the driver block",
+      next: `Use query() of the replica database${session.driver === "block" ? "" : ", or the driver block"}`,
     });
   }
 

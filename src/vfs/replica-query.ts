@@ -163,7 +163,8 @@ function failed(context: ConnectionContext, request: StatementRequest, code: num
     return tooMuch("a value in it is too large", "maxBytes");
   }
   if (primary === SQLITE_AUTH && authorizer?.refused !== undefined) {
-    return refused(sql, `it needs ${authorizer.refused}, and the database is read-only`);
+    const what = `it needs ${authorizer.refused}, and the database is read-only`;
+    return refused(sql, what, authorizer.next);
   }
   const message = sqlite3.capi.sqlite3_errmsg(connection);
   const resultCode = exports.sqlite3_extended_errcode(connection);

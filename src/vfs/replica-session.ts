@@ -135,6 +135,11 @@ export class ReplicaSession<V extends PageView = PageView> {
     return this.#missed.size === 0 && this.#wanted.size === 0;
   }
 
+  /** Whether a state was asked for that had not been planned. */
+  get lacksState(): boolean {
+    return this.#wanted.size > 0;
+  }
+
   /** Ends a hold that is left of a transaction which was ended on the database itself. */
   releaseIfIdle(): void {
     if (this.#hold !== undefined && !this.isRunning && !this.isInTransaction()) this.release();
