@@ -2,12 +2,16 @@
  * Reads the indexes of files: where their pages lie, and what else came with the answers.
  *
  * A small file is read whole, in one request, and verified by its checksum. Of a larger one its end and its beginning are read
- * side by side. The beginning nearly always holds page 1, which every query needs.
+ * side by side. The beginning of the first nearly always holds page 1, which every query needs.
+ *
+ * That of the others could wait until a page of them is read, but for one thing: nothing at the end of a file says whose it is.
+ * A page is served from an older file because no later one has it, so a later file under a wrong name would make an old page
+ * pass for a new one, and no page of it would ever be read to show it.
  *
  * @module
  */
 import { isPagestreamError, type PagestreamError } from "../core/errors.ts";
-import { decodeLtx } from "../ltx/decode-ltx.ts";
+import { LtxDecoder } from "../ltx/decoder.ts";
 import { formatFileName } from "../ltx/file-name.ts";
 import { decodeHeader, type LtxHeader } from "../ltx/header.ts";
 import { readPageIndex } from "../ltx/page-index.ts";
@@ -15,18 +19,23 @@ import { DamagedFileError } from "./errors.ts";
 import type { LtxFileInfo, Replica } from "./replica.ts";
 import { IndexedFile } from "./view-file.ts";
 
-/** Bytes up to which a file is read whole. */
-const SMALL_FILE = 64 * 1024;
+/**
+ * Bytes up to which a file is read whole: at least and at most, and of all files of a plan together. Less than another request
+ * takes to be answered.
+ */
+const WHOLE_MIN = 64 * 1024;
+const WHOLE_MAX = 512 * 1024;
+const WHOLE_SUM = 2 * 1024 * 1024;
 
 /** Bytes of the beginning of a larger file. */
 const HEAD_BYTES = 16 * 1024;
 
 /** Least and most bytes that are first asked of the end of a larger file. */
 const TAIL_MIN = 32 * 1024;
-const TAIL_MAX = 768 * 1024;
+const TAIL_MAX = 2 * 1024 * 1024;
 
-/** An index takes about nine bytes a page, and a page of 4096 bytes is often compressed to half. */
-const TAIL_SHARE = 400;
+/** An index takes about nine bytes a page, and a page of 4096 bytes is often compressed to little more than half. */
+const TAIL_SHARE = 256;
 
 /** Files that are read side by side. */
 const CONCURRENCY = 16;
@@ -61,15 +70,22 @@ export async function* inOrder<T>(
   }
 }
 
-/** Reads one file. Throws `DamagedFileError` where it is not what its name and its size say. */
+/** Bytes up to which each of so many files is read whole. */
+export function wholeUpTo(count: number): number {
+  return Math.max(WHOLE_MIN, Math.min(WHOLE_MAX, Math.floor(WHOLE_SUM / count)));
+}
+
+/**
+ * Reads one file. Throws `DamagedFileError` where it is not what its name and its size say.
+ *
+ * @param whole bytes up to which it is read whole.
+ */
 export async function loadFile(
   replica: Replica,
   info: LtxFileInfo,
-  signal: AbortSignal,
+  { whole, signal }: { readonly whole: number; readonly signal: AbortSignal },
 ): Promise<LoadedFile> {
-  if (info.size <= SMALL_FILE) {
-    return indexWhole(info, await replica.read(info, { signal }));
-  }
+  if (info.size <= whole) return await indexWhole(info, await replica.read(info, { signal }));
   const length = Math.min(TAIL_MAX, Math.max(TAIL_MIN, Math.ceil(info.size / TAIL_SHARE)));
   const tail = {
     offset: info.size - length,
@@ -104,14 +120,22 @@ export async function loadFile(
 }
 
 /** Verifies a file that was read whole. Throws `DamagedFileError`. */
-export function indexWhole(info: LtxFileInfo, bytes: Uint8Array): LoadedFile {
+export async function indexWhole(info: LtxFileInfo, bytes: Uint8Array): Promise<LoadedFile> {
+  const name = info.key;
   try {
-    const { header, index } = decodeLtx(bytes, { name: info.key });
-    checkName(header, info);
-    return {
-      file: new IndexedFile(info, stateOf(header), index),
-      parts: [{ offset: 0, bytes }],
-    };
+    const decoder = new LtxDecoder({ name });
+    decoder.push(bytes);
+    decoder.end();
+    // One page at a time: together they may take hundreds of times what the file takes.
+    while (decoder.next() === "page");
+    checkName(decoder.header, info);
+    const index = await readPageIndex({
+      name,
+      size: bytes.length,
+      read: (offset, length) => Promise.resolve(bytes.subarray(offset, offset + length)),
+    });
+    const file = new IndexedFile(info, stateOf(decoder.header), index);
+    return { file, parts: [{ offset: 0, bytes }] };
   } catch (error) {
     throw asDamage(error, info.key);
   }

@@ -9,7 +9,14 @@ import { formatTxid } from "../ltx/file-name.ts";
 import { isPagestreamError, UnsupportedError } from "../core/errors.ts";
 import { legacyFiles } from "./legacy-layout.ts";
 import { planRestore, type RestorePlan, type RestoreTarget } from "./plan.ts";
-import { indexWhole, inOrder, isGone, type LoadedFile, loadFile } from "./reader-files.ts";
+import {
+  indexWhole,
+  inOrder,
+  isGone,
+  type LoadedFile,
+  loadFile,
+  wholeUpTo,
+} from "./reader-files.ts";
 import { isSameFile } from "./reader-index.ts";
 import type { PageFetcher } from "./reader-pages.ts";
 import type { LtxFileInfo, Replica } from "./replica.ts";
@@ -195,12 +202,13 @@ export class ViewMaker {
     asked?: AskedFile,
   ): AsyncIterable<LoadedFile> {
     const { replica, signal } = this.#options;
+    const whole = wholeUpTo(files.length);
     return inOrder(files, async (info) => {
       const file = known.get(info.key);
       if (file !== undefined && isSameFile(file.info, info)) return { file, parts: [] };
       this.#loads++;
-      if (asked?.bytes !== undefined) return indexWhole(info, asked.bytes);
-      return await loadFile(replica, info, signal);
+      if (asked?.bytes !== undefined) return await indexWhole(info, asked.bytes);
+      return await loadFile(replica, info, { whole, signal });
     });
   }
 

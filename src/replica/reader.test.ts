@@ -177,7 +177,7 @@ describe("openReader() on replicas that are not as they should be", () => {
       change: (view: DataView, bytes: Uint8Array) => void,
     ): Promise<ObjectStore> => {
       const store = memoryStore();
-      const { key } = await snapshot(store, 300);
+      const { key } = await snapshot(store, 1100);
       await alter(store, key, (bytes) => {
         change(new DataView(bytes.buffer), bytes);
         return bytes;
@@ -198,7 +198,7 @@ describe("openReader() on replicas that are not as they should be", () => {
 
   test("tells a damaged frame from others, and serves those", async () => {
     const store = memoryStore();
-    const { key, pages } = await snapshot(store, 300);
+    const { key, pages } = await snapshot(store, 1100);
     // A frame of a page that does not compress takes 10 bytes and 515 of LZ4; pages before it came with the index.
     const at = 100 + 199 * 525;
     await alter(store, key, (bytes) => {
@@ -243,7 +243,7 @@ describe("openReader() on replicas that are not as they should be", () => {
 
   test("reads a file anew that was replaced, and never mixes the two", async () => {
     const store = await replica();
-    const { key, pages } = await snapshot(store, 300);
+    const { key, pages } = await snapshot(store, 1100);
     const reader = await open(store);
     await alter(store, key, (bytes) => bytes.with(60_000, bytes[60_000]! ^ 1));
     store.reset();
@@ -303,9 +303,26 @@ describe("openReader() counts its requests", () => {
     }
   });
 
+  test("files come whole as long as they are few and small, larger ones in two requests", async () => {
+    const store = await replica();
+    await snapshot(store, 400);
+    for (let txid = 2; txid <= 20; txid++) {
+      const built = buildLtx({
+        minTxid: BigInt(txid),
+        pageSize: 512,
+        commit: 400,
+        pages: { 3: 3 },
+      });
+      store.reset();
+      expect((await open(store)).latest.txid).toBe(BigInt(txid - 1));
+      expect(store.count("get")).toBe(txid - 1 + (2 ** 21 / (txid - 1) < 210_000 ? 1 : 0));
+      await store.put(`ltx/0/${built.name}`, built.bytes);
+    }
+  });
+
   test("a page that several ask for at once is read once", async () => {
     const store = await replica();
-    const { pages } = await snapshot(store, 400);
+    const { pages } = await snapshot(store, 1100);
     const reader = await open(store, { readAhead: 0 });
     store.reset();
     const { latest } = reader;
@@ -318,7 +335,7 @@ describe("openReader() counts its requests", () => {
 
   test("neighbours within 16 KiB come with one request, others do not", async () => {
     const store = await replica();
-    await snapshot(store, 400);
+    await snapshot(store, 1100);
     const reader = await open(store, { readAhead: 0 });
     store.reset();
     await reader.fetch(reader.latest, [100, 110, 130, 300]);
@@ -327,7 +344,7 @@ describe("openReader() counts its requests", () => {
 
   test("an index that was kept costs one listing and what is new", async () => {
     const store = await replica();
-    const { pages } = await snapshot(store, 400);
+    const { pages } = await snapshot(store, 1100);
     let saved: Uint8Array | undefined;
     const indexStore = {
       load: async () => saved,
@@ -335,7 +352,7 @@ describe("openReader() counts its requests", () => {
     };
     await (await open(store, { indexStore })).close();
     const bytes = saved as unknown as Uint8Array;
-    const next = buildLtx({ minTxid: 2n, pageSize: 512, commit: 400, pages: { 7: 7 } });
+    const next = buildLtx({ minTxid: 2n, pageSize: 512, commit: 1100, pages: { 7: 7 } });
     await store.put(`ltx/0/${next.name}`, next.bytes);
     store.reset();
     const again = await open(store, { indexStore });
@@ -384,7 +401,7 @@ describe("openReader() reads pages", () => {
 
   test("while the thread waits, with the same requests", async () => {
     const store = await replica();
-    const { key, pages } = await snapshot(store, 400);
+    const { key, pages } = await snapshot(store, 1100);
     const whole = await bytesAt(store, key);
     const ranges: [string, number, number][] = [];
     const blockingReads: BlockingReads = {
@@ -405,7 +422,7 @@ describe("openReader() reads pages", () => {
 
   test("into a cache that never holds more than it may, unless they are kept", async () => {
     const store = memoryStore();
-    const { pages } = await snapshot(store, 400);
+    const { pages } = await snapshot(store, 1100);
     const reader = await open(store, { cacheBytes: 16 * 512, readAhead: 0 });
     const view = reader.latest;
     const inMemory = (): number =>
@@ -444,7 +461,7 @@ describe("openReader() reads pages", () => {
 
   test("ends when it is told to, and says so", async () => {
     const store = await replica();
-    await snapshot(store, 400);
+    await snapshot(store, 1100);
     const reader = await open(store);
     const { latest } = reader;
     const signal = AbortSignal.abort("enough");
