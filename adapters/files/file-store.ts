@@ -16,7 +16,6 @@ import {
   type ObjectMetadata,
   type ObjectStore,
   type StoreCapabilities,
-  StoreError,
   UnsupportedError,
 } from "pagestream";
 import {
@@ -30,8 +29,17 @@ import {
   TIMESTAMP_METADATA,
 } from "pagestream/transports/store-kit";
 import { storeError } from "./errors.ts";
-import { callsFor, type FileCalls } from "./file-calls.ts";
-import { isMissing, listTree, locate, objectInfo, pathOf, type Tree } from "./file-tree.ts";
+import { callsFor, DIRECT_CALLS, type FileCalls } from "./file-calls.ts";
+import {
+  isMissing,
+  listTree,
+  locate,
+  objectInfo,
+  pathOf,
+  READ_FLAGS,
+  type Tree,
+} from "./file-tree.ts";
+import { ended, openLocalReads } from "./local-reads.ts";
 import { Directories, writeObject } from "./file-write.ts";
 
 /** Options of {@linkcode fileStore}. */
@@ -55,9 +63,6 @@ const CAPABILITIES: StoreCapabilities = {
 };
 
 const CHUNK_SIZE = 1 << 20;
-
-// O_NONBLOCK: opening a pipe must not wait for its writer. Neither flag exists on Windows.
-const READ_FLAGS = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
 
 /**
  * Makes a store of a directory, which need not exist yet.
@@ -163,6 +168,10 @@ export function fileStore(path: string, options: FileStoreOptions = {}): ObjectS
     },
 
     list: (listOptions) => listTree(tree, listOptions ?? {}),
+
+    async localReads() {
+      return (await calls()) === DIRECT_CALLS ? openLocalReads(root) : undefined;
+    },
   };
 }
 
@@ -275,14 +284,7 @@ async function readExactly(
   const { offset, key } = from;
   for (let done = 0; done < bytes.length;) {
     const { bytesRead } = await handle.read(bytes, done, bytes.length - done, offset + done);
-    if (bytesRead === 0) {
-      throw new StoreError({
-        operation: "read",
-        object: key,
-        what: `the file ended at byte ${offset + done} although it was longer when it was opened`,
-        next: "Keep other programs from changing the files of a replica",
-      });
-    }
+    if (bytesRead === 0) throw ended(key, offset + done);
     done += bytesRead;
   }
 }

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { BigIntStats, Dirent } from "node:fs";
+import { type BigIntStats, constants, type Dirent, lstatSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { type ListOptions, NotFoundError, type ObjectInfo, StoreError } from "pagestream";
@@ -19,6 +19,11 @@ import {
 } from "pagestream/transports/store-kit";
 import { errnoOf, storeError } from "./errors.ts";
 import type { FileCalls } from "./file-calls.ts";
+
+// O_NONBLOCK: opening a pipe must not wait for its writer. Neither flag exists on Windows.
+/** How the file of an object is opened. */
+export const READ_FLAGS: number =
+  constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
 
 /** Whether a file of that name is one that is being written, here or by Litestream. */
 function isTemporary(name: string): boolean {
@@ -55,6 +60,17 @@ export async function pathOf(tree: Tree, key: string, operation: string): Promis
   const paths = pathsOf(tree.root, key, operation);
   await lookAt(paths.slice(0, -1), { calls: await tree.calls(), operation, key });
   return paths.at(-1) as string;
+}
+
+/** As {@linkcode pathOf}, while the thread blocks. */
+export function pathOfSync(root: string, key: string, operation: string): string {
+  const paths = pathsOf(root, key, operation);
+  const path = paths.pop() as string;
+  for (const folder of paths) {
+    if (statOrNothingSync(folder, operation, key)?.isSymbolicLink())
+      throw symbolicLink(operation, key);
+  }
+  return path;
 }
 
 /** The paths of all folders of a key, and at the end its own. */
@@ -95,6 +111,20 @@ async function statOrNothing(
 ): Promise<BigIntStats | undefined> {
   try {
     return await calls.lstat(path);
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw storeError(error, operation, key);
+  }
+}
+
+/** What is at a path, looked at while the thread blocks; `undefined` where nothing is. */
+export function statOrNothingSync(
+  path: string,
+  operation: string,
+  key: string,
+): BigIntStats | undefined {
+  try {
+    return lstatSync(path, { bigint: true, throwIfNoEntry: false });
   } catch (error) {
     if (isMissing(error)) return undefined;
     throw storeError(error, operation, key);

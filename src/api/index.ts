@@ -187,6 +187,7 @@ export type {
   GetOptions,
   GetResult,
   ListOptions,
+  LocalReads,
   ObjectInfo,
   ObjectMetadata,
   ObjectStore,

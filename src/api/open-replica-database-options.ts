@@ -45,8 +45,11 @@ export interface OpenReplicaDatabaseOptions<S extends Sqlite3>
   readonly replica: ObjectStore | Replica | ReplicaReader;
   /**
    * How a page that is not in memory is waited for. `retry` lets the statement fail, fetches and runs it again; `jspi`
-   * suspends the wasm stack; `block` blocks the thread, and needs `blockingReads`. `auto` blocks where it can, else
-   * suspends where the runtime can, else retries. @default "auto"
+   * suspends the wasm stack; `block` blocks the thread, and needs `blockingReads` or local files. `auto` blocks where it was
+   * given `blockingReads`, else suspends where the runtime can, else blocks for local files, else retries.
+   *
+   * Pages of local files are read at once, in microseconds, by `jspi` too: it suspends only every 20 ms, so that others get
+   * their turn. @default "auto"
    */
   readonly driver?: ReplicaDriver | "auto" | undefined;
   /**
@@ -132,8 +135,8 @@ export interface ReplicaDatabase<S extends Sqlite3 = Sqlite3> extends AsyncDispo
   /** What reading has cost since the reader was opened, by whomever. */
   readonly stats: ReaderStats;
   /**
-   * sqlite-wasm's own database object. With the driver `block` it can be used as any other. With the others a statement that
-   * needs a page from the store fails with SQLITE_IOERR.
+   * sqlite-wasm's own database object. With the driver `block`, and with `jspi` on local files, it can be used as any other.
+   * Else a statement that needs a page from the store fails with SQLITE_IOERR.
    */
   readonly db: InstanceType<S["oo1"]["DB"]>;
   /** Why the last page could not be read, where SQLite has only a result code. */

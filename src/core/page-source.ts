@@ -52,8 +52,13 @@ export interface PageSource<V extends PageView = PageView> {
     pgnos: readonly number[],
     options?: { readonly signal?: AbortSignal | undefined },
   ): Promise<void>;
-  /** As `fetch`, while the thread blocks. Left out where the source was given no way to read without waiting. */
+  /**
+   * As `fetch`, while the thread blocks. Left out where the source was given no way to read without waiting. Where
+   * `peek` does not have a page afterwards, only `fetch` can bring it.
+   */
   fetchSync?(view: V, pgnos: readonly number[]): void;
+  /** Whether `fetchSync` takes microseconds, as reading local files does, and not the time of a request. @default false */
+  readonly isLocal?: boolean | undefined;
   /** Keeps what a view needs until the returned function is called: a source drops views that nobody holds. */
   pin(view: V, options?: PinOptions): () => void;
 }

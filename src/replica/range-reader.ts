@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { BlockingReads } from "../core/page-source.ts";
 import { PagestreamError, isPagestreamError, throwIfAborted } from "../core/errors.ts";
 import { StoreError } from "../transports/errors.ts";
 import type { ObjectInfo, ObjectStore } from "../transports/object-store.ts";
@@ -86,6 +87,21 @@ export async function readRange(
   };
   try {
     await source.retry({ ...what, signal }, attempt);
+  } catch (error) {
+    if (isPagestreamError(error, "PRECONDITION_FAILED"))
+      throw replaced(file, "its version tag changed", error);
+    throw error;
+  }
+}
+
+/** Reads a range of a file while the thread blocks. A file that is no longer the one listed is a `DamagedFileError`. */
+export function readNow(
+  reads: BlockingReads,
+  file: ListedFile,
+  range: { readonly offset: number; readonly length: number },
+): Uint8Array<ArrayBuffer> {
+  try {
+    return reads.read(file.key, { ...range, etag: file.etag });
   } catch (error) {
     if (isPagestreamError(error, "PRECONDITION_FAILED"))
       throw replaced(file, "its version tag changed", error);

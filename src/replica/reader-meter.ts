@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { BlockingReads } from "../core/page-source.ts";
 import type {
   GetOptions,
   GetResult,
@@ -21,6 +22,17 @@ const LIST_KEYS = 1000;
 export interface Meter {
   requests: number;
   bytes: number;
+}
+
+/** Reads that count. */
+export function meteredReads(reads: BlockingReads, meter: Meter): BlockingReads {
+  return {
+    read(key, range) {
+      meter.requests++;
+      meter.bytes += range.length;
+      return reads.read(key, range);
+    },
+  };
 }
 
 /** A store that counts, and is otherwise the one underneath. */

@@ -14,6 +14,7 @@ import type { PageCache } from "./reader-cache.ts";
 import { asDamage, type FilePart, isGone } from "./reader-files.ts";
 import { bytesOf, type FrameRange, planRanges } from "./reader-ranges.ts";
 import type { LocalPages } from "./reader-inside.ts";
+import { readNow } from "./range-reader.ts";
 import type { Replica } from "./replica.ts";
 import type { IndexedFile } from "./view-file.ts";
 import type { PageMap } from "./view-map.ts";
@@ -35,7 +36,7 @@ export interface PageFetcherOptions {
   readonly scanAhead: number;
   /** Ends all requests. */
   readonly signal: AbortSignal;
-  readonly stats: { pages: number; bytes: number; requests: number };
+  readonly stats: { pages: number };
   /** Finds the files of a view anew after one of them was gone; throws where no others lead to the same state. */
   readonly relocate: (view: View, error: unknown) => Promise<void>;
   readonly blockingReads?: BlockingReads | undefined;
@@ -136,14 +137,8 @@ export class PageFetcher {
     try {
       const missing = this.#missing(view, pgnos);
       for (const range of this.#plan(view, missing)) {
-        const { key, etag } = range.file.info;
-        const part = bytesOf(range);
-        this.#options.stats.requests++;
-        this.#options.stats.bytes += part.length;
-        this.#absorb(view.map, range, {
-          bytes: reads.read(key, { ...part, etag }),
-          force: view.keepers === 0,
-        });
+        const bytes = readNow(reads, range.file.info, bytesOf(range));
+        this.#absorb(view.map, range, { bytes, force: view.keepers === 0 });
       }
     } finally {
       this.#cache.release(hold);

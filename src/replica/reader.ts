@@ -23,7 +23,7 @@ import type { Aborter } from "../core/platform.ts";
 import { type RetryPolicy, sleep } from "../core/retry.ts";
 import { formatTxid } from "../ltx/file-name.ts";
 import { abortable } from "../core/abortable.ts";
-import type { ObjectStore } from "../transports/object-store.ts";
+import type { LocalReads, ObjectStore } from "../transports/object-store.ts";
 import { formatTimestamp } from "../transports/timestamp.ts";
 import { TxidNotAvailableError } from "./errors.ts";
 import type { RestoreTarget } from "./plan.ts";
@@ -31,9 +31,10 @@ import { ReadAhead } from "./reader-ahead.ts";
 import { PageCache } from "./reader-cache.ts";
 import { changedPages } from "./reader-changes.ts";
 import { ViewFollower } from "./reader-follow.ts";
+import { isGone } from "./reader-files.ts";
 import type { LocalPages, ReaderInside, ReaderMemory } from "./reader-inside.ts";
 import { decodeIndexes, encodeIndexes } from "./reader-index.ts";
-import { MeteredStore } from "./reader-meter.ts";
+import { MeteredStore, meteredReads } from "./reader-meter.ts";
 import type {
   ReaderEvent,
   ReaderOptions,
@@ -87,7 +88,8 @@ export async function openReader(
   memory?: ReaderMemory,
 ): Promise<ReplicaReader> {
   const opened = openReplica(replica, { retry: READ_RETRY, ...options });
-  const reader = new Reader(opened, options, memory);
+  const local = await opened.store.localReads?.();
+  const reader = new Reader(opened, { ...options, local }, memory);
   try {
     if (memory === undefined) await reader.open();
     else reader.resume(memory.latest);
@@ -102,8 +104,10 @@ class Reader implements ReplicaReader, ReaderInside {
   readonly replica: Replica;
   readonly events: EventStream<ReaderEvent> = new EventStream();
   readonly fetchSync?: (view: ReplicaView, pgnos: readonly number[]) => void;
+  readonly isLocal: boolean;
   readonly #options: ReaderOptions;
   readonly #meter = { requests: 0, bytes: 0, pages: 0, hits: 0 };
+  readonly #local: LocalReads | undefined;
   readonly #cache: PageCache;
   readonly #ahead: ReadAhead;
   readonly #pages: PageFetcher;
@@ -122,7 +126,11 @@ class Reader implements ReplicaReader, ReaderInside {
   #zeros: Uint8Array | undefined;
   #closing: Promise<void> | undefined;
 
-  constructor(replica: Replica, options: ReaderOptions, memory?: ReaderMemory) {
+  constructor(
+    replica: Replica,
+    options: ReaderOptions & { readonly local: LocalReads | undefined },
+    memory?: ReaderMemory,
+  ) {
     this.replica = replica;
     this.#options = options;
     const { platform } = replica;
@@ -133,7 +141,10 @@ class Reader implements ReplicaReader, ReaderInside {
     const readAhead = Math.min(size(options.readAhead, READ_AHEAD, "readAhead"), cacheBytes / 4);
     this.#cache = memory?.cache ?? new PageCache(cacheBytes);
     this.#ahead = memory?.ahead ?? new ReadAhead(this.#cache, readAhead);
-    const metered = replica.through({ store: new MeteredStore(replica.store, this.#meter) });
+    this.#local = options.local;
+    const local = this.#local && meteredReads(this.#local, this.#meter);
+    const store = new MeteredStore(replica.store, this.#meter);
+    const metered = replica.through({ store, reads: local });
     this.#pages = new PageFetcher({
       replica: metered,
       cache: this.#cache,
@@ -156,9 +167,9 @@ class Reader implements ReplicaReader, ReaderInside {
       looked: (error) => this.#looked(error),
     });
     const { blockingReads } = options;
-    if (blockingReads !== undefined) {
-      this.fetchSync = (view, pgnos) => this.#fetchSync(view, pgnos, blockingReads);
-    }
+    const reads = blockingReads === undefined ? local : meteredReads(blockingReads, this.#meter);
+    if (reads !== undefined) this.fetchSync = (view, pgnos) => this.#fetchSync(view, pgnos, reads);
+    this.isLocal = blockingReads === undefined && local !== undefined;
   }
 
   get name(): string {
@@ -322,6 +333,7 @@ class Reader implements ReplicaReader, ReaderInside {
     this.#aborter.abort();
     await this.#follower.close();
     await this.#saveIndexes();
+    this.#local?.close();
     this.#waiters.reject(closed(this.name));
     this.#unpinned.reject(closed(this.name));
     this.events.announce({ type: "closed" });
@@ -388,7 +400,13 @@ class Reader implements ReplicaReader, ReaderInside {
   }
 
   #fetchSync(view: ReplicaView, pgnos: readonly number[], reads: BlockingReads): void {
-    this.#pages.fetchSync(this.#own(view, pgnos), pgnos, reads);
+    const own = this.#own(view, pgnos);
+    try {
+      this.#pages.fetchSync(own, pgnos, reads);
+    } catch (error) {
+      // Its pages may be in a file of a higher level by now. That takes a listing, which `fetch` waits for.
+      if (!isGone(error)) throw error;
+    }
   }
 
   /** A view of this reader, and pages that it has. */

@@ -4,6 +4,7 @@
  * @module
  */
 import { InvalidArgumentError, isPagestreamError } from "../core/errors.ts";
+import type { BlockingReads } from "../core/page-source.ts";
 import type { Platform } from "../core/platform.ts";
 import { DEFAULT_RETRY, type RetryPolicy, retry } from "../core/retry.ts";
 import { formatTxid } from "../ltx/file-name.ts";
@@ -27,7 +28,7 @@ import {
   parseAnyFileKey,
   parseFileKey,
 } from "./layout.ts";
-import { readRange } from "./range-reader.ts";
+import { readNow, readRange } from "./range-reader.ts";
 
 /** An LTX file of a replica, as a listing knows it. */
 export interface LtxFileInfo extends FileSpan {
@@ -68,6 +69,8 @@ export interface ReplicaOptions {
   readonly retry?: RetryPolicy | undefined;
   /** Shared by replicas whose uploads are bounded together. @default no bound */
   readonly uploads?: Gate | undefined;
+  /** Ways to read ranges without waiting. @internal */
+  readonly reads?: BlockingReads | undefined;
   /** Called before each pause between two tries. */
   readonly onRetry?: ((error: unknown, attempt: number, delayMs: number) => void) | undefined;
 }
@@ -131,12 +134,16 @@ export class Replica {
   }
 
   /**
-   * The same replica through another door to its store, or with its uploads bounded.
+   * The same replica through another door to its store, or with its uploads bounded, or with ranges read by another way.
    * @internal
    */
-  through(door: { readonly store?: ObjectStore; readonly uploads?: Gate }): Replica {
-    const { store = this.store, uploads = this.#options.uploads } = door;
-    return new Replica(store, { ...this.#options, uploads });
+  through(door: {
+    readonly store?: ObjectStore;
+    readonly uploads?: Gate;
+    readonly reads?: BlockingReads | undefined;
+  }): Replica {
+    const { store = this.store, ...options } = door;
+    return new Replica(store, { ...this.#options, ...options });
   }
 
   /** Key of a file. */
@@ -216,6 +223,11 @@ export class Replica {
         object: file.key,
         what: `bytes ${offset} to ${offset + length} lie outside its ${file.size} bytes`,
       });
+    }
+    const { reads } = this.#options;
+    if (reads !== undefined) {
+      const what = { operation: "read", object: file.key, signal: range.signal };
+      return await this.retry(what, async () => readNow(reads, file, { offset, length }));
     }
     const bytes = new Uint8Array(length);
     let at = 0;

@@ -204,7 +204,7 @@ export function encryptedStore(store: ObjectStore, options: EncryptionKeys): Obj
 }
 
 /** Every member, so that none that is added to the contract is forgotten here. */
-type Passing = Required<Omit<ObjectStore, "probe" | "watch" | "close">>;
+type Passing = Required<Omit<ObjectStore, "probe" | "watch" | "localReads" | "close">>;
 
 /** What is known of an object once its header was opened. */
 interface OpenedObject extends OpenedObjectKey {

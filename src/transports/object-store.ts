@@ -7,6 +7,8 @@
  * @module
  */
 
+import type { BlockingReads } from "../core/page-source.ts";
+
 /** What a store can do beyond plain reading and writing. A feature that needs a missing one refuses, it never weakens. */
 export interface StoreCapabilities {
   /** `put` with `ifNoneMatch: "*"` creates atomically: of two racing writers one wins. */
@@ -116,6 +118,12 @@ export interface WatchOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Blocking reads of what is on this machine: each takes microseconds. */
+export interface LocalReads extends BlockingReads {
+  /** Lets go of the files that are kept open: safe to call again. Nothing may be read afterwards. */
+  close(): void;
+}
+
 /** A place for objects. Methods are safe to call concurrently. */
 export interface ObjectStore {
   /** Scheme name as in Litestream: `file`, `s3`, `memory`. */
@@ -175,6 +183,11 @@ export interface ObjectStore {
    * it ends with an error: list, and watch again.
    */
   watch?(options?: WatchOptions): AsyncIterable<ObjectInfo>;
+  /**
+   * Begins to read in a way that blocks the thread for microseconds; `undefined` where that cannot be promised, as on a share.
+   * What was read from once stays readable although it is deleted meanwhile, as far as files can be kept open.
+   */
+  localReads?(): Promise<LocalReads | undefined>;
   /** Lets go of the connection that the store holds, where it holds one; later calls fail with `ClosedError`. */
   close?(): Promise<void>;
 }

@@ -6,7 +6,7 @@
 import type { ObjectStore, StoreCapabilities } from "./object-store.ts";
 
 /** Every member, so that whoever wraps a store forgets none that is added to the contract. */
-export type Passing = Required<Omit<ObjectStore, "probe" | "watch" | "close">>;
+export type Passing = Required<Omit<ObjectStore, "probe" | "watch" | "localReads" | "close">>;
 
 /** The members of a store that are no requests, as another store has them. */
 export class StoreTraits implements Omit<

@@ -68,11 +68,15 @@ const MIN_LENGTH = 16 * 1024 * 1024;
 export function chooseDriver(wanted: ReplicaDriver | "auto", source: PageSource): ReplicaDriver {
   const blocks = source.fetchSync !== undefined;
   if (wanted === "auto") {
-    if (blocks) return "block";
-    return canSuspend() ? "jspi" : "retry";
+    if (blocks && source.isLocal !== true) return "block";
+    if (canSuspend()) return "jspi";
+    return blocks ? "block" : "retry";
   }
   if (wanted === "block" && !blocks) {
-    throw unsupported("the driver block needs a way to read that blocks", "Give blockingReads");
+    throw unsupported(
+      "the driver block needs a way to read that blocks",
+      "Give blockingReads, or a store of local files",
+    );
   }
   if (wanted === "jspi" && !canSuspend()) {
     throw unsupported(
@@ -148,7 +152,8 @@ export class ReplicaConnection<V extends PageView> {
   ): Promise<ReplicaConnection<V>> {
     const { source, driver, platform, readOnly, view, hydration, signal } = options;
     const now = (): number => platform.clock.now();
-    const session = new ReplicaSession({ source, driver, now, hydration, mayTravel: !readOnly });
+    const context = { source, driver, now, platform, hydration, mayTravel: !readOnly };
+    const session = new ReplicaSession(context);
     session.fix(view, options.label);
     session.isRunning = true;
     session.hold(true);
@@ -267,13 +272,15 @@ export class ReplicaConnection<V extends PageView> {
     const wasInTransaction = session.isInTransaction();
     // A call that can be suspended costs more than most queries whose pages are in memory, as those of a query that ran before
     // are. Not in a transaction, which a failed read would end.
-    let isLikelyWarm = !wasInTransaction && this.#context.statements.has(sql);
+    let isLikelyWarm =
+      !wasInTransaction && (session.source.isLocal === true || this.#context.statements.has(sql));
     for (;;) {
       limits.check();
       session.clear();
       let outcome: { readonly rows: Rows } | { readonly error: unknown };
       try {
         const statement = runStatement(this.#context, request);
+        session.beginTurn();
         const suspends = session.driver === "jspi" && !isLikelyWarm;
         outcome = { rows: await this.#drive(statement, suspends) };
       } catch (error) {

@@ -5,7 +5,6 @@
  */
 import { abortable } from "../core/abortable.ts";
 import { DATABASE_HEADER_SIZE } from "../core/database-header.ts";
-import { isPagestreamError } from "../core/errors.ts";
 import { lockPage } from "../core/lock-page.ts";
 import type { PageView } from "../core/page-source.ts";
 import type { WasmMemory } from "./bind.ts";
@@ -39,8 +38,6 @@ export class ReplicaFile<V extends PageView = PageView> implements VfsFile, Sess
   readonly lock: HandleLock;
   readonly #session: ReplicaSession<V>;
   readonly #memory: WasmMemory;
-  /** Whether the last read that blocked found the file gone. */
-  #hasMoved = false;
   readonly own: V | undefined;
   readonly #releaseOwn: (() => void) | undefined;
   #level = SQLITE_LOCK_NONE;
@@ -86,6 +83,7 @@ export class ReplicaFile<V extends PageView = PageView> implements VfsFile, Sess
     this.#awaited = undefined;
     const { source, signal } = this.#session;
     try {
+      await this.#session.rest();
       const fetching = source.fetch(awaited.view, awaited.pgnos, { signal });
       // Nothing else of the wasm instance can suspend meanwhile.
       await abortable(fetching, { operation: "read", object: source.name, signal });
@@ -173,23 +171,16 @@ export class ReplicaFile<V extends PageView = PageView> implements VfsFile, Sess
       // Those in memory too: they are sure to stay only if they are asked for with the others.
       if (pgno !== lockPage(view.pageSize)) pgnos.push(pgno);
     }
+    if (session.mayReadNow) {
+      const page = session.noting(() => {
+        source.fetchSync?.(view, pgnos);
+        return source.peek(view, wanted.pgno);
+      });
+      if (page !== undefined) return page;
+    }
     if (session.canSuspend) {
       this.#awaited = { view, pgnos };
       return WAIT;
-    }
-    if (session.driver === "block" && source.fetchSync !== undefined) {
-      return session.noting(() => {
-        try {
-          source.fetchSync!(view, pgnos);
-          this.#hasMoved = false;
-        } catch (error) {
-          if (this.#hasMoved || !GONE.some((code) => isPagestreamError(error, code))) throw error;
-          // Its pages may be in a file of a higher level by now. That takes a listing, which a caller that awaits can wait for.
-          this.#hasMoved = true;
-          session.miss(view, pgnos);
-        }
-        return source.peek(view, wanted.pgno) ?? MISSING;
-      });
     }
     session.miss(view, pgnos);
     return MISSING;
@@ -230,9 +221,6 @@ export class ReplicaFile<V extends PageView = PageView> implements VfsFile, Sess
     this.#pin = { view, release: isHeld ? undefined : session.source.pin(view) };
   }
 }
-
-/** What a read is answered whose file was removed or replaced. */
-const GONE = ["NOT_FOUND", "PRECONDITION_FAILED"] as const;
 
 /** Changes what was read of the header. */
 function patchHeader(bytes: Uint8Array, offset: number, counter: number): void {

@@ -8,6 +8,7 @@
  * @module
  */
 import type { PageSource, PageView } from "../core/page-source.ts";
+import type { Platform } from "../core/platform.ts";
 import { VfsError } from "./errors.ts";
 
 /** How a page that is not in memory is waited for. */
@@ -33,6 +34,8 @@ export interface SessionContext<V extends PageView> {
   readonly driver: ReplicaDriver;
   /** Milliseconds since the Unix epoch. */
   readonly now: () => number;
+  /** Tells how long a statement has kept the thread, and lets others have it. */
+  readonly platform: Platform;
   /** How far a local copy has come; undefined where there is none. */
   readonly hydration?: (() => SessionHydration | undefined) | undefined;
   /** Whether SQL may choose another state. */
@@ -46,6 +49,9 @@ export interface SessionFile<V extends PageView> {
   /** The one view that it shows, where it was attached at a state of its own. */
   readonly own: V | undefined;
 }
+
+/** Milliseconds that a statement keeps the thread, where it can suspend and its pages come at once. */
+const TURN_MS = 20;
 
 /** A connection's view of a replica. */
 export class ReplicaSession<V extends PageView = PageView> {
@@ -70,6 +76,8 @@ export class ReplicaSession<V extends PageView = PageView> {
   canSuspend = false;
   /** Whether a transaction is open that SQL began; told by the connection. */
   isInTransaction: () => boolean = () => false;
+  readonly #platform: Platform;
+  #turnEnds = 0;
   /** The signal of the statement that runs. */
   signal: AbortSignal | undefined;
   #fixed: { readonly view: V; readonly label: string | undefined; release(): void } | undefined;
@@ -81,6 +89,7 @@ export class ReplicaSession<V extends PageView = PageView> {
     this.source = context.source;
     this.driver = context.driver;
     this.now = context.now;
+    this.#platform = context.platform;
     this.hydration = context.hydration ?? ((): undefined => undefined);
     this.mayTravel = context.mayTravel;
   }
@@ -105,6 +114,26 @@ export class ReplicaSession<V extends PageView = PageView> {
   /** Pages that a hold keeps; undefined where nothing is to be noted. */
   get kept(): Set<number> | undefined {
     return this.driver === "retry" ? this.#hold?.kept : undefined;
+  }
+
+  /** Whether a page that is not in memory is read while the thread blocks. */
+  get mayReadNow(): boolean {
+    const { source, driver } = this;
+    if (source.fetchSync === undefined || driver === "retry") return false;
+    if (driver === "block" || !this.isRunning) return true;
+    return source.isLocal === true && this.#platform.clock.monotonic() < this.#turnEnds;
+  }
+
+  /** Begins a turn of the statement that runs. */
+  beginTurn(): void {
+    this.#turnEnds = this.#platform.clock.monotonic() + TURN_MS;
+  }
+
+  /** Lets others have the thread where pages come without a wait. */
+  async rest(): Promise<void> {
+    if (this.source.isLocal !== true) return;
+    await new Promise<void>((resolve) => this.#platform.clock.schedule(resolve, 0));
+    this.beginTurn();
   }
 
   /** Whether a view is held for a statement or a transaction. */
