@@ -69,7 +69,7 @@ const SETTINGS: readonly Setting[] = [
   { base: "memory", place: "worker", journalMode: "memory", durability: "async" },
   { base: "opfs-sahpool", place: "worker", journalMode: "truncate", durability: "async" },
   { base: "opfs-sahpool", place: "worker", journalMode: "wal", durability: "async" },
-  { base: "opfs", place: "worker", journalMode: "truncate", durability: "async", isolated: true },
+  { base: "opfs", place: "worker", journalMode: "wal", durability: "async", isolated: true },
 ];
 
 const SOME = 12;

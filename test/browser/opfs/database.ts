@@ -9,12 +9,15 @@ import {
   callWriter,
   flushOnHide,
   holdWriter,
+  hydrate,
   isPagestreamError,
   type ObjectStore,
+  openReplicaReader,
   openReplicated,
   openSahPool,
   opfsFiles,
   opfsFileSink,
+  opfsHydrationTarget,
   opfsState,
   replicate,
   requestPersistence,
@@ -180,8 +183,11 @@ const commands = {
     const { db, replication } = opened();
     db.exec("UPDATE note SET body = hex(randomblob(300)) WHERE id % 3 = 0");
     db.exec("CREATE INDEX IF NOT EXISTS bodies ON note(body); DELETE FROM note WHERE id % 7 = 0");
-    db.exec("BEGIN; PRAGMA cache_size=5; UPDATE note SET body = body || 'x'; ROLLBACK");
-    db.exec("VACUUM; DROP INDEX bodies");
+    // Larger than the cache: pages are written before the transaction ends.
+    db.exec(
+      "PRAGMA cache_size=5; BEGIN; UPDATE note SET body = body || 'x' WHERE id = 1; ROLLBACK",
+    );
+    db.exec("PRAGMA cache_size=-2000; VACUUM; DROP INDEX bodies");
     await replication.durable();
   },
 
@@ -189,6 +195,8 @@ const commands = {
   async same(replica: string): Promise<boolean> {
     const sink = bytesSink({ journalHeader: "keep" });
     await restore(counted(replica, { far: false }), sink);
+    // Of a page that was freed SQLite may have other bytes in memory, which it does not write.
+    opened().db.exec("PRAGMA shrink_memory");
     const file = sqlite3!.capi.sqlite3_js_db_export(opened().db);
     return file.length === sink.bytes.length && file.every((byte, i) => byte === sink.bytes[i]);
   },
@@ -240,6 +248,31 @@ const commands = {
           )
         : pool.getFileNames().includes(path);
     return { code, fetched, progress, present };
+  },
+
+  /** Hydrates a copy in a folder of its own until it is complete, and says whether it is what a restore is. */
+  async hydrate(request: {
+    readonly replica: string;
+    /** Bytes after which the network hangs. */
+    readonly limit?: number;
+  }): Promise<{ readonly fetched: number; readonly same: boolean }> {
+    const { replica, limit } = request;
+    const root = await navigator.storage.getDirectory();
+    const folder = await root.getDirectoryHandle("copies", { create: true });
+    fetched = 0;
+    const store = counted(replica, { far: true, ...(limit === undefined ? {} : { limit }) });
+    const reader = await openReplicaReader(store);
+    const hydration = await hydrate(reader, opfsHydrationTarget(folder, "copy.db"));
+    await hydration.complete();
+    await hydration.close();
+    await reader.close();
+    const read = fetched;
+    const sink = bytesSink();
+    await restore(counted(replica, { far: false }), sink);
+    const file = await (await folder.getFileHandle("copy.db")).getFile();
+    const copy = new Uint8Array(await file.arrayBuffer());
+    const same = copy.every((byte, i) => byte === sink.bytes[i]);
+    return { fetched: read, same: same && copy.length === sink.bytes.length };
   },
 
   /** As the documentation has it: into the pool, then back up from there. */
