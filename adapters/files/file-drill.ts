@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { randomUUID } from "node:crypto";
 import { rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -20,7 +19,7 @@ export interface FileDrillOptions {
 
 /** Makes the target of a runtime: `fileDrill` with its SQLite. */
 export function fileDrillOf(sqlite: NativeSqlite, options: FileDrillOptions = {}): DrillTarget {
-  const folder = join(options.directory ?? tmpdir(), `pagestream-drill-${randomUUID()}`);
+  const folder = join(options.directory ?? tmpdir(), `pagestream-drill-${crypto.randomUUID()}`);
   const path = join(folder, "restored.db");
   let database: ThreadDatabase | undefined;
   return {

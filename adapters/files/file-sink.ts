@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { randomBytes } from "node:crypto";
 import * as fs from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { dirname } from "node:path";
@@ -92,7 +91,9 @@ class FileSink implements RestoreSink {
       lock = this.#lock();
       recoverFiles(this.#files, this.#path);
       if (force !== true) refuseTarget(this.#files, this.#path);
-      const temporary = temporaryPath(this.#path, randomBytes(8));
+      // No secret, since it is opened exclusively: to load what makes those takes longer than to restore a small database.
+      const random = Uint8Array.from({ length: 8 }, () => Math.random() * 256);
+      const temporary = temporaryPath(this.#path, random);
       const handle = await open(temporary, "wx+", fileMode);
       this.#begun = { temporary, handle, writer: new RunWriter(handle), lock };
     } catch (error) {

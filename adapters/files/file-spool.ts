@@ -3,10 +3,10 @@
  *
  * @module
  */
-import { randomBytes } from "node:crypto";
 import { openAsBlob } from "node:fs";
 import { type FileHandle, mkdir, open, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { webPlatform } from "pagestream";
 import { type Spool, tempName } from "pagestream/transports/store-kit";
 import { removeLeftBehind } from "./file-write.ts";
 
@@ -28,7 +28,7 @@ export function fileSpool(folder: string): Spool {
     await mkdir(folder, { recursive: true, mode: 0o700 });
     tidied ??= removeLeftBehind(folder, Date.now()).catch(() => undefined);
     await tidied;
-    const path = join(folder, tempName(randomBytes));
+    const path = join(folder, tempName(webPlatform.randomBytes));
     const release = (): Promise<void> => rm(path, { force: true });
     try {
       const handle = await open(path, "wx", 0o600);

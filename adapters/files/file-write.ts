@@ -3,12 +3,11 @@
  *
  * @module
  */
-import { randomBytes } from "node:crypto";
 import type { BigIntStats } from "node:fs";
 import { lstat, mkdir, readdir, unlink } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import process from "node:process";
-import { StoreError } from "pagestream";
+import { StoreError, webPlatform } from "pagestream";
 import {
   alreadyExists,
   bodyChunks,
@@ -44,7 +43,7 @@ export interface WriteRequest {
 export async function writeObject(request: WriteRequest): Promise<BigIntStats> {
   const { key, path, createOnly, calls, directories, signal } = request;
   const directory = dirname(path);
-  const temp = join(directory, tempName(randomBytes));
+  const temp = join(directory, tempName(webPlatform.randomBytes));
   const handle = await openTemp(temp, request);
   let stat: BigIntStats;
   let renamed = false;

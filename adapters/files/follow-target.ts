@@ -4,13 +4,13 @@
  * @module
  */
 import * as fs from "node:fs";
-import { randomBytes } from "node:crypto";
 import {
   type CopyGuard,
   type FollowTarget,
   type SyncFile,
   type SyncFiles,
   walFollowTarget,
+  webPlatform,
 } from "pagestream";
 import { DatabaseLockedError } from "pagestream/vfs";
 import { ioError } from "./errors.ts";
@@ -24,7 +24,7 @@ export function fileFollowTargetOf(sqlite: NativeSqlite, path: string): FollowTa
   const full = fullPath(path);
   return walFollowTarget(lastingFiles(syncFilesOf(sqlite), full), path, {
     guard: new NativeGuard(sqlite, full),
-    randomBytes: (length) => new Uint8Array(randomBytes(length)),
+    randomBytes: webPlatform.randomBytes,
   });
 }
 
