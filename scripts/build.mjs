@@ -8,6 +8,7 @@
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
+import { pastBarrels } from "./lib/past-barrels.mjs";
 import { StepError, pinnedNode, quietStep, root } from "./lib/process.mjs";
 
 /** Compiles what changed, after removing output whose source is gone. */
@@ -42,6 +43,7 @@ async function bundleCommand() {
     external: Object.keys(Object.assign({}, ...outside))
       .filter((name) => name !== "pagestream")
       .flatMap((name) => [name, `${name}/*`]),
+    plugins: [pastBarrels],
     metafile: true,
     logLevel: "warning",
   });

@@ -1,5 +1,5 @@
 /** @module */
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { describeCommands } from "../../adapters/node/cli/describe-commands.ts";
@@ -43,4 +43,21 @@ test("systemd and the containers wait for the last upload, which has 30 s", () =
   expect(read("compose.yaml")).toContain("stop_grace_period: 45s");
   expect(read("Dockerfile")).toContain("http://127.0.0.1:9090/health");
   expect(read("litestream.yml")).toContain('addr: ":9090"');
+});
+
+test("restore loads little that it does not need", () => {
+  const bundle = join(ROOT, "adapters/node/dist/command");
+  const loaded = new Set(
+    readdirSync(bundle).filter((name) => /^(restore-.*|main)\.js$/.test(name)),
+  );
+  let code = "";
+  for (const name of loaded) {
+    const text = readFileSync(join(bundle, name), "utf8");
+    for (const [, from = ""] of text.matchAll(/^(?:\} from|import) "\.\/(.*)";$/gm))
+      loaded.add(from);
+    code += text;
+  }
+  const parts = ["dist/ltx/merge.js", "dist/replica/primary.js", '"node:crypto"'];
+  expect(parts.map((part) => code.includes(part))).toEqual([true, false, false]);
+  expect(code.length).toBeLessThan(450_000);
 });
