@@ -7,7 +7,8 @@ import { syncFiles } from "../../adapters/node/files.ts";
 import { checkpointed } from "../../src/testing/checkpointed.ts";
 import { installMemoryVfs } from "../../src/vfs/memory-vfs.ts";
 import { installSyncFileVfs } from "../../src/vfs/sync-file-vfs.ts";
-import { type FuzzBase, fuzzCapture } from "./capture-driver.ts";
+import { fuzzCapture } from "./capture-driver.ts";
+import type { FuzzBase } from "./capture-session.ts";
 
 // PAGESTREAM_SEED replays one seed; PAGESTREAM_BUDGET_MS is the time of each base; PAGESTREAM_NIGHTLY=1 takes longer.
 const nightly = process.env["PAGESTREAM_NIGHTLY"] === "1";
