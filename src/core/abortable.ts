@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { AbortedError } from "./errors.ts";
+import { abortedError } from "./errors.ts";
 
 /** What is waited for, for errors, and what ends the wait. */
 export interface AbortableWait {
@@ -25,10 +25,7 @@ export function abortable<T>(
 ): Promise<T> {
   if (signal === undefined) return step;
   return new Promise((resolve, reject) => {
-    const onAbort = (): void => {
-      const what = "the operation was aborted";
-      reject(new AbortedError({ operation, object, what, cause: signal.reason }));
-    };
+    const onAbort = (): void => reject(abortedError({ operation, object, signal }));
     const release = (): void => signal.removeEventListener("abort", onAbort);
     signal.addEventListener("abort", onAbort, { once: true });
     if (signal.aborted) onAbort();

@@ -206,18 +206,22 @@ export class ImageOverrunError extends PagestreamError {
   }
 }
 
+/** The error of what its signal has ended. */
+export function abortedError(task: {
+  readonly operation: string;
+  readonly object: string;
+  readonly signal?: AbortSignal | undefined;
+}): AbortedError {
+  const { operation, object, signal } = task;
+  const what = "the operation was aborted";
+  return new AbortedError({ operation, object, what, cause: signal?.reason });
+}
+
 /** Throws {@linkcode AbortedError} when `signal` is aborted. */
 export function throwIfAborted(
   signal: AbortSignal | undefined,
   operation: string,
   object: string,
 ): void {
-  if (signal?.aborted) {
-    throw new AbortedError({
-      operation,
-      object,
-      what: "the operation was aborted",
-      cause: signal.reason,
-    });
-  }
+  if (signal?.aborted) throw abortedError({ operation, object, signal });
 }

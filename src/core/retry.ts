@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { AbortedError, throwIfAborted } from "./errors.ts";
+import { abortedError, throwIfAborted } from "./errors.ts";
 import type { Platform } from "./platform.ts";
 
 /** How often and how long to try. */
@@ -96,14 +96,7 @@ export function sleep(
   return new Promise((resolve, reject) => {
     const onAbort = (): void => {
       cancel();
-      reject(
-        new AbortedError({
-          operation,
-          object,
-          what: "the operation was aborted",
-          cause: signal?.reason,
-        }),
-      );
+      reject(abortedError({ operation, object, signal }));
     };
     const cancel = platform.clock.schedule(() => {
       signal?.removeEventListener("abort", onAbort);

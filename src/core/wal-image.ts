@@ -7,7 +7,7 @@
  * @module
  */
 import type { DatabaseImage, PageImage } from "./commit-source.ts";
-import { AbortedError, ImageOverrunError } from "./errors.ts";
+import { abortedError, ImageOverrunError } from "./errors.ts";
 import { imagePages } from "./lock-page.ts";
 import type { SyncFile } from "./sync-files.ts";
 
@@ -57,8 +57,7 @@ export class WalImage implements DatabaseImage {
   #released = false;
   readonly #onAbort = (): void => {
     const { name, signal } = this.#options;
-    const what = "the operation was aborted";
-    this.#fail(new AbortedError({ operation: "read", object: name, what, cause: signal?.reason }));
+    this.#fail(abortedError({ operation: "read", object: name, signal }));
   };
 
   constructor(options: WalImageOptions) {

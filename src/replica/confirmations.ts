@@ -4,7 +4,7 @@
  * @module
  */
 import type { CommitSource } from "../core/commit-source.ts";
-import { AbortedError, type PagestreamError } from "../core/errors.ts";
+import { abortedError, type PagestreamError } from "../core/errors.ts";
 import type { CommitCollector } from "./commit-collector.ts";
 import type { Destination } from "./destination.ts";
 import type { Destinations } from "./destinations.ts";
@@ -135,10 +135,8 @@ export class Confirmations {
     const stopped = this.#options.stopped();
     if (stopped !== undefined) throw stopped;
     const object = this.#options.source.name;
-    await this.#waiters.add(wait, signal, () => {
-      const cause = signal?.reason;
-      const what = "the operation was aborted";
-      return new AbortedError({ operation: "wait for", object, what, cause });
-    });
+    await this.#waiters.add(wait, signal, () =>
+      abortedError({ operation: "wait for", object, signal }),
+    );
   }
 }

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { AbortedError } from "../core/errors.ts";
+import { abortable } from "../core/abortable.ts";
 import type { Clock } from "../core/platform.ts";
 import { StoreError } from "./errors.ts";
 import { HttpClient, type HttpOptions } from "./http-client.ts";
@@ -66,7 +66,7 @@ export function tokenCache(source: TokenSource, clock: Clock): TokenCache {
       if (kept !== undefined && clock.now() < until - EARLY_MS) return kept.token;
       try {
         pending ??= fetchToken();
-        return (await unlessAborted(pending, request)).token;
+        return (await abortable(pending, request)).token;
       } catch (error) {
         // One that is still good carries over an outage of whoever gives them out.
         if (kept !== undefined && clock.now() < until && request.signal?.aborted !== true) {
@@ -81,20 +81,6 @@ export function tokenCache(source: TokenSource, clock: Clock): TokenCache {
       return true;
     },
   };
-}
-
-/** Waits for what others may wait for, too; an aborted signal ends this wait alone. */
-export function unlessAborted<T>(step: Promise<T>, request: TokenRequest): Promise<T> {
-  const { operation, object, signal } = request;
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => {
-      const what = "the operation was aborted";
-      reject(new AbortedError({ operation, object, what, cause: signal?.reason }));
-    };
-    signal?.addEventListener("abort", onAbort, { once: true });
-    if (signal?.aborted === true) onAbort();
-    step.then(resolve, reject).finally(() => signal?.removeEventListener("abort", onAbort));
-  });
 }
 
 /** A request to a token endpoint of OAuth 2. */

@@ -4,7 +4,12 @@
  * @module
  */
 import { concatBytes } from "../core/bytes.ts";
-import { AbortedError, InvalidArgumentError, throwIfAborted } from "../core/errors.ts";
+import {
+  abortedError,
+  type AbortedError,
+  InvalidArgumentError,
+  throwIfAborted,
+} from "../core/errors.ts";
 import type { GetOptions, PutOptions } from "./object-store.ts";
 
 /** Who walks a body, for messages, and what may stop the walk. */
@@ -72,8 +77,7 @@ function abortRace({ operation, object, signal }: BodyContext): {
 } {
   let refuse = (_error: AbortedError): void => undefined;
   const onAbort = (): void => {
-    const what = "the operation was aborted";
-    refuse(new AbortedError({ operation, object, what, cause: signal?.reason }));
+    refuse(abortedError({ operation, object, signal }));
   };
   signal?.addEventListener("abort", onAbort, { once: true });
   return {

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { AbortedError, throwIfAborted } from "../core/errors.ts";
+import { abortedError, throwIfAborted } from "../core/errors.ts";
 import type { Platform } from "../core/platform.ts";
 import { DEFAULT_RETRY, type RetryPolicy, retry } from "../core/retry.ts";
 import { StoreError } from "./errors.ts";
@@ -93,7 +93,7 @@ export class HttpClient {
       });
     } catch (error) {
       release();
-      if (signal?.aborted === true) throw aborted(request);
+      if (signal?.aborted === true) throw abortedError(request);
       if (silent) throw timedOut(request, this.#timeoutMs + extraMs);
       // Rebuilt: the runtime's own error may carry the signed URL.
       const { what, next, retryable } = describeTransportError(error);
@@ -198,11 +198,6 @@ export class RedirectError extends StoreError {
     this.region = target.region;
     this.toFolder = target.toFolder;
   }
-}
-
-function aborted({ operation, object, signal }: HttpRequest): AbortedError {
-  const what = "the operation was aborted";
-  return new AbortedError({ operation, object, what, cause: signal?.reason });
 }
 
 /** The error of a server that is silent. */

@@ -4,7 +4,7 @@
  * @module
  */
 import { concatBytes } from "../core/bytes.ts";
-import { AbortedError } from "../core/errors.ts";
+import { abortedError } from "../core/errors.ts";
 import type { Platform } from "../core/platform.ts";
 import { StoreError } from "./errors.ts";
 
@@ -114,8 +114,7 @@ export class HttpResponse {
       } catch {
         if (signal?.aborted === true) {
           release();
-          const what = "the operation was aborted";
-          throw new AbortedError({ operation, object, what, cause: signal.reason });
+          throw abortedError({ operation, object, signal });
         }
         if (silent) throw fail(`the server fell silent after ${done} bytes`);
         throw fail(`the transfer broke off after ${done} bytes`);

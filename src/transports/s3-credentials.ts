@@ -3,9 +3,10 @@
  *
  * @module
  */
+import { abortable } from "../core/abortable.ts";
 import { InvalidArgumentError, isPagestreamError } from "../core/errors.ts";
 import type { Platform } from "../core/platform.ts";
-import { type TokenRequest, unlessAborted } from "./access-token.ts";
+import type { TokenRequest } from "./access-token.ts";
 import { StoreError } from "./errors.ts";
 
 /** Keys that sign requests. */
@@ -64,7 +65,7 @@ export function credentialCache(
       if (current !== undefined && left > EARLY_MS) return current;
       const last = current;
       try {
-        return await unlessAborted((fetching ??= fetchOnce()), request);
+        return await abortable((fetching ??= fetchOnce()), request);
       } catch (error) {
         // Keys that are still good carry over an outage of whoever gives them out.
         if (last === undefined || left <= 0 || request.signal?.aborted === true) throw error;

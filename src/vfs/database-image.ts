@@ -8,7 +8,7 @@
  * @module
  */
 import type { DatabaseImage, PageImage } from "../core/commit-source.ts";
-import { AbortedError, ImageOverrunError } from "../core/errors.ts";
+import { abortedError, ImageOverrunError } from "../core/errors.ts";
 import { imagePages } from "../core/lock-page.ts";
 import { NotCapturedError } from "./errors.ts";
 import { reasonOf } from "./listener-slot.ts";
@@ -63,14 +63,7 @@ export class CapturedImage implements DatabaseImage {
   #released = false;
   readonly #onAbort = (): void => {
     const { name, signal } = this.#boundary;
-    this.#fail(
-      new AbortedError({
-        operation: "read",
-        object: name,
-        what: "the operation was aborted",
-        cause: signal?.reason,
-      }),
-    );
+    this.#fail(abortedError({ operation: "read", object: name, signal }));
   };
 
   constructor(boundary: ImageBoundary) {

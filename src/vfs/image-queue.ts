@@ -4,7 +4,7 @@
  * @module
  */
 import type { DatabaseImage, ImageOptions } from "../core/commit-source.ts";
-import { AbortedError, throwIfAborted } from "../core/errors.ts";
+import { abortedError, throwIfAborted } from "../core/errors.ts";
 import type { CapturedImage } from "./database-image.ts";
 import type { ParentFile } from "./parent-file.ts";
 
@@ -49,8 +49,7 @@ export class ImageQueue {
       const onAbort = (): void => {
         this.#waiting.delete(waiting);
         if (this.#waiting.size === 0) this.#watchUnlock(false);
-        const what = "the operation was aborted";
-        reject(new AbortedError({ operation: "read", object: name, what, cause: signal?.reason }));
+        reject(abortedError({ operation: "read", object: name, signal }));
       };
       const waiting: Waiting = {
         begin: () => {
