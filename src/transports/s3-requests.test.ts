@@ -207,7 +207,7 @@ test("s3Store() lets a back end sign: with addresses signed in advance it can al
     path: "db",
     fetch: fake.fetch,
     sign: (request) => {
-      asked.push(`${request.method} ${request.key}`);
+      asked.push(`${request.method} ${request.key ?? request.query?.["prefix"]}`);
       return presignS3({ bucket: "bucket", credentials }, { ...request, expiresInS: 60 });
     },
   });
@@ -226,6 +226,9 @@ test("s3Store() lets a back end sign: with addresses signed in advance it can al
   await store.delete(["a b+c", "large", PROBE_KEY]);
   expect(fake.objects.size).toBe(0);
   expect(asked).toContain("PUT db/a b+c");
+  expect(asked).toContain("DELETE db/large");
+  // The back end sees of each request what it is about.
+  expect(asked.filter((each) => !each.includes(" db/"))).toEqual([]);
   expect(fake.requests.every(({ headers }) => !headers.has("authorization"))).toBe(true);
 });
 

@@ -264,4 +264,32 @@ describe("the page", () => {
     await soon(() => text(dark.page, "theme")).toContain("Light");
     await dark.page.context().close();
   });
+
+  test.for([
+    ["there is no feed", 404],
+    ["the feed ends", 200],
+  ] as const)("the page looks again every ten seconds where %s", async ([, status]) => {
+    const page = await browser.blank();
+    let feeds = 0;
+    await page.route("**/changes", async (route) => {
+      feeds++;
+      await route.fulfill({ status, contentType: "text/event-stream", body: "" });
+    });
+    await page.clock.install();
+    await page.goto(`${origin}/db/notes`);
+    await soon(() => text(page, "live-text")).toBe("Live");
+    const before = Number(await text(page, "txid"));
+    app.db.exec("INSERT INTO note(body) VALUES ('polled')");
+    await app.replication.durable();
+    const later = async () => {
+      await page.clock.fastForward(10_000);
+      return await text(page, "txid");
+    };
+    await soon(later).toBe(String(before + 1));
+    // What has ended may come back; what is not there is not asked for again.
+    await later();
+    if (status === 404) expect(feeds).toBe(1);
+    else await soon(async () => (await later(), feeds > 1 ? "again" : "once")).toBe("again");
+    await page.context().close();
+  });
 });
