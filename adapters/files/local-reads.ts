@@ -43,9 +43,9 @@ export function openLocalReads(root: string): LocalReads {
     return file;
   };
   return {
-    read(key, { offset, length, etag }) {
+    read(key, { offset, length, etag }, into) {
       const { fd } = fileOf(key, etag);
-      const bytes = new Uint8Array(length);
+      const bytes = into ?? new Uint8Array(length);
       readExactly(fd, bytes, { offset, key });
       return bytes;
     },

@@ -66,7 +66,8 @@ export interface PageSource<V extends PageView = PageView> {
 /** Ranged reads that block the thread: made of a helper worker, or of synchronous XMLHttpRequests. */
 export interface BlockingReads {
   /**
-   * Reads exactly `length` bytes of the object `key` from `offset`. The bytes are the caller's.
+   * Reads exactly `length` bytes of the object `key` from `offset`. The bytes are the caller's; where it gave `into`, of that
+   * length, they may be put there.
    *
    * Throws `NotFoundError` for a missing key, `PreconditionFailedError` where the object is not the version `etag` (empty: any),
    * and the errors of the store.
@@ -74,5 +75,6 @@ export interface BlockingReads {
   read(
     key: string,
     range: { readonly offset: number; readonly length: number; readonly etag: string },
+    into?: Uint8Array<ArrayBuffer>,
   ): Uint8Array<ArrayBuffer>;
 }

@@ -13,8 +13,9 @@ import { viewOf } from "../core/bytes.ts";
 import { isValidPageSize } from "../core/database-header.ts";
 import { InvalidArgumentError } from "../core/errors.ts";
 import { LtxFormatError } from "./errors.ts";
-import { lz4CompressBound, lz4Decompress } from "./lz4-block.ts";
+import { lz4CompressBound } from "./lz4-block.ts";
 import { decodeLz4Frame, lz4FrameBound, Lz4FrameWalk } from "./lz4-frame.ts";
+import { pageKernel } from "./wasm-kernel.ts";
 
 /** Length of a page header in bytes. */
 export const PAGE_HEADER_SIZE = 6;
@@ -105,9 +106,15 @@ export function decodeFrame(
       what: `page size ${pageSize} is no power of two from 512 to 65536`,
     });
   }
+  const data = new Uint8Array(pageSize);
+  return { pgno: decodeFrameInto(bytes, data, name), data };
+}
+
+/** As {@linkcode decodeFrame}, into `page`, whose length is a page size. Returns the page number. */
+export function decodeFrameInto(bytes: Uint8Array, page: Uint8Array, name: string): number {
+  const pageSize = page.length;
   const header = decodePageHeader(bytes, { name });
   validatePageHeader(header, { name });
-  const data = new Uint8Array(pageSize);
   const fail = (field: string, offset: number, what: string): never => {
     throw new LtxFormatError({
       name,
@@ -134,7 +141,7 @@ export function decodeFrame(
         `${bytes.length} bytes do not hold a payload of ${length}`,
       );
     }
-    const written = lz4Decompress(bytes.subarray(BLOCK_HEADER_SIZE), data);
+    const written = pageKernel().decompressPage(bytes.subarray(BLOCK_HEADER_SIZE), page);
     if (written !== pageSize)
       fail("payload", BLOCK_HEADER_SIZE, `the LZ4 block ${blockProblem(written, pageSize)}`);
   } else {
@@ -145,10 +152,10 @@ export function decodeFrame(
     if (length > frame.length) fail("payload", bytes.length, "the LZ4 frame is cut off");
     if (length < frame.length)
       fail("payload", PAGE_HEADER_SIZE + length, "bytes follow the LZ4 frame");
-    const problem = decodeLz4Frame(frame, data);
+    const problem = decodeLz4Frame(frame, page);
     if (problem !== undefined) fail("payload", PAGE_HEADER_SIZE, problem);
   }
-  return { pgno: header.pgno, data };
+  return header.pgno;
 }
 
 /** What is wrong with a block that decoded to `written` bytes (-1: not at all) instead of a page. */

@@ -17,6 +17,11 @@ import { WASM_KERNEL } from "./wasm-kernel-bytes.ts";
 export interface PageKernel {
   readonly name: "wasm" | "plain";
   /**
+   * Decompresses the LZ4 block of a page. `page.length` is a page size. Returns the bytes written, or -1 on bad input as
+   * `lz4Decompress` does; unless that is the whole page, `page` is scratch. Keeps nothing.
+   */
+  decompressPage(block: Uint8Array, page: Uint8Array): number;
+  /**
    * Decompresses the LZ4 block of a page and adds the page to a checksum. `page.length` is a page size. Returns the bytes
    * written, or -1 on bad input as `lz4Decompress` does; unless that is the whole page, `page` is scratch and the
    * checksum has not gone on. Keeps nothing.
@@ -34,6 +39,7 @@ export interface PageKernel {
 /** The kernel in TypeScript. */
 export const PLAIN_KERNEL: PageKernel = {
   name: "plain",
+  decompressPage: (block, page) => lz4Decompress(block, page),
   decodePage(block, page, crc) {
     const written = lz4Decompress(block, page);
     if (written === page.length) crc.update(page);
@@ -68,19 +74,26 @@ export function wasmKernel(): PageKernel | undefined {
     if (pageRoom.length !== size) pageRoom = new Uint8Array(buffer, PAGE_AT, size);
     return pageRoom;
   };
+  const addPage = (size: number, crc: Crc64): void => {
+    state[0] = crc.lo;
+    state[1] = crc.hi;
+    checksum(size);
+    crc.set(state[1]!, state[0]!);
+  };
+  const decompressPage = (block: Uint8Array, page: Uint8Array): number => {
+    const size = page.length;
+    if (block.length > BLOCK_ROOM) return -1;
+    input.set(block);
+    const written = decode(block.length, size);
+    if (written === size) page.set(roomFor(size));
+    return written;
+  };
   return {
     name: "wasm",
+    decompressPage,
     decodePage(block, page, crc) {
-      const size = page.length;
-      if (block.length > BLOCK_ROOM) return -1;
-      input.set(block);
-      state[0] = crc.lo;
-      state[1] = crc.hi;
-      const written = decode(block.length, size);
-      if (written === size) {
-        page.set(roomFor(size));
-        crc.set(state[1]!, state[0]!);
-      }
+      const written = decompressPage(block, page);
+      if (written === page.length) addPage(written, crc);
       return written;
     },
     compressPage(page, block) {
@@ -89,12 +102,7 @@ export function wasmKernel(): PageKernel | undefined {
       block.set(input.subarray(0, length));
       return length;
     },
-    addCompressed(page, crc) {
-      state[0] = crc.lo;
-      state[1] = crc.hi;
-      checksum(page.length);
-      crc.set(state[1]!, state[0]!);
-    },
+    addCompressed: (page, crc) => addPage(page.length, crc),
   };
 }
 

@@ -98,10 +98,16 @@ export async function readRange(
 export function readNow(
   reads: BlockingReads,
   file: ListedFile,
-  range: { readonly offset: number; readonly length: number },
+  range: {
+    readonly offset: number;
+    readonly length: number;
+    /** Memory that the bytes may be put into. */
+    readonly into?: Uint8Array<ArrayBuffer>;
+  },
 ): Uint8Array<ArrayBuffer> {
+  const { offset, length, into } = range;
   try {
-    return reads.read(file.key, { ...range, etag: file.etag });
+    return reads.read(file.key, { offset, length, etag: file.etag }, into);
   } catch (error) {
     if (isPagestreamError(error, "PRECONDITION_FAILED"))
       throw replaced(file, "its version tag changed", error);

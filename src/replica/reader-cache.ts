@@ -8,6 +8,9 @@
  */
 import type { IndexedFile } from "./view-file.ts";
 
+/** Memory that is taken at once: a system call and a finalizer for each page would cost more than to fill it. */
+const SLAB_BYTES = 256 * 1024;
+
 /** A cache with a bound in bytes. */
 export class PageCache {
   readonly #budget: number;
@@ -19,6 +22,8 @@ export class PageCache {
   /** By slot: number of the newest hold at the time when the page was last wanted to stay. */
   #stamps: Float64Array = new Float64Array(256);
   readonly #free: number[] = [];
+  /** Memory for pages of one size that no page is in. */
+  readonly #spare: Uint8Array[] = [];
   /** Numbers of the holds, oldest first. */
   readonly #holds: Set<number> = new Set();
   #lastHold = 0;
@@ -62,7 +67,7 @@ export class PageCache {
   }
 
   /**
-   * Takes a page over. False where it is not there afterwards: all others are held. With `force` it is taken all the same,
+   * Copies a page. False where it is not there afterwards: all others are held. With `force` it is taken all the same,
    * past the budget.
    */
   insert(file: IndexedFile, position: number, page: Uint8Array, force: boolean): boolean {
@@ -71,7 +76,9 @@ export class PageCache {
     if (this.#bytes + page.length > this.#budget && !force) return false;
     const slot = this.#free.pop() ?? this.#pages.length;
     if (slot === this.#used.length) this.#grow();
-    this.#pages[slot] = page;
+    const own = this.#room(page.length);
+    own.set(page);
+    this.#pages[slot] = own;
     this.#files[slot] = file;
     this.#positions[slot] = position;
     this.#used[slot] = 0;
@@ -120,6 +127,20 @@ export class PageCache {
     this.#files[slot] = undefined;
     this.#bytes -= page.length;
     this.#free.push(slot);
+    if (page.length === this.#spare[0]?.length || this.#spare.length === 0) this.#spare.push(page);
+  }
+
+  /** Memory for a page: that of one that has gone, or a part of a new slab. */
+  #room(length: number): Uint8Array {
+    if (this.#spare.length > 0 && this.#spare[0]!.length !== length) this.#spare.length = 0;
+    const room = this.#spare.pop();
+    if (room !== undefined) return room;
+    const most = Math.min(SLAB_BYTES, this.#budget - this.#bytes);
+    const slab = new Uint8Array(Math.max(1, Math.floor(most / length)) * length);
+    for (let at = length; at < slab.length; at += length) {
+      this.#spare.push(slab.subarray(at, at + length));
+    }
+    return slab.subarray(0, length);
   }
 
   #updateHolds(): void {

@@ -27,10 +27,10 @@ export interface Meter {
 /** Reads that count. */
 export function meteredReads(reads: BlockingReads, meter: Meter): BlockingReads {
   return {
-    read(key, range) {
+    read(key, range, into) {
       meter.requests++;
       meter.bytes += range.length;
-      return reads.read(key, range);
+      return reads.read(key, range, into);
     },
   };
 }

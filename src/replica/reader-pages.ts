@@ -6,7 +6,7 @@
 import { isPagestreamError, throwIfAborted } from "../core/errors.ts";
 import type { BlockingReads } from "../core/page-source.ts";
 import { LtxFormatError } from "../ltx/errors.ts";
-import { decodeFrame } from "../ltx/page-frame.ts";
+import { decodeFrameInto } from "../ltx/page-frame.ts";
 import { abortable } from "../core/abortable.ts";
 import { CacheFullError } from "./errors.ts";
 import type { ReadAhead } from "./reader-ahead.ts";
@@ -88,6 +88,10 @@ export class PageFetcher {
   /** Flights that only read ahead and have not started. */
   readonly #queue: Set<Flight> = new Set();
   #running = 0;
+  /** What was read last while the thread was blocked. */
+  #buffer: Uint8Array<ArrayBuffer> = new Uint8Array(0);
+  /** The page that was decoded last. */
+  #page = new Uint8Array(0);
   /** Pages that need no request. */
   local: LocalPages | undefined;
 
@@ -137,7 +141,10 @@ export class PageFetcher {
     try {
       const missing = this.#missing(view, pgnos);
       for (const range of this.#plan(view, missing)) {
-        const bytes = readNow(reads, range.file.info, bytesOf(range));
+        const part = bytesOf(range);
+        if (this.#buffer.length < part.length) this.#buffer = new Uint8Array(part.length);
+        const into = this.#buffer.subarray(0, part.length);
+        const bytes = readNow(reads, range.file.info, { ...part, into });
         this.#absorb(view.map, range, { bytes, force: view.keepers === 0 });
       }
     } finally {
@@ -288,7 +295,10 @@ export class PageFetcher {
   /** False where there is no room. */
   #decode({ file, first }: FrameRange, position: number, { bytes, force }: Content): boolean {
     const from = file.offsets[position]! - file.offsets[first]!;
-    const data = decodePage(file, position, bytes.subarray(from, from + file.size(position)));
+    const { pageSize } = file.state;
+    if (this.#page.length !== pageSize) this.#page = new Uint8Array(pageSize);
+    const data = this.#page;
+    decodePage(file, position, { frame: bytes.subarray(from, from + file.size(position)), data });
     this.#options.stats.pages++;
     return this.#take(file, position, data, force);
   }
@@ -302,13 +312,17 @@ export class PageFetcher {
 
 const NONE: ReadonlySet<number> = new Set();
 
-/** A page of a frame that was fetched alone. Throws `DamagedFileError`. */
-function decodePage(file: IndexedFile, position: number, frame: Uint8Array): Uint8Array {
+/** Decodes a frame that was fetched alone into `data`. Throws `DamagedFileError`. */
+function decodePage(
+  file: IndexedFile,
+  position: number,
+  { frame, data }: { readonly frame: Uint8Array; readonly data: Uint8Array },
+): void {
   const { key } = file.info;
   const wanted = file.pgno(position);
   try {
-    const { pgno, data } = decodeFrame(frame, file.state.pageSize, key);
-    if (pgno === wanted) return data;
+    const pgno = decodeFrameInto(frame, data, key);
+    if (pgno === wanted) return;
     const what = `the frame of page ${wanted} says that it is page ${pgno}`;
     throw new LtxFormatError({ name: key, field: "pgno", offset: file.offsets[position]!, what });
   } catch (error) {
