@@ -23,8 +23,9 @@ beforeAll(async () => {
   config.warn = config.error = () => {};
 });
 
-/** Rows that do not compress: a small file is read as a whole when it is opened. */
-const RANDOM_ROWS = rowsSql(3000).replace(/printf.*?\)/, "hex(randomblob(50))");
+/** Rows, and so much besides that the file is not read as a whole when it is opened. */
+const RANDOM_ROWS = `${rowsSql(3000).replace(/printf.*?\)/, "hex(randomblob(50))")};
+CREATE TABLE filler AS SELECT randomblob(600000)`;
 
 /** A replica, and a writer whose every change is in it. */
 async function replicate(setup: string): Promise<{
