@@ -26,6 +26,8 @@ import {
   SQLITE_IOERR_CLOSE,
   SQLITE_IOERR_DELETE,
   SQLITE_IOERR_DELETE_NOENT,
+  SQLITE_IOCAP_POWERSAFE_OVERWRITE,
+  SQLITE_IOCAP_UNDELETABLE_WHEN_OPEN,
   SQLITE_IOERR,
   SQLITE_IOERR_FSTAT,
   SQLITE_IOERR_FSYNC,
@@ -93,14 +95,22 @@ export interface VfsFileSystem {
 /** How {@linkcode registerVfs} presents a file system to SQLite. */
 export interface VfsOptions {
   readonly name: string;
-  readonly sectorSize: number;
   /** SQLITE_IOCAP flags. */
   readonly deviceCharacteristics: number;
   /** Whether a read may suspend the wasm stack, as {@linkcode WAIT} asks for. @default false */
   readonly suspends?: boolean;
-  /** Told of everything that the file system throws. */
-  readonly report: ErrorReport;
 }
+
+/** A VFS that SQLite knows. */
+export interface RegisteredVfs {
+  readonly name: string;
+  /** The last error that SQLite was told of as a bare result code. */
+  readonly lastError: unknown;
+}
+
+/** Device characteristics of a file system that stores databases. */
+export const STORES_PAGES: number =
+  SQLITE_IOCAP_POWERSAFE_OVERWRITE | SQLITE_IOCAP_UNDELETABLE_WHEN_OPEN;
 
 /** What `VfsFile.read` returns to have the wasm stack suspended, where the VFS suspends and the call can be. */
 export const WAIT: number = -1;
@@ -109,13 +119,19 @@ export const WAIT: number = -1;
 export const MISSING: number = -2;
 
 const MAX_PATH = 1024;
+/** Bytes of a sector, as SQLite is told. */
+const SECTOR_SIZE = 4096;
 /** SQLite's `sqlite3_file` holds one pointer; eight bytes keep what follows aligned. */
 const OS_FILE_SIZE = 8;
 const WRITE_FLAGS = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
 
 /** Registers `files` as a VFS. Its tables live as long as the wasm instance. */
-export function registerVfs(sqlite3: Sqlite3, files: VfsFileSystem, options: VfsOptions): void {
-  const { name, report } = options;
+export function registerVfs(
+  sqlite3: Sqlite3,
+  files: VfsFileSystem,
+  options: VfsOptions,
+): RegisteredVfs {
+  const { name } = options;
   if (sqlite3.capi.sqlite3_vfs_find(name) !== 0) {
     throw new VfsError({
       operation: "install VFS",
@@ -124,6 +140,10 @@ export function registerVfs(sqlite3: Sqlite3, files: VfsFileSystem, options: Vfs
       next: "Choose another name",
     });
   }
+  let lastError: unknown;
+  const report: ErrorReport = (error) => {
+    lastError = error;
+  };
   const memory = new WasmMemory(sqlite3);
   const context: Context = {
     sqlite3,
@@ -144,6 +164,12 @@ export function registerVfs(sqlite3: Sqlite3, files: VfsFileSystem, options: Vfs
   memory.writeU32(vfs + VFS_MEMBERS.zName, memory.allocateString(name));
   installVfsMethods(context, vfs, io);
   register(sqlite3, vfs, { name, makeDefault: false });
+  return {
+    name,
+    get lastError(): unknown {
+      return lastError;
+    },
+  };
 }
 
 /** What the method tables of one VFS share. */
@@ -249,7 +275,7 @@ function ioMethods(context: Context, options: VfsOptions): WasmPointer {
   install(io, IO_METHODS.xFileControl, SQLITE_IOERR, (file: number, op: number, arg: number) => {
     return at(file).control?.(op, arg) ?? SQLITE_NOTFOUND;
   });
-  install(io, IO_METHODS.xSectorSize, options.sectorSize, (_file: number) => options.sectorSize);
+  install(io, IO_METHODS.xSectorSize, SECTOR_SIZE, (_file: number) => SECTOR_SIZE);
   install(
     io,
     IO_METHODS.xDeviceCharacteristics,

@@ -4,8 +4,6 @@
  * @module
  */
 import {
-  SQLITE_IOCAP_POWERSAFE_OVERWRITE,
-  SQLITE_IOCAP_UNDELETABLE_WHEN_OPEN,
   SQLITE_OPEN_CREATE,
   SQLITE_OPEN_DELETEONCLOSE,
   SQLITE_OPEN_EXCLUSIVE,
@@ -13,7 +11,7 @@ import {
 import { ByteStore } from "./byte-store.ts";
 import { VfsError } from "./errors.ts";
 import { FileLocks, type HandleLock } from "./file-locks.ts";
-import { registerVfs, type VfsFile, type VfsFileSystem } from "./io-methods.ts";
+import { registerVfs, STORES_PAGES, type VfsFile, type VfsFileSystem } from "./io-methods.ts";
 import type { Sqlite3 } from "./sqlite3.ts";
 
 /** How to install a memory VFS. */
@@ -62,27 +60,15 @@ interface MemoryFile {
  * ```
  */
 export function installMemoryVfs(sqlite3: Sqlite3, options: MemoryVfsOptions = {}): MemoryVfs {
-  const name = options.name ?? "pagestream-memory";
   const files = new MemoryFiles();
-  let lastError: unknown;
-  registerVfs(sqlite3, files, {
-    name,
-    sectorSize: 4096,
-    deviceCharacteristics: SQLITE_IOCAP_POWERSAFE_OVERWRITE | SQLITE_IOCAP_UNDELETABLE_WHEN_OPEN,
-    report: (error) => {
-      lastError = error;
-    },
-  });
-  return {
-    name,
-    get lastError(): unknown {
-      return lastError;
-    },
-    read: (path) => files.read(path),
-    write: (path, bytes) => files.replace(path, bytes),
-    remove: (path) => files.discard(path),
+  const { name = "pagestream-memory" } = options;
+  const vfs = registerVfs(sqlite3, files, { name, deviceCharacteristics: STORES_PAGES });
+  return Object.assign(vfs, {
+    read: (path: string) => files.read(path),
+    write: (path: string, bytes: Uint8Array) => files.replace(path, bytes),
+    remove: (path: string) => files.discard(path),
     list: () => files.list(),
-  };
+  });
 }
 
 class MemoryFiles implements VfsFileSystem {

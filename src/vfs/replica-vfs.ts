@@ -37,11 +37,8 @@ export function replicaVfs(sqlite3: Sqlite3): ReplicaVfs {
     const files = new ReplicaFiles(sqlite3);
     registerVfs(sqlite3, files, {
       name: REPLICA_VFS,
-      sectorSize: 4096,
       deviceCharacteristics: 0,
       suspends: canSuspend(),
-      // Every session notes its own.
-      report: () => {},
     });
     vfs = { name: REPLICA_VFS, add: (session) => files.add(session) };
     installed.set(sqlite3, vfs);

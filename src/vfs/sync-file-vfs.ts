@@ -11,8 +11,6 @@
 import { parentDirectory } from "../core/paths.ts";
 import type { FileLock, OpenOptions, SyncFile, SyncFiles } from "../core/sync-files.ts";
 import {
-  SQLITE_IOCAP_POWERSAFE_OVERWRITE,
-  SQLITE_IOCAP_UNDELETABLE_WHEN_OPEN,
   SQLITE_OPEN_CREATE,
   SQLITE_OPEN_DELETEONCLOSE,
   SQLITE_OPEN_EXCLUSIVE,
@@ -22,7 +20,7 @@ import {
 } from "./constants.ts";
 import { ForeignAccessError } from "./errors.ts";
 import { FileLocks } from "./file-locks.ts";
-import { registerVfs, type VfsFile, type VfsFileSystem } from "./io-methods.ts";
+import { registerVfs, STORES_PAGES, type VfsFile, type VfsFileSystem } from "./io-methods.ts";
 import { temporaryFile } from "./memory-vfs.ts";
 import { type FileOwner, type Known, MainFile, OpenFile, WalFile } from "./open-file.ts";
 import type { Sqlite3 } from "./sqlite3.ts";
@@ -62,22 +60,9 @@ export interface SyncFileVfs {
  * ```
  */
 export function installSyncFileVfs(sqlite3: Sqlite3, options: SyncFileVfsOptions): SyncFileVfs {
-  const name = options.name ?? "pagestream-files";
-  let lastError: unknown;
-  registerVfs(sqlite3, new FileSystem(options.files), {
-    name,
-    sectorSize: 4096,
-    deviceCharacteristics: SQLITE_IOCAP_POWERSAFE_OVERWRITE | SQLITE_IOCAP_UNDELETABLE_WHEN_OPEN,
-    report: (error) => {
-      lastError = error;
-    },
-  });
-  return {
-    name,
-    get lastError(): unknown {
-      return lastError;
-    },
-  };
+  const { files, name = "pagestream-files" } = options;
+  const deviceCharacteristics = STORES_PAGES;
+  return registerVfs(sqlite3, new FileSystem(files), { name, deviceCharacteristics });
 }
 
 /** A database with at least one open handle. */
