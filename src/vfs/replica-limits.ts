@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { AbortedError, InvalidArgumentError, TimeoutError } from "../core/errors.ts";
+import { InvalidArgumentError, throwIfAborted, TimeoutError } from "../core/errors.ts";
 import type { Platform } from "../core/platform.ts";
 import { QueryLimitError } from "./errors.ts";
 
@@ -83,14 +83,7 @@ export class QueryLimits {
   /** Throws where the statement is to end now. */
   check(): void {
     const { signal, timeoutMs } = this.#options;
-    if (signal?.aborted === true) {
-      throw new AbortedError({
-        operation: "run",
-        object: "the statement",
-        what: "the operation was aborted",
-        cause: signal.reason,
-      });
-    }
+    throwIfAborted(signal, "run", "the statement");
     if (!this.isOver) return;
     throw new TimeoutError({
       operation: "run",
