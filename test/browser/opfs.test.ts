@@ -169,6 +169,13 @@ class Tab {
     ) as ReturnType<DatabaseApi[Name]>;
   }
 
+  /** Waits until so many bytes were fetched by what runs, which is told where it fails before. */
+  async hasFetched(bytes: number, running: Promise<unknown>): Promise<void> {
+    let failure: unknown;
+    running.catch((error: unknown) => (failure = error));
+    while ((await this.run("fetched")) < bytes) if (failure !== undefined) throw failure;
+  }
+
   log(): Promise<string[]> {
     return this.page.evaluate(() => (globalThis as unknown as { api: DatabaseApi }).api.log);
   }
@@ -274,8 +281,7 @@ describe("copies of a replica in OPFS in Chromium", () => {
     const replica = browser.server.storeUrl(name);
     const tab = await Tab.open(false);
     // More than the two ranges of two mebibytes that are under way at once: one of them is on disk.
-    void tab.run("hydrate", { replica, limit: 5_000_000 }).catch(() => undefined);
-    while ((await tab.run("fetched")) < 5_000_000);
+    await tab.hasFetched(5_000_000, tab.run("hydrate", { replica, limit: 5_000_000 }));
     await tab.page.reload();
     await tab.page.waitForFunction("globalThis.api !== undefined");
     const { fetched, same } = await tab.run("hydrate", { replica });
@@ -291,8 +297,7 @@ describe("copies of a replica in OPFS in Chromium", () => {
       const keeper = await browser.open("/opfs/empty.html");
       const tab = await Tab.open(isolated, keeper);
       const request = { base, replica, path: "/restored.db" };
-      void tab.run("restore", { ...request, limit: 4_000_000 }).catch(() => undefined);
-      while ((await tab.run("fetched")) < 4_000_000);
+      await tab.hasFetched(4_000_000, tab.run("restore", { ...request, limit: 4_000_000 }));
       await tab.page.close({ runBeforeUnload: false });
 
       const session = await keeper.context().newCDPSession(keeper);
