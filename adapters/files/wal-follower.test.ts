@@ -586,6 +586,38 @@ describe("openWalFollower() with events", () => {
     expect(platform.clock.pending).toBe(1);
   });
 
+  test.each([0, 40, 1000])(
+    "lets a checkpoint that waits through within 200 ms of the commits before it, with groups of %i ms",
+    async (groupMs) => {
+      const platform = fakePlatform(1);
+      const application = db.create();
+      application.exec("PRAGMA synchronous = OFF");
+      const watched = new Set<() => void>();
+      const watch = (_path: string, wake: () => void): (() => void) => {
+        watched.add(wake);
+        return () => void watched.delete(wake);
+      };
+      const follower = await db.follow({ platform, watch, groupMs });
+      const mirror = await db.mirror(follower);
+      const checkpoint = application.prepare("PRAGMA wal_checkpoint(TRUNCATE)");
+      for (let round = 0; round < 12; round++) {
+        for (let i = 0; i < 70 + 5 * round; i++) {
+          application.exec("INSERT INTO t(body) VALUES (1)");
+          for (const wake of watched) wake();
+          platform.clock.advance(7 + round);
+        }
+        let waitedMs = 0;
+        for (; checkpoint.get()?.["busy"] !== 0 && waitedMs < 1_000; waitedMs += 5) {
+          platform.clock.advance(5);
+        }
+        expect([round, waitedMs <= 200]).toEqual([round, true]);
+      }
+      follower.check();
+      expect(difference(mirror.bytes, db.contents(application))).toBe("");
+      expect(mirror.fullRequests).toEqual([]);
+    },
+  );
+
   test("looks every second, and says so, where the system cannot tell of writes", async () => {
     const platform = fakePlatform(1);
     const application = db.create();

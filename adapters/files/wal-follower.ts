@@ -30,8 +30,8 @@ import { ExclusiveLockError, ioError, NotWalError } from "./errors.ts";
 import { isSameFile } from "./file-identity.ts";
 import { isBusy, sleep } from "./file-lock.ts";
 import type { NativeDriver } from "./native-driver.ts";
-import { type StepOptions, type Unlinked, WalLink, type WalLinkOptions } from "./wal-link.ts";
-import { WalPace } from "./wal-pace.ts";
+import { type Unlinked, WalLink, type WalLinkOptions } from "./wal-link.ts";
+import { type Due, WalPace } from "./wal-pace.ts";
 import { type WalCheckpoint, WalSeal } from "./wal-seal.ts";
 import { type Look, Wakeups, watchFile, type WatchFile } from "./wal-wakeups.ts";
 
@@ -97,6 +97,8 @@ const BUSY_TRIES = 100;
 const WARNING_MS = 60_000;
 const DEFAULT_LIMIT = 64 << 20;
 const DEFAULT_TICK_MS = 60_000;
+
+const EVERYTHING: Due = { take: true, move: true, patient: false };
 
 const OPERATION = "follow";
 
@@ -236,6 +238,10 @@ class FollowedDatabase implements WalFollower {
     });
   }
 
+  catchUp(): void {
+    if (!this.#closed && this.#paused === undefined) this.#tryStep();
+  }
+
   async image(options: ImageOptions = {}): Promise<DatabaseImage> {
     this.check();
     const tail = this.#link?.tail;
@@ -325,9 +331,9 @@ class FollowedDatabase implements WalFollower {
   }
 
   /** Looks, and keeps what fails as a warning; returns whether everything committed was seen. */
-  #tryStep(options?: StepOptions): boolean {
+  #tryStep(due?: Due): boolean {
     try {
-      return this.#step(options);
+      return this.#step(due);
     } catch (error) {
       this.#warn(
         isPagestreamError(error)
@@ -339,27 +345,35 @@ class FollowedDatabase implements WalFollower {
   }
 
   /** Takes what was committed; false where another process keeps it from that for a moment. */
-  #step(options?: StepOptions): boolean {
+  #step(due?: Due): boolean {
     if (this.#stepping) return true;
     this.#stepping = true;
     try {
-      return this.#link === undefined ? this.#reconnect() : this.#follow(this.#link, options);
+      return this.#link === undefined ? this.#reconnect() : this.#follow(this.#link, due);
     } finally {
       this.#stepping = false;
     }
   }
 
-  #follow(link: WalLink, options: StepOptions = {}): boolean {
-    const { take = true, move = true } = options;
+  #follow(link: WalLink, due: Due = EVERYTHING): boolean {
+    const { take, patient } = due;
+    const isPassing = due.move && patient && link.isPassing();
+    if (isPassing) this.#pace.stayed();
+    const move = due.move && !isPassing;
+    if (!take && !move) return true;
     // Another file at the path has time until the next step that does everything.
     if (take && move && !isSameFile(this.#options.files.identity(this.path), link.identity)) {
       this.#disconnect();
       return this.#reconnect();
     }
-    if (link.isQuiet()) return true;
+    if (link.isQuiet()) {
+      if (move) this.#pace.stayed();
+      return true;
+    }
+    const { change } = link;
     const end = link.step((commits) => this.#deliver(link, commits), { take, move });
     if (end.type === "busy") return false;
-    if (move) this.#pace.moved();
+    if (move) this.#pace.moved(link.change === change);
     this.#measure(link);
     if (end.type === "doubt") this.#interrupted(end.reason);
     return true;

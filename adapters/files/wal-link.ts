@@ -165,6 +165,19 @@ export class WalLink {
   }
 
   /**
+   * Whether commits were made since the last look that may be left where they are, kept by the held transaction: nothing needs
+   * to be done, and nobody who holds writers off waits for that.
+   */
+  isPassing(): boolean {
+    if (!this.#isPinned) return false;
+    const state = readWalIndexHeader(this.#files.index);
+    if (state === undefined || state.change === this.#seen.change) return false;
+    if (!this.#mayLeave(state)) return false;
+    this.#seen = state;
+    return true;
+  }
+
+  /**
    * Moves the read transaction to now, and hands what was committed up to then to `deliver`, which must not throw. Does both
    * wherever one without the other could miss a commit.
    */

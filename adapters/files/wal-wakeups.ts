@@ -123,7 +123,12 @@ export class Wakeups {
     this.#cancelNext = undefined;
     this.#nextAt = time;
     if (wait <= 0) this.#look();
-    else this.#cancelNext = this.#options.clock.schedule(() => this.#look(), wait);
+    else this.#cancelNext = this.#options.clock.schedule(() => this.#ring(), wait);
+  }
+
+  #ring(): void {
+    this.#cancelNext = undefined;
+    this.#look();
   }
 
   #look(): void {
