@@ -46,11 +46,14 @@ const LINES: Readonly<Record<DaemonEvent["type"], Line>> = {
 
 /** Writes an event. */
 export function logEvent(logger: Logger, event: DaemonEvent): void {
-  const { type, database, ...rest } = event;
-  if (type === "checkpoint" && event.error !== undefined) {
-    return logger.log("warn", "checkpoint failed", { path: database, error: event.error });
+  const [level, message] = LINES[event.type] ?? ["debug", event.type];
+  if (event.type === "checkpoint" && event.error !== undefined) {
+    const { database: path, error } = event;
+    return logger.log("warn", "checkpoint failed", { path, error });
   }
-  const [level, message] = LINES[type] ?? ["debug", type];
+  // Some are told of each commit.
+  if (!logger.shows(level)) return;
+  const { type, database, ...rest } = event;
   const fields: Record<string, unknown> = { path: database };
   for (const [name, value] of Object.entries(rest)) {
     if (name === "position") continue;

@@ -23,6 +23,8 @@ export type LogFields = Readonly<Record<string, unknown>>;
 
 /** Where a program tells what it does. */
 export interface Logger {
+  /** Whether lines of a level are written. */
+  shows(level: LogLevel): boolean;
   /** Writes one line, unless the level is below the logger's or the line repeats one of the last half minute. */
   log(level: LogLevel, message: string, fields?: LogFields): void;
 }
@@ -81,9 +83,14 @@ export function createLogger(options: LoggerOptions = {}): Logger {
     return before?.left ?? 0;
   };
 
+  const shows = (level: LogLevel): boolean => {
+    return LOG_LEVELS.indexOf(level) >= LOG_LEVELS.indexOf(least);
+  };
+
   return {
+    shows,
     log(level, message, fields = {}) {
-      if (LOG_LEVELS.indexOf(level) < LOG_LEVELS.indexOf(least)) return;
+      if (!shows(level)) return;
       const shown: Record<string, unknown> = {};
       for (const [name, value] of Object.entries(fields)) {
         if (value !== undefined) Object.assign(shown, toShown(name, value));
