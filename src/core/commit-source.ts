@@ -130,6 +130,11 @@ export interface CommitSource {
    */
   check?(): void;
   /**
+   * Delivers what was committed by now as far as that can be told at once, because a file is about to be cut; never throws. Of
+   * use where commits are delivered some time after they were made.
+   */
+  catchUp?(): void;
+  /**
    * Text in ASCII by which a later source of the same database recognises its state as of commit `sequence`; `undefined`
    * where it has none. Answers for the last commit alone, which within `CommitListener.commit` is the one delivered.
    */

@@ -350,7 +350,9 @@ export class CommitCollector implements CommitListener {
     if (wait > 0) {
       this.#cancelTimer ??= clock.schedule(() => {
         this.#cancelTimer = undefined;
-        if (!this.#mayWait) this.#cutNow();
+        if (this.#mayWait) return;
+        this.#options.source.catchUp?.();
+        this.#cutNow();
       }, wait);
       return;
     }

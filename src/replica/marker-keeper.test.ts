@@ -76,6 +76,7 @@ describe("MarkerKeeper", () => {
     expect(durable()).toBe(1n);
     await clock.advanceAsync(1_000);
     expect(durable()).toBe(2n);
+    expect(clock.pending).toBe(0);
     keeper.confirm(confirmed(3n, [4], 4));
     keeper.confirm(confirmed(4n, [1], 2));
     expect(durable()).toBe(2n);
@@ -86,6 +87,34 @@ describe("MarkerKeeper", () => {
     expect(marker?.state).toMatchObject({ txid: 4n, commit: 2, fileChecksum: 4n });
     expect([...(marker?.table.values ?? [])]).toEqual([4, 1, 2, 2]);
     expect(clock.pending).toBe(0);
+  });
+
+  test("syncs right after each file where they come once a second, and no more often where they come at once", async () => {
+    const { clock } = fakePlatform(1);
+    let syncs = 0;
+    const state = Object.assign(memoryState(), { syncMarker: () => void syncs++ });
+    const options = { state, replica: "r", clock, onError: () => {} };
+    const keeper = new MarkerKeeper(options);
+    keeper.begin(undefined, KEY);
+    let txid = 0n;
+    const confirm = (): void => keeper.confirm(confirmed(++txid, [1], 1));
+    // The first is written whole.
+    confirm();
+    clock.advance(1_000);
+    for (let i = 1; i <= 5; i++) {
+      confirm();
+      clock.advance(0);
+      expect([i, syncs, clock.pending]).toEqual([i, i, 0]);
+      clock.advance(i % 2 === 0 ? 1_100 : 900);
+    }
+    syncs = 0;
+    for (let i = 0; i < 1_000; i++) {
+      confirm();
+      clock.advance(10);
+    }
+    expect(syncs).toBeGreaterThanOrEqual(10);
+    expect(syncs).toBeLessThanOrEqual(14);
+    keeper.close();
   });
 
   test("is of no state before a full file is confirmed", () => {

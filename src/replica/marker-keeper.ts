@@ -10,8 +10,10 @@ import { encodeNonce, type Marker, MarkerLog } from "./marker.ts";
 import { type PageDigests, PageTable } from "./page-table.ts";
 import type { StagedFile } from "./staged-file.ts";
 
-/** The marker is durable this long after a change at the latest. */
+/** The marker is durable this long after a change at the latest, and about as long passes between two syncs. */
 const SYNC_MS = 1_000;
+/** A sync that is due so soon comes at once: where files come once a second the program need not wake up for it. */
+const AWAKE_MS = 250;
 
 /** What a {@linkcode MarkerKeeper} works with. */
 export interface MarkerKeeperOptions {
@@ -31,6 +33,7 @@ export class MarkerKeeper {
   #log: MarkerLog | undefined;
   #key: Uint8Array = new Uint8Array(0);
   #cancelSync: (() => void) | undefined;
+  #syncedAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: MarkerKeeperOptions) {
     this.#options = options;
@@ -78,10 +81,16 @@ export class MarkerKeeper {
         this.forget();
       }
     });
-    this.#cancelSync ??= this.#options.clock.schedule(() => {
-      this.#cancelSync = undefined;
-      this.#try(() => this.#log?.sync());
-    }, SYNC_MS);
+    const { clock } = this.#options;
+    const wait = this.#syncedAt + SYNC_MS - clock.monotonic();
+    this.#cancelSync ??= clock.schedule(
+      () => {
+        this.#cancelSync = undefined;
+        this.#syncedAt = clock.monotonic();
+        this.#try(() => this.#log?.sync());
+      },
+      wait < AWAKE_MS ? 0 : wait,
+    );
   }
 
   /** Removes the marker: another writer's history has begun. */

@@ -48,6 +48,19 @@ describe("startPrimary()", () => {
     await run(at.platform, replication.close());
   });
 
+  test("asks for what was committed meanwhile before it cuts a group that was waiting", async () => {
+    const at = bench();
+    const replication = await start(at, { groupMs: 1_000 });
+    at.database.write([1]);
+    await at.platform.clock.advanceAsync(0);
+    at.database.write([2]);
+    Object.assign(at.database, { catchUp: () => at.database.write([3]) });
+    await at.platform.clock.advanceAsync(2_000);
+    expect(replication.position).toMatchObject({ local: 2n, staged: 2n });
+    expect(await restored(at)).toEqual(at.database.bytes);
+    await run(at.platform, replication.close());
+  });
+
   test("lets commits within groupMs share a TXID, and cuts a later one at once", async () => {
     const at = bench();
     const replication = await start(at, { groupMs: 1_000 });

@@ -54,6 +54,10 @@ export class RelaySource implements CommitSource {
     this.#source.check?.();
   }
 
+  catchUp(): void {
+    this.#source.catchUp?.();
+  }
+
   image(options?: ImageOptions): Promise<DatabaseImage> {
     return this.#source.image(options);
   }
