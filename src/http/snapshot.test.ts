@@ -139,7 +139,7 @@ describe("GET /snapshot", () => {
 
   test("GET /snapshot reads little of the store for the end of the file", async () => {
     const meter = { requests: 0, bytes: 0, pages: 0, hits: 0 };
-    const options = { replica: () => new MeteredStore(store, meter) };
+    const options = { replica: () => new MeteredStore(store, meter, fakePlatform(1).clock) };
     const length = 64 * 1024;
     const headers = { range: `bytes=-${length}` };
     const response = await ask(`/snapshot?txid=${hex(2)}`, { headers }, options);

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { beforeAll, describe, expect, test } from "vitest";
 import { childPages } from "../core/btree-page.ts";
-import { buildLtx, fakePlatform } from "../testing/index.ts";
+import { buildLtx, fakePlatform, faultyStore } from "../testing/index.ts";
 import { memoryStore } from "../transports/memory.ts";
 import type { ObjectStore } from "../transports/object-store.ts";
 import type { ReaderInside } from "./reader-inside.ts";
@@ -92,6 +92,30 @@ describe("what a reader reads ahead", () => {
       await walk.lookUp(roots["t"] as number, share);
     expect(reader.stats.requests - before.requests).toBeLessThanOrEqual(10);
     expect(reader.stats.bytes - before.bytes).toBeLessThan(100_000);
+  });
+
+  test.each([
+    ["that is far away, so that a look-up takes one", 30, {}, 1],
+    ["that is far away, unless it is told not to", 30, { readAhead: 0 }, 2],
+    ["that is far away, unless it does not follow", 30, { follow: false as const }, 2],
+    ["that is near, unless asked", 1, {}, 2],
+  ])("what lies between roots and leaves comes first from a store %s", async (...row) => {
+    const [, delayMs, options, expected] = row;
+    const platform = fakePlatform(1);
+    const { clock } = platform;
+    const slow = faultyStore(store, { clock, fault: () => ({ delayMs }) });
+    const inTime = async <T>(work: Promise<T>): Promise<T> => {
+      const state = { isOver: false };
+      const over = (): void => void (state.isOver = true);
+      work.then(over, over);
+      while (!state.isOver) await clock.advanceAsync(delayMs);
+      return await work;
+    };
+    await using reader = await inTime(openReader(slow, { platform, ...options }));
+    expect(reader.stats.requests).toBeLessThanOrEqual(6);
+    const before = reader.stats.requests;
+    await inTime(new Walk(reader).lookUp(roots["t"] as number, 0.37));
+    expect(reader.stats.requests - before).toBe(expected);
   });
 
   test("a reader that goes on from the memory of another reads ahead as that would", async () => {

@@ -6,6 +6,9 @@
  * chain of overflow pages, are taken in the order of their numbers. A look-up by key has neighbours of neither kind, and
  * costs nothing more. Where less than half of what was read ahead was used, it begins anew.
  *
+ * A query by key goes from a root to a leaf, one round trip a page. In a database of some megabytes few pages lie between them:
+ * those are offered before they are wanted.
+ *
  * The leaves of an index that did not grow in the order of its keys lie all over the file. Once a scan has gone on for a while
  * over such, all that it will come to is offered, so that neighbours in the file can be read together.
  *
@@ -21,6 +24,10 @@ const FIRST_WINDOW = 64 * 1024;
 
 /** Bytes read ahead from which on a scan counts as one that goes on. */
 const LONG_WINDOW = 2 * FIRST_WINDOW;
+
+/** Children of a page that are read before any of them is wanted, and of all such pages. */
+const FEW_CHILDREN = 8;
+const FEW_PAGES = 24;
 
 /** Interior pages that are read ahead of a long scan. */
 const SIBLINGS = 64;
@@ -91,6 +98,17 @@ export class ReadAhead {
       if (this.#childCount <= MAX_CHILDREN) break;
       this.#forget(oldest);
     }
+  }
+
+  /** Pages below those in memory, where they are so few that nearly every query needs one of them. */
+  first(view: View): number[] {
+    const pgnos: number[] = [];
+    for (const interior of this.#interiors.values()) {
+      const { children } = interior;
+      if (children.length > FEW_CHILDREN || !isIn(view, interior)) continue;
+      for (const child of children) if (this.#isMissing(view, child)) pgnos.push(child);
+    }
+    return pgnos.slice(0, FEW_PAGES);
   }
 
   /** Pages to read with one that is wanted and not in memory: the next of its scan, none of which is in memory. */

@@ -27,8 +27,9 @@ const WHOLE_MIN = 64 * 1024;
 const WHOLE_MAX = 512 * 1024;
 const WHOLE_SUM = 2 * 1024 * 1024;
 
-/** Bytes of the beginning of a larger file. */
+/** Bytes of the beginning of a larger file, and of the first, where the roots of most tables follow page 1. */
 const HEAD_BYTES = 16 * 1024;
+const FIRST_HEAD_BYTES = 64 * 1024;
 
 /** Least and most bytes that are first asked of the end of a larger file. */
 const TAIL_MIN = 32 * 1024;
@@ -91,7 +92,8 @@ export async function loadFile(
     offset: info.size - length,
     bytes: replica.read(info, { offset: info.size - length, length, signal }),
   };
-  const headBytes = replica.read(info, { length: HEAD_BYTES, signal });
+  const headLength = info.minTxid === 1n ? FIRST_HEAD_BYTES : HEAD_BYTES;
+  const headBytes = replica.read(info, { length: headLength, signal });
   const [head, end] = await Promise.all([headBytes, tail.bytes]);
   try {
     const header = decodeHeader(head, info.key);

@@ -4,6 +4,7 @@
  * @module
  */
 import type { BlockingReads } from "../core/page-source.ts";
+import type { Clock } from "../core/platform.ts";
 import type {
   GetOptions,
   GetResult,
@@ -35,23 +36,34 @@ export function meteredReads(reads: BlockingReads, meter: Meter): BlockingReads 
   };
 }
 
-/** A store that counts, and is otherwise the one underneath. */
+/** A store that counts and takes the time, and is otherwise the one underneath. */
 export class MeteredStore extends StoreTraits implements ObjectStore {
   readonly watch?: (options?: WatchOptions) => AsyncIterable<ObjectInfo>;
   readonly #store: ObjectStore;
   readonly #meter: Meter;
+  readonly #clock: Clock;
+  #latencyMs: number | undefined;
 
   /** Adds to `meter` whatever is asked of `store` through it. */
-  constructor(store: ObjectStore, meter: Meter) {
+  constructor(store: ObjectStore, meter: Meter, clock: Clock) {
     super(store);
     this.#store = store;
     this.#meter = meter;
+    this.#clock = clock;
     if (store.watch !== undefined) this.watch = store.watch.bind(store);
+  }
+
+  /** Milliseconds until an object began to come, at best: what a round trip costs. 0 where none was asked for. */
+  get latencyMs(): number {
+    return this.#latencyMs ?? 0;
   }
 
   async get(key: string, options: GetOptions = {}): Promise<GetResult> {
     this.#meter.requests++;
+    const start = this.#clock.monotonic();
     const result = await this.#store.get(key, options);
+    const latencyMs = this.#clock.monotonic() - start;
+    this.#latencyMs = Math.min(this.#latencyMs ?? latencyMs, latencyMs);
     const rest = Math.max(0, result.size - (options.offset ?? 0));
     this.#meter.bytes += Math.min(options.length ?? rest, rest);
     return result;

@@ -24,7 +24,10 @@ export interface IndexStore {
 export interface ReaderRequest {
   /** Memory in bytes for pages, shared by all who use the reader. @default 33554432 (32 MiB) */
   readonly cacheBytes?: number | undefined;
-  /** Most bytes that are read ahead of a scan by one request; 0 for none. @default 1048576 (1 MiB), 65536 of local files */
+  /**
+   * Most bytes that are read ahead of a scan by one request; 0 for none, and for no pages before they are wanted when the
+   * reader opens. @default 1048576 (1 MiB), 65536 of local files
+   */
   readonly readAhead?: number | undefined;
   /** Whether and when newer states are asked for; `false` for never. @default once a second while commits come */
   readonly follow?: false | ReaderFollowing | undefined;

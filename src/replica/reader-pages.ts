@@ -135,6 +135,15 @@ export class PageFetcher {
     }
   }
 
+  /** Reads what queries are likely to begin with. Never rejects: what failed is asked for again when it is wanted. */
+  async readAhead(view: View): Promise<void> {
+    const next = this.#ahead.first(view);
+    const ranges = planRanges(view, [], { next, rest: () => [] }, this.#options.scanAhead);
+    const flights = this.#fly(view, ranges);
+    this.#pump();
+    await Promise.all(flights.map(({ ended }) => ended));
+  }
+
   /** As `fetch`, while the thread blocks. */
   fetchSync(view: View, pgnos: readonly number[], reads: BlockingReads): void {
     const hold = this.#cache.hold();
@@ -228,16 +237,21 @@ export class PageFetcher {
   }
 
   #start(view: View, pgnos: readonly number[]): Promise<void>[] {
-    const reads: Promise<void>[] = [];
-    for (const range of this.#plan(view, pgnos)) {
+    const flights = this.#fly(view, this.#plan(view, pgnos));
+    const waited = flights.filter(({ range }) => range.wanted.size > 0);
+    const reads = waited.map((flight) => flight.start());
+    this.#pump();
+    return reads;
+  }
+
+  #fly(view: View, ranges: readonly FrameRange[]): Flight[] {
+    return ranges.map((range) => {
       const flight = new Flight(range, () => this.#read(view, range));
       this.#flights.add(flight);
       void flight.ended.then(() => this.#flights.delete(flight));
-      if (range.wanted.size > 0) reads.push(flight.start());
-      else this.#queue.add(flight);
-    }
-    this.#pump();
-    return reads;
+      if (range.wanted.size === 0) this.#queue.add(flight);
+      return flight;
+    });
   }
 
   #pump(): void {

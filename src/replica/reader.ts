@@ -8,10 +8,7 @@
  * @module
  */
 import {
-  AbortedError,
-  ClosedError,
   InvalidArgumentError,
-  IoError,
   isPagestreamError,
   type PagestreamError,
   throwIfAborted,
@@ -21,11 +18,8 @@ import { lockPage } from "../core/lock-page.ts";
 import type { BlockingReads, PinOptions } from "../core/page-source.ts";
 import type { Aborter } from "../core/platform.ts";
 import { type RetryPolicy, sleep } from "../core/retry.ts";
-import { formatTxid } from "../ltx/file-name.ts";
 import { abortable } from "../core/abortable.ts";
 import type { LocalReads, ObjectStore } from "../transports/object-store.ts";
-import { formatTimestamp } from "../transports/timestamp.ts";
-import { TxidNotAvailableError } from "./errors.ts";
 import type { RestoreTarget } from "./plan.ts";
 import { ReadAhead } from "./reader-ahead.ts";
 import { PageCache } from "./reader-cache.ts";
@@ -45,6 +39,7 @@ import type {
   ViewOptions,
 } from "./reader-options.ts";
 import { PageFetcher } from "./reader-pages.ts";
+import { aborted, asTyped, closed, notThere, refuseFuture, sizeOf } from "./reader-refusals.ts";
 import { ViewMaker } from "./reader-views.ts";
 import { type Replica, openReplica } from "./replica.ts";
 import { View } from "./view.ts";
@@ -70,6 +65,9 @@ const CACHE_BYTES = 32 * 1024 * 1024;
 const READ_AHEAD = 1024 * 1024;
 /** The same of local files: what a system call costs besides is soon made up for, and pages stay in the processor's cache. */
 const LOCAL_READ_AHEAD = 64 * 1024;
+
+/** Milliseconds of a round trip from which on pages are read before they are wanted. */
+const SLOW_MS = 5;
 
 /** Pause between two looks for a replica that is not there yet. */
 const WAIT_MS = 250;
@@ -110,6 +108,7 @@ class Reader implements ReplicaReader, ReaderInside {
   readonly #options: ReaderOptions;
   readonly #meter = { requests: 0, bytes: 0, pages: 0, hits: 0 };
   readonly #local: LocalReads | undefined;
+  readonly #store: MeteredStore;
   readonly #cache: PageCache;
   readonly #ahead: ReadAhead;
   readonly #pages: PageFetcher;
@@ -138,16 +137,16 @@ class Reader implements ReplicaReader, ReaderInside {
     const { platform } = replica;
     this.#aborter = platform.newAborter();
     const { signal } = this.#aborter;
-    const cacheBytes = size(options.cacheBytes, CACHE_BYTES, "cacheBytes");
+    const cacheBytes = sizeOf(options.cacheBytes, CACHE_BYTES, "cacheBytes");
     // What is read ahead must not push out what is in use.
     const usual = options.local === undefined ? READ_AHEAD : LOCAL_READ_AHEAD;
-    const readAhead = Math.min(size(options.readAhead, usual, "readAhead"), cacheBytes / 4);
+    const readAhead = Math.min(sizeOf(options.readAhead, usual, "readAhead"), cacheBytes / 4);
     this.#cache = memory?.cache ?? new PageCache(cacheBytes);
     this.#ahead = memory?.ahead ?? new ReadAhead(this.#cache, readAhead);
     this.#local = options.local;
     const local = this.#local && meteredReads(this.#local, this.#meter);
-    const store = new MeteredStore(replica.store, this.#meter);
-    const metered = replica.through({ store, reads: local });
+    this.#store = new MeteredStore(replica.store, this.#meter, platform.clock);
+    const metered = replica.through({ store: this.#store, reads: local });
     this.#pages = new PageFetcher({
       replica: metered,
       cache: this.#cache,
@@ -199,12 +198,15 @@ class Reader implements ReplicaReader, ReaderInside {
     const { signal, target = {}, allowFuture, follow } = this.#options;
     throwIfAborted(signal, "read", this.name);
     await this.#loadIndexes();
-    const opening = this.#first(target, allowFuture === true);
+    const isNewest = target.txid === undefined && target.timestamp === undefined;
+    const opening = this.#first(target, allowFuture === true).then(async () => {
+      // Who reads one state, or asks once, may need none of it.
+      if (isNewest && follow !== false) await this.#readAhead();
+    });
     // Whoever gives up closes, which ends the requests.
     await abortable(opening, { operation: "read", object: this.name, signal });
     this.#views.forget();
     this.#lastLookAt = new Date(this.replica.platform.clock.now());
-    const isNewest = target.txid === undefined && target.timestamp === undefined;
     if (isNewest) this.#follower.listed();
     if (isNewest && follow !== false) this.#follower.start();
     void this.#saveIndexes();
@@ -304,7 +306,7 @@ class Reader implements ReplicaReader, ReaderInside {
     if (target.txid === undefined && target.timestamp === undefined)
       return await this.refresh(options);
     if (target.txid === this.latest.txid) return this.latest;
-    this.#refuseFuture(target, options.allowFuture === true);
+    refuseFuture(this.replica, target, options.allowFuture === true);
     const { signal } = options;
     const finding = this.#views.at(target, this.#aborter.signal);
     try {
@@ -348,7 +350,7 @@ class Reader implements ReplicaReader, ReaderInside {
     const { platform } = this.replica;
     const { waitForReplica } = this.#options;
     const { signal } = this.#aborter;
-    this.#refuseFuture(target, allowFuture);
+    refuseFuture(this.replica, target, allowFuture);
     const until =
       platform.clock.monotonic() + (waitForReplica === false ? 0 : (waitForReplica ?? 0));
     for (;;) {
@@ -366,6 +368,11 @@ class Reader implements ReplicaReader, ReaderInside {
         });
       }
     }
+  }
+
+  /** One round trip now for one less in most queries to come; from a store that answers at once there is nothing to gain. */
+  async #readAhead(): Promise<void> {
+    if (this.#store.latencyMs >= SLOW_MS) await this.#pages.readAhead(this.latest);
   }
 
   #setLatest(view: View): void {
@@ -388,7 +395,7 @@ class Reader implements ReplicaReader, ReaderInside {
       this.events.announce({ type: "recovered" });
       return;
     }
-    const typed = this.#typed(error);
+    const typed = asTyped(this.name, error);
     const isNews = this.#error?.message !== typed.message;
     this.#error = typed;
     if (isNews) this.events.announce({ type: "error", error: typed });
@@ -431,17 +438,6 @@ class Reader implements ReplicaReader, ReaderInside {
     throw closed(this.name);
   }
 
-  #refuseFuture({ timestamp }: RestoreTarget, allowFuture: boolean): void {
-    if (timestamp === undefined || allowFuture) return;
-    if (timestamp.getTime() <= this.replica.platform.clock.now()) return;
-    throw new InvalidArgumentError({
-      operation: "read",
-      object: this.name,
-      what: `${formatTimestamp(timestamp.getTime())} lies in the future`,
-      next: "Give a time that has passed, or allow the newest state with allowFuture",
-    });
-  }
-
   async #loadIndexes(): Promise<void> {
     const { indexStore } = this.#options;
     if (indexStore === undefined) return;
@@ -449,7 +445,7 @@ class Reader implements ReplicaReader, ReaderInside {
       const bytes = await indexStore.load();
       if (bytes !== undefined) this.#views.remember(decodeIndexes(this.name, bytes));
     } catch (error) {
-      this.events.announce({ type: "error", error: this.#typed(error) });
+      this.events.announce({ type: "error", error: asTyped(this.name, error) });
     }
   }
 
@@ -462,44 +458,7 @@ class Reader implements ReplicaReader, ReaderInside {
     try {
       await indexStore.save(encodeIndexes(this.name, view.map.files));
     } catch (error) {
-      this.events.announce({ type: "error", error: this.#typed(error) });
+      this.events.announce({ type: "error", error: asTyped(this.name, error) });
     }
   }
-
-  #typed(error: unknown): PagestreamError {
-    if (isPagestreamError(error)) return error;
-    const what = error instanceof Error ? error.message : String(error);
-    return new IoError({ operation: "read", object: this.name, what, cause: error });
-  }
-}
-
-function size(value: number | undefined, usual: number, name: string): number {
-  if (value === undefined) return usual;
-  if (Number.isSafeInteger(value) && value >= 0) return value;
-  throw new InvalidArgumentError({
-    operation: "read",
-    object: "the replica",
-    what: `${name} is ${value}, which is no number of bytes`,
-  });
-}
-
-function closed(object: string): ClosedError {
-  return new ClosedError({ operation: "read", object, what: "the reader is closed" });
-}
-
-function aborted(object: string, signal: AbortSignal | undefined): AbortedError {
-  const what = "the wait was aborted";
-  return new AbortedError({ operation: "wait for", object, what, cause: signal?.reason });
-}
-
-function notThere(object: string, txid: bigint, reached: bigint): TxidNotAvailableError {
-  return new TxidNotAvailableError(
-    {
-      operation: "wait for",
-      object,
-      what: `the replica ends with ${formatTxid(reached)}, and the reader does not follow`,
-      next: "Let the reader follow, or ask again later",
-    },
-    { txid, earlier: reached, later: undefined },
-  );
 }
