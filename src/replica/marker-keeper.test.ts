@@ -92,7 +92,8 @@ describe("MarkerKeeper", () => {
   test("syncs right after each file where they come once a second, and no more often where they come at once", async () => {
     const { clock } = fakePlatform(1);
     let syncs = 0;
-    const state = Object.assign(memoryState(), { syncMarker: () => void syncs++ });
+    const syncMarker = (): void => void syncs++;
+    const state = Object.assign(memoryState(), { durable: true, syncMarker });
     const options = { state, replica: "r", clock, onError: () => {} };
     const keeper = new MarkerKeeper(options);
     keeper.begin(undefined, KEY);
