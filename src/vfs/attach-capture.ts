@@ -163,7 +163,7 @@ class Attached implements AttachedCapture {
 
   /** Takes over the WAL, or the journal of a COMMIT that waits: files are not opened through us. */
   #adoptLog(): void {
-    if (this.#database.wals.size > 0) return;
+    if (this.#database.files.wals.size > 0) return;
     const where = {
       connection: this.#connection,
       schema: this.#schema,

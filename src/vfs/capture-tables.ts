@@ -102,7 +102,7 @@ export class CaptureTables {
     database.opened(handle.file);
     this.main.set(pointer, handle);
     // Copies are only right as long as nobody else can write.
-    if (database.copies.main !== undefined) handle.methods.watchUnlock(true);
+    if (database.files.copies.main !== undefined) handle.methods.watchUnlock(true);
     this.#memory.writeU32(pointer, handle.methods.table);
     return handle;
   }
@@ -211,7 +211,7 @@ export class CaptureTables {
     const methods = this.patched(this.#memory.readU32(pointer), kind);
     // Somebody else may write a WAL that is shared.
     const copied = kind === "main" || (kind === "wal" && !methods.sharedMemory);
-    const copies = copied ? database.copies[kind] : undefined;
+    const copies = copied ? database.files.copies[kind] : undefined;
     const file = new ParentFile(pointer, methods, { scratch: this.scratch, copies });
     return { file, methods, database };
   }
@@ -242,7 +242,7 @@ export class CaptureTables {
         const { database, file, methods } = handles.get(pointer)!;
         try {
           if (handles === main) database.closing(file);
-          else if (database.wals.has(file)) database.walClosing(file);
+          else if (database.files.wals.has(file)) database.walClosing(file);
         } finally {
           handles.delete(pointer);
         }
@@ -260,7 +260,7 @@ export class CaptureTables {
             // Noted before the write: one that fails may still have changed the file.
             database.writing(at, amount);
             if (at === 0) database.headerWriting(memory.bytes().subarray(from, from + amount));
-            database.copies.main?.note(memory.bytes().subarray(from, from + amount), at);
+            database.files.copies.main?.note(memory.bytes().subarray(from, from + amount), at);
             return methods.xWrite(pointer, from, amount, offset);
           },
         ),
@@ -285,7 +285,7 @@ export class CaptureTables {
           (pointer: number, level: number) => {
             const { database, file, methods } = main.get(pointer)!;
             const code = methods.xUnlock(pointer, level);
-            if (level <= SQLITE_LOCK_SHARED) database.copies.main?.forget();
+            if (level <= SQLITE_LOCK_SHARED) database.files.copies.main?.forget();
             if (code === SQLITE_OK) database.unlocked(file, level);
             return code;
           },
@@ -350,7 +350,7 @@ export class CaptureTables {
     const verdict = database.walWriting(file, offset, { bytes: heap.subarray(from, end), resumed });
     if (verdict !== "commit") return this.#answer(verdict);
     if (!methods.sharedMemory) {
-      database.copies.wal?.note(this.#memory.bytes().subarray(from, from + amount), offset);
+      database.files.copies.wal?.note(this.#memory.bytes().subarray(from, from + amount), offset);
     }
     const code = methods.xWrite(pointer, from, amount, BigInt(offset));
     if (code !== SQLITE_OK) database.walFailed();
@@ -410,7 +410,7 @@ export class CaptureTables {
         database: database.name,
         file,
         prepare: database.preparation.mode,
-        inWal: database.wals.size > 0,
+        inWal: database.files.wals.size > 0,
       },
     );
     if (refusal === undefined) return undefined;

@@ -250,7 +250,7 @@ class Capture implements CaptureVfs {
       const { methods } = this.#tables.adoptMain(pointer, database);
       this.#databases.set(path, database);
       // SQLite itself only says "unable to open database file".
-      if (database.headerSaysWal && !methods.sharedMemory) {
+      if (database.files.headerSaysWal && !methods.sharedMemory) {
         this.#tables.lastRefusal = walDatabaseError(path);
       }
     } else if ((flags & SQLITE_OPEN_WAL) !== 0) {

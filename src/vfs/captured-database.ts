@@ -9,7 +9,6 @@ import type {
   ImageOptions,
   ListenOptions,
 } from "../core/commit-source.ts";
-import { DATABASE_HEADER_SIZE } from "../core/database-header.ts";
 import { allPages } from "../core/lock-page.ts";
 import {
   decodeWalFrameHeader,
@@ -19,11 +18,11 @@ import {
 } from "../core/wal.ts";
 import type { CaptureContext } from "./capture-context.ts";
 import { type CommitSize, DirtyPages } from "./commit-detector.ts";
-import { SQLITE_LOCK_SHARED, SQLITE_TXN_WRITE } from "./constants.ts";
-import { ChangeCounter } from "./change-counter.ts";
+import { SQLITE_LOCK_SHARED } from "./constants.ts";
+import { CapturedFiles } from "./captured-files.ts";
 import { CapturedImage } from "./database-image.ts";
 import { VfsError } from "./errors.ts";
-import { EMPTY_HEADER, type FileHeader, readFileHeader } from "./file-header.ts";
+import { type FileHeader, readFileHeader } from "./file-header.ts";
 import { ImageQueue } from "./image-queue.ts";
 import { changesJournalModeOnly, switchedToWal } from "./journal-mode.ts";
 import { ListenerSlot, reasonOf } from "./listener-slot.ts";
@@ -32,39 +31,20 @@ import { notOpenError } from "./not-captured.ts";
 import type { ParentFile } from "./parent-file.ts";
 import { Preparation, type Verdict } from "./preparation.ts";
 import type { Sqlite3 } from "./sqlite3.ts";
-import { type CommitFrame, type WalChange, WalLog } from "./wal-log.ts";
-import { WriteCopies } from "./write-copies.ts";
+import type { CommitFrame, WalChange } from "./wal-log.ts";
 
 /** The state of one captured path. */
 export class CapturedDatabase {
   readonly name: string;
-  /** Page size at the last commit; 0 while empty. */
-  pageSize = 0;
-  /** Size in pages at the last commit. */
-  commit = 0;
   /** Number of commits seen. */
   sequence = 0;
-  /** Whether the header asks for WAL. */
-  headerSaysWal = false;
-  /** Open main files of the path. */
-  readonly files: Set<ParentFile> = new Set();
-  /** Open WALs of the path: as long as there is one, commits go there. */
-  readonly wals: Set<ParentFile> = new Set();
-  /** Copies of writes to the main file and to the WAL. */
-  readonly copies: {
-    readonly main: WriteCopies | undefined;
-    readonly wal: WriteCopies | undefined;
-  };
+  readonly files: CapturedFiles;
   readonly preparation: Preparation;
   readonly #sqlite3: Sqlite3;
   readonly #onIdle: (() => void) | undefined;
   readonly #dirty = new DirtyPages();
-  readonly #wal = new WalLog();
   readonly #images: ImageQueue;
   readonly #slot = new ListenerSlot();
-  readonly #counter = new ChangeCounter();
-  /** Bytes past the end of the database that a crash between commit and truncation left in the file. */
-  #trailing = 0;
   /** The database file is written by a checkpoint. */
   #checkpointing = false;
   /** An own commit frame was written: it does not commit before SQLite says so, and never does where its sync failed. */
@@ -80,13 +60,11 @@ export class CapturedDatabase {
     this.name = name;
     this.#sqlite3 = context.sqlite3;
     this.#onIdle = context.onIdle;
+    this.files = new CapturedFiles(name, context);
     this.preparation = new Preparation(name, context.wrapper);
-    const copies = (): WriteCopies | undefined =>
-      context.copyWrites ? new WriteCopies() : undefined;
-    this.copies = { main: copies(), wal: copies() };
     this.#images = new ImageQueue({
       name,
-      files: this.files,
+      files: this.files.main,
       atBoundary: (ended) => this.#atBoundary(ended),
       begin: (options, onRelease) => this.#beginImage(options, onRelease),
     });
@@ -99,39 +77,39 @@ export class CapturedDatabase {
 
   /** Adds a main file that was just opened. Throws `VfsError` where its header cannot be read. */
   opened(file: ParentFile): void {
-    if (this.files.size === 0) {
-      const { pageSize, commit } = this;
-      const changeCounter = this.#counter.last;
-      const { wal } = this.#measure(file);
+    if (this.files.main.size === 0) {
+      const { pageSize, commit } = this.files;
+      const changeCounter = this.files.counter.last;
+      const { wal } = this.files.measure(file);
       const same =
-        pageSize === this.pageSize &&
-        commit === this.commit &&
-        changeCounter === this.#counter.last;
+        pageSize === this.files.pageSize &&
+        commit === this.files.commit &&
+        changeCounter === this.files.counter.last;
       // A WAL changes the database without changing its header.
       if (!same || wal) this.#doubt("the database may have changed while it was not open here");
     }
     this.#images.watch(file, true);
-    this.files.add(file);
+    this.files.main.add(file);
   }
 
   /** Removes a main file that is about to be closed. */
   closing(file: ParentFile): void {
     this.#images.watch(file, false);
     const { connection } = file;
-    this.files.delete(file);
+    this.files.main.delete(file);
     // A connection that closes has no statements left. One that runs a statement goes on without this file.
     if (connection !== 0 && Boolean(this.#sqlite3.capi.sqlite3_next_stmt(connection, 0))) {
       this.#slot.lost(this.name, "it was moved away by sqlite3_deserialize, or detached");
     }
-    if (this.files.size > 0) return;
+    if (this.files.main.size > 0) return;
     this.#images.fail(notOpenError(this.name, "read"));
     if (this.#slot.listener === undefined) this.#onIdle?.();
   }
 
   /** The files are given back to their VFS: nothing more can be seen. */
   abandon(): void {
-    this.files.clear();
-    this.wals.clear();
+    this.files.main.clear();
+    this.files.wals.clear();
     this.#images.fail(notOpenError(this.name, "read"));
     this.#slot.lost(this.name, "the capture was detached");
   }
@@ -139,25 +117,25 @@ export class CapturedDatabase {
   /** Adds a WAL that was just opened. */
   walOpened(file: ParentFile): void {
     // Somebody else may have switched to WAL: from here on the header in the file does not count.
-    if (this.wals.size === 0) this.check();
-    this.wals.add(file);
+    if (this.files.wals.size === 0) this.check();
+    this.files.wals.add(file);
     // Without shared memory the connection has the WAL to itself.
-    if (this.copies.wal !== undefined && !file.methods.sharedMemory) {
-      this.copies.wal.size = undefined;
-      this.copies.wal.size = file.size();
+    if (this.files.copies.wal !== undefined && !file.methods.sharedMemory) {
+      this.files.copies.wal.size = undefined;
+      this.files.copies.wal.size = file.size();
     }
   }
 
   /** Removes a WAL that is about to be closed. */
   walClosing(file: ParentFile): void {
-    if (this.wals.size === 1) {
+    if (this.files.wals.size === 1) {
       this.check();
       this.#beforeWalReset();
-      const main = this.#anyFile();
-      this.#counter.last = main && this.#header(main).changeCounter;
-      this.#wal.closed();
+      const main = this.files.any;
+      this.files.counter.last = main && this.files.header(main).changeCounter;
+      this.files.log.closed();
     }
-    this.wals.delete(file);
+    this.files.wals.delete(file);
   }
 
   /** Called before a write to the main file. */
@@ -165,23 +143,23 @@ export class CapturedDatabase {
     const { running } = this.#images;
     if (running.size > 0) for (const image of running) image.beforeWrite(offset, length);
     // What a checkpoint writes was committed before.
-    if (this.wals.size > 0 || this.#checkpointing) return;
+    if (this.files.wals.size > 0 || this.#checkpointing) return;
     if (this.preparation.mode !== undefined && this.#counterBefore === undefined) {
-      this.#counterBefore = this.#header(this.#anyFile() as ParentFile).changeCounter;
+      this.#counterBefore = this.files.header(this.files.any as ParentFile).changeCounter;
     }
     this.#dirty.note(offset, length);
   }
 
   /** Called with the first page of the main file before it is written. */
   headerWriting(page: Uint8Array): void {
-    this.#counter.wrote(readFileHeader(page).changeCounter);
+    this.files.counter.wrote(readFileHeader(page).changeCounter);
   }
 
   /** Called before the main file is truncated. */
   truncating(size: number): void {
     for (const image of this.#images.running) image.beforeTruncation(size);
-    this.copies.main?.forget();
-    if (this.wals.size === 0 && !this.#checkpointing) this.#dirty.noteTruncation(size);
+    this.files.copies.main?.forget();
+    if (this.files.wals.size === 0 && !this.#checkpointing) this.#dirty.noteTruncation(size);
   }
 
   /** A checkpoint begins or ends. */
@@ -194,10 +172,10 @@ export class CapturedDatabase {
    * what the listener refuses the transaction with.
    */
   syncing(file: ParentFile): Verdict {
-    if (this.preparation.mode === undefined || this.#dirty.clean || this.wals.size > 0)
+    if (this.preparation.mode === undefined || this.#dirty.clean || this.files.wals.size > 0)
       return "commit";
-    const header = this.#header(file);
-    if (header.changeCounter === (this.#counterBefore ?? this.#counter.last)) {
+    const header = this.files.header(file);
+    if (header.changeCounter === (this.#counterBefore ?? this.files.counter.last)) {
       this.#counterBefore = undefined;
       this.preparation.rolledBack(this.#slot.listener);
       return "commit";
@@ -213,10 +191,11 @@ export class CapturedDatabase {
     const { sequence } = this;
     try {
       if (!this.#dirty.clean) this.#deliverMain(file);
-      else if (this.wals.size > 0 && !this.#walFailed) this.#deliverWal(this.#commitFrame?.frame);
+      else if (this.files.wals.size > 0 && !this.#walFailed)
+        this.#deliverWal(this.#commitFrame?.frame);
     } catch (error) {
       // What was committed is unknown: as if all of it were new.
-      this.commit = 0;
+      this.files.commit = 0;
       this.#doubt(`the commit could not be read: ${reasonOf(error)}`);
     }
     this.#dirty.clear();
@@ -225,8 +204,8 @@ export class CapturedDatabase {
     if (this.sequence > sequence) this.preparation.committed();
     // An empty transaction: in a WAL nothing else tells that the one before it was taken back.
     else this.preparation.rolledBack(this.#slot.listener);
-    this.copies.main?.forget();
-    this.copies.wal?.forget();
+    this.files.copies.main?.forget();
+    this.files.copies.wal?.forget();
     this.#images.retry();
   }
 
@@ -255,7 +234,7 @@ export class CapturedDatabase {
       this.#walRestarting(file, bytes.slice(0, WAL_HEADER_SIZE));
       return "commit";
     }
-    const wal = this.#wal;
+    const wal = this.files.log;
     const frame = wal.frameAt(offset);
     if (frame !== undefined) {
       const { pgno, commit } = decodeWalFrameHeader(bytes);
@@ -276,7 +255,7 @@ export class CapturedDatabase {
     file: ParentFile,
     write: { written: number | undefined; bytes: Uint8Array; resumed: boolean },
   ): Verdict {
-    const wal = this.#wal;
+    const wal = this.files.log;
     const { written, bytes, resumed } = write;
     if (this.preparation.mode === "retry") throw switchedToWal(this.name);
     if (this.preparation.mode === undefined || written === undefined || resumed) return "commit";
@@ -289,8 +268,8 @@ export class CapturedDatabase {
     frames.set(pgno, written);
     const page = bytes.slice(0, wal.pageSize);
     const change: WalChange = { frames, commit, lowest: commit };
-    const read: ReadPage = (number) => (number === pgno ? page : this.#read(number, frames));
-    return this.#prepare(wal.changes(change, this.commit, read));
+    const read: ReadPage = (number) => (number === pgno ? page : this.files.page(number, frames));
+    return this.#prepare(wal.changes(change, this.files.commit, read));
   }
 
   /** A write or sync of the WAL has failed: the transaction is taken back, though its frames may be whole. */
@@ -303,51 +282,47 @@ export class CapturedDatabase {
     if (size === 0) {
       this.check();
       this.#beforeWalReset();
-      this.#wal.truncated();
+      this.files.log.truncated();
     }
-    const { wal } = this.copies;
+    const { wal } = this.files.copies;
     if (wal?.size !== undefined) wal.size = Math.min(wal.size, size);
   }
 
   #walRestarting(file: ParentFile, header: Uint8Array): void {
     // What others appended to the old log is about to be overwritten.
     if (!this.#framesOpen && !this.#walFailed) this.#deliverWal();
-    if (file.size() < WAL_HEADER_SIZE && this.#wal.end > 0) {
+    if (file.size() < WAL_HEADER_SIZE && this.files.log.end > 0) {
       this.#doubt("the WAL was truncated by someone else");
     }
     this.#beforeWalReset();
-    this.#wal.restarted(decodeWalHeader(header));
+    this.files.log.restarted(decodeWalHeader(header));
   }
 
   #beforeWalReset(): void {
     for (const image of this.#images.running) image.beforeWalReset();
-    this.copies.wal?.forget();
+    this.files.copies.wal?.forget();
   }
 
   /** Looks for commits that did not pass through the capture. See `CommitSource.check`. */
   check(): void {
-    const file = this.#anyFile();
+    const file = this.files.any;
     if (file === undefined || !this.#atBoundary()) return;
     try {
-      if (this.wals.size > 0) {
+      if (this.files.wals.size > 0) {
         const { sequence } = this;
-        this.copies.wal?.forget();
+        this.files.copies.wal?.forget();
         // Nobody else commits while one of ours writes; but others may have written over frames it took back.
-        if (
-          this.#framesOpen ||
-          this.#walFailed ||
-          [...this.files].some((own) => this.#inWrite(own))
-        )
-          return;
+        if (this.#framesOpen || this.#walFailed || this.files.inWrite) return;
         this.takenBack();
         this.#deliverWal();
         // Whoever committed them may have copied them over pages that an image still needs.
         if (this.sequence !== sequence) this.#images.overrun();
         return;
       }
-      const { changeCounter } = this.#header(file);
-      if (this.#counter.last === undefined || changeCounter === this.#counter.last) return;
-      this.#measure(file);
+      const { changeCounter } = this.files.header(file);
+      if (this.files.counter.last === undefined || changeCounter === this.files.counter.last)
+        return;
+      this.files.measure(file);
       this.#doubt("foreign commit: the database was written beside the capture");
     } catch (error) {
       this.#doubt(`the database could not be read: ${reasonOf(error)}`);
@@ -356,7 +331,8 @@ export class CapturedDatabase {
 
   /** Ends the images where somebody else has written what they still need. */
   #checkImages(): void {
-    if (this.wals.size > 0 && !this.#wal.isCurrent(this.#walFile())) this.#images.overrun();
+    if (this.files.wals.size > 0 && !this.files.log.isCurrent(this.files.wal))
+      this.#images.overrun();
     else this.check();
   }
 
@@ -367,12 +343,12 @@ export class CapturedDatabase {
   refresh(): void {
     // Whoever listens must hear of what has changed.
     if (this.#slot.listener !== undefined) return this.check();
-    const file = this.#anyFile();
+    const file = this.files.any;
     if (file === undefined || !this.#atBoundary()) return;
-    if (this.wals.size > 0 && !this.#framesOpen && !this.#walFailed)
-      this.#wal.advance(this.#walFile());
-    this.#wal.doubt = undefined;
-    this.#measure(file);
+    if (this.files.wals.size > 0 && !this.#framesOpen && !this.#walFailed)
+      this.files.log.advance(this.files.wal);
+    this.files.log.doubt = undefined;
+    this.files.measure(file);
   }
 
   /** See `CommitSource.listen`. Throws `VfsError` where there is a listener already. */
@@ -385,20 +361,20 @@ export class CapturedDatabase {
         next: "Close the other replication first",
       });
     }
-    if (this.files.size === 0) throw notOpenError(this.name, "listen to");
+    if (this.files.main.size === 0) throw notOpenError(this.name, "listen to");
     this.#slot.listener = listener;
     this.preparation.mode = options.prepare;
     return () => {
       if (this.#slot.listener !== listener) return;
       this.#slot.listener = undefined;
       this.preparation.mode = undefined;
-      if (this.files.size === 0) this.#onIdle?.();
+      if (this.files.main.size === 0) this.#onIdle?.();
     };
   }
 
   /** See `CommitSource.image`. */
   image(options: ImageOptions = {}): Promise<DatabaseImage> {
-    if (this.files.size === 0) return Promise.reject(notOpenError(this.name, "read"));
+    if (this.files.main.size === 0) return Promise.reject(notOpenError(this.name, "read"));
     return this.#images.request(options);
   }
 
@@ -410,27 +386,27 @@ export class CapturedDatabase {
   #beginImage(options: ImageOptions, onRelease: (image: CapturedImage) => void): CapturedImage {
     // What others committed is in the image, so the commits must hold it too or be in doubt.
     this.check();
-    const inWal = this.wals.size > 0;
+    const inWal = this.files.wals.size > 0;
     if (!this.#dirty.clean) {
       // Free pages that a rollback did not restore: the image will hold them, so the commits must.
       this.takenBack();
-      const file = this.#anyFile() as ParentFile;
+      const file = this.files.any as ParentFile;
       // A database whose first transaction was taken back is empty.
       if (file.size() > 0) this.#deliverMain(file);
       this.#dirty.clear();
-      this.copies.main?.forget();
+      this.files.copies.main?.forget();
     }
     return new CapturedImage({
       name: this.name,
       sequence: this.sequence,
-      pageSize: this.pageSize,
-      commit: this.commit,
+      pageSize: this.files.pageSize,
+      commit: this.files.commit,
       pages: options.pages,
       signal: options.signal,
-      file: () => this.#anyFile(),
+      file: () => this.files.any,
       check: () => this.#checkImages(),
       wal: inWal
-        ? { frames: new Map(this.#wal.frames), read: (frame) => this.#walPage(frame) }
+        ? { frames: new Map(this.files.log.frames), read: (frame) => this.files.walPage(frame) }
         : undefined,
       onRelease,
     });
@@ -438,42 +414,27 @@ export class CapturedDatabase {
 
   /** The file holds a committed state, except for free pages that a rollback did not restore. */
   #atBoundary(ended?: ParentFile): boolean {
-    if (this.#dirty.clean) return true;
-    for (const file of this.files) {
-      if (file !== ended && this.#writes(file)) return false;
-    }
-    return true;
-  }
-
-  #inWrite({ connection }: ParentFile): boolean {
-    const { sqlite3_txn_state } = this.#sqlite3.capi;
-    return connection !== 0 && sqlite3_txn_state(connection, 0) === SQLITE_TXN_WRITE;
-  }
-
-  /** Some parents cannot tell whether anyone holds RESERVED, so both signs are asked for. */
-  #writes(file: ParentFile): boolean {
-    if (file.connection !== 0 && !this.#inWrite(file)) return false;
-    return file.reserved() ?? true;
+    return this.#dirty.clean || !this.files.isWritten(ended);
   }
 
   #deliverMain(file: ParentFile): void {
-    const trailing = this.#trailing;
-    const { pageSize, commit } = this;
-    const header = this.#header(file);
+    const trailing = this.files.trailing;
+    const { pageSize, commit } = this.files;
+    const header = this.files.header(file);
     if (header.pageSize === 0) throw new Error("the header holds no page size");
-    const own = this.#counter.follows(header.changeCounter);
-    this.#take(file, header);
-    if (this.#trailing !== trailing) {
+    const own = this.files.counter.follows(header.changeCounter);
+    this.files.take(file, header);
+    if (this.files.trailing !== trailing) {
       this.sequence++;
       this.#doubt("the header's database size is not that of the file");
       return;
     }
     const changes = this.#mainChanges(
       file,
-      { ...header, commit: this.commit },
+      { ...header, commit: this.files.commit },
       { pageSize, commit },
     );
-    if (!own && !changes.full && changes.pgnos.length < this.commit) {
+    if (!own && !changes.full && changes.pgnos.length < this.files.commit) {
       this.#doubt("foreign commit: the change counter has moved by more than this commit");
     } else if (!own) {
       this.#images.overrun();
@@ -485,7 +446,7 @@ export class CapturedDatabase {
   #mainChanges(
     file: ParentFile,
     header: FileHeader,
-    before: Pick<CommitSize, "pageSize" | "commit"> = this,
+    before: Pick<CommitSize, "pageSize" | "commit"> = this.files,
   ): Changes {
     const { pageSize, commit } = header;
     const full = before.pageSize !== 0 && before.pageSize !== pageSize;
@@ -497,27 +458,30 @@ export class CapturedDatabase {
   }
 
   #deliverWal(own?: number): void {
-    const change = this.#wal.advance(this.#walFile(), own);
-    const { doubt } = this.#wal;
+    const change = this.files.log.advance(this.files.wal, own);
+    const { doubt } = this.files.log;
     if (doubt !== undefined) {
-      this.#wal.doubt = undefined;
+      this.files.log.doubt = undefined;
       this.#doubt(doubt);
     }
     if (change === undefined) return;
-    const previousCommit = this.commit;
-    const changes = this.#wal.changes(change, this.commit, (pgno) => this.#read(pgno));
-    this.pageSize = changes.pageSize;
-    this.commit = changes.commit;
+    const previousCommit = this.files.commit;
+    const changes = this.files.log.changes(change, this.files.commit, (pgno) =>
+      this.files.page(pgno),
+    );
+    this.files.pageSize = changes.pageSize;
+    this.files.commit = changes.commit;
     this.#deliver(changes, previousCommit);
   }
 
   #prepare(changes: Changes): Verdict {
-    if (this.#slot.listener === undefined || changesJournalModeOnly(changes, this)) return "commit";
+    if (this.#slot.listener === undefined || changesJournalModeOnly(changes, this.files))
+      return "commit";
     const pages = new LivePages(changes.pgnos, changes.read);
     try {
       const sequence = this.sequence + 1;
       const { pageSize, commit, full } = changes;
-      const { commit: previousCommit } = this;
+      const { commit: previousCommit } = this.files;
       const transaction = { sequence, pageSize, commit, previousCommit, full, pages };
       return this.preparation.decide(this.#slot.listener, transaction, changes);
     } finally {
@@ -531,69 +495,8 @@ export class CapturedDatabase {
     if (failure !== undefined) this.#doubt(failure);
   }
 
-  /** The image of a page as of the last commit, or of a transaction in the WAL that is about to commit. */
-  #read(pgno: number, uncommitted?: ReadonlyMap<number, number>): Uint8Array {
-    const frame = uncommitted?.get(pgno) ?? this.#wal.frames.get(pgno);
-    if (frame !== undefined) return this.#walPage(frame);
-    const file = this.#anyFile();
-    if (file === undefined) throw notOpenError(this.name, "read");
-    return file.readPadded((pgno - 1) * this.pageSize, this.pageSize);
-  }
-
-  #walPage(frame: number): Uint8Array {
-    return this.#wal.page(this.#walFile(), frame);
-  }
-
-  #walFile(): ParentFile {
-    for (const file of this.wals) return file;
-    throw notOpenError(this.name, "read the WAL of");
-  }
-
-  #header(file: ParentFile): FileHeader {
-    if (this.wals.size > 0 && this.#wal.frames.has(1)) {
-      return readFileHeader(this.#read(1).subarray(0, DATABASE_HEADER_SIZE));
-    }
-    const copy = this.copies.main?.get(0, DATABASE_HEADER_SIZE);
-    if (copy !== undefined) return readFileHeader(copy);
-    if (file.size() < DATABASE_HEADER_SIZE) return EMPTY_HEADER;
-    // The length in which SQLite itself asks for the header, so that every parent has seen it.
-    return readFileHeader(file.read(0, DATABASE_HEADER_SIZE));
-  }
-
-  /** Takes page size and size from the file and its WAL. */
-  #measure(file: ParentFile): FileHeader {
-    const header = this.#header(file);
-    this.#take(file, header);
-    return header;
-  }
-
-  #take(file: ParentFile, header: FileHeader): void {
-    this.pageSize = header.pageSize;
-    this.#counter.last = header.changeCounter;
-    this.headerSaysWal = header.wal;
-    if (this.wals.size > 0) {
-      this.commit = this.#wal.commit || header.commit;
-      this.#trailing = 0;
-      return;
-    }
-    if (this.copies.main?.get(0, DATABASE_HEADER_SIZE) !== undefined) {
-      // Asking for the size costs as much as what the copies save.
-      this.commit = header.commit;
-      return;
-    }
-    const size = file.size();
-    const pages = header.pageSize === 0 ? 0 : Math.floor(size / header.pageSize);
-    this.commit = Math.min(header.commit, pages);
-    this.#trailing = size - header.commit * header.pageSize;
-  }
-
   #doubt(reason: string): void {
     this.#images.overrun();
     this.#slot.doubt(reason);
-  }
-
-  #anyFile(): ParentFile | undefined {
-    for (const file of this.files) return file;
-    return undefined;
   }
 }

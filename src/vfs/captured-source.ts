@@ -46,10 +46,10 @@ export function captureSource(
   return {
     name: database.name,
     get pageSize(): number {
-      return database.pageSize;
+      return database.files.pageSize;
     },
     get commit(): number {
-      return database.commit;
+      return database.files.commit;
     },
     get sequence(): number {
       return database.sequence;
@@ -82,7 +82,8 @@ export function captureSource(
     },
     check: () => {
       // In WAL mode the header tells nothing, and the log is opened by the first read only.
-      if (database.headerSaysWal && database.wals.size === 0 && database.files.has(file)) {
+      const { headerSaysWal, main, wals } = database.files;
+      if (headerSaysWal && wals.size === 0 && main.has(file)) {
         pragma(sqlite3, { connection: file.connection, schema, name: "schema_version" });
         tables.findLog?.();
       }
