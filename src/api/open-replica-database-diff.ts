@@ -4,6 +4,7 @@
  * @module
  */
 /* oxlint-disable no-await-in-loop -- statements of one connection run one after another anyway. */
+import type { RowidRange } from "../core/leaf-rowids.ts";
 import type { PageView } from "../core/page-source.ts";
 import type { QueryLimits } from "../vfs/replica-limits.ts";
 import type { ReplicaConnection } from "../vfs/replica-connection.ts";
@@ -19,6 +20,8 @@ interface Table {
   readonly columns: readonly string[];
   /** The columns of the primary key in their order, or a name of the rowid. */
   readonly key: readonly string[];
+  /** Whether the key is the rowid, which three columns of its names would hide. */
+  readonly hasRowid: boolean;
   readonly rootPage: number;
   /** Its CREATE TABLE. */
   readonly sql: string;
@@ -30,6 +33,8 @@ interface Comparison extends Pick<DiffOptions, "signal" | "maxKeys"> {
   readonly limits: QueryLimits;
   /** Which b-trees may differ. */
   readonly touched: TouchedTables;
+  /** Which rows of a table may differ that begins with a page in both states; undefined for all. */
+  readonly changed: (rootPage: number) => Promise<readonly RowidRange[] | undefined>;
 }
 
 /** Runs a statement and resolves to its rows. */
@@ -41,7 +46,7 @@ type Run = (sql: string, params?: readonly string[]) => Promise<SqlValue[][]>;
  */
 export async function compareStates<V extends PageView>(
   connection: ReplicaConnection<V>,
-  { limits, signal, maxKeys = MAX_KEYS, touched }: Comparison,
+  { limits, signal, maxKeys = MAX_KEYS, touched, changed }: Comparison,
 ): Promise<TableDiff[]> {
   const run: Run = async (sql, params = []) =>
     (await connection.run(sql, params, { signal, timeoutMs: limits.leftMs })).rows;
@@ -51,22 +56,20 @@ export async function compareStates<V extends PageView>(
   const tables: TableDiff[] = [];
   for (const name of [...new Set([...now.keys(), ...then.keys()])].toSorted()) {
     const [later, earlier] = [now.get(name), then.get(name)];
-    if (isSame(later, earlier, touched)) continue;
-    const diff = await compareTable(run, name, { later, earlier, maxKeys });
+    let rows: readonly RowidRange[] | undefined;
+    if (touched.complete && later !== undefined && isAlike(later, earlier)) {
+      if (!touched.roots.has(later.rootPage)) continue;
+      if (later.hasRowid) rows = await changed(later.rootPage);
+    }
+    const diff = await compareTable(run, name, { later, earlier, maxKeys, rows });
     if (diff !== undefined) tables.push(diff);
   }
   return tables;
 }
 
-/** Whether a table has the same pages in both states, none of which changed. */
-function isSame(
-  later: Table | undefined,
-  earlier: Table | undefined,
-  { complete, roots }: TouchedTables,
-): boolean {
-  if (!complete || later === undefined || earlier === undefined) return false;
-  const { rootPage, sql } = later;
-  return rootPage === earlier.rootPage && sql === earlier.sql && !roots.has(rootPage);
+/** Whether a table begins with the same page in both states, and is defined alike. */
+function isAlike(later: Table, earlier: Table | undefined): boolean {
+  return later.rootPage === earlier?.rootPage && later.sql === earlier.sql;
 }
 
 /** The tables of a schema that have rows of their own. */
@@ -83,7 +86,9 @@ async function tablesOf(run: Run, schema: "main" | "earlier"): Promise<Map<strin
     const info = await run("SELECT name, pk FROM pragma_table_info(?, ?)", [String(name), schema]);
     const columns = info.map(([column]) => String(column));
     const key = withoutRowid === 1 ? primaryKey(info) : [rowidName(columns)];
-    const table = { columns, key, rootPage: Number(rootPage), sql: String(sql) };
+    const isHidden = columns.some((column) => column.toLowerCase() === key[0]);
+    const hasRowid = withoutRowid !== 1 && !isHidden;
+    const table = { columns, key, hasRowid, rootPage: Number(rootPage), sql: String(sql) };
     tables.set(String(name), table);
   }
   return tables;
@@ -109,30 +114,43 @@ async function compareTable(
     readonly later: Table | undefined;
     readonly earlier: Table | undefined;
     readonly maxKeys: number;
+    readonly rows: readonly RowidRange[] | undefined;
   },
 ): Promise<TableDiff | undefined> {
-  const { later: now, earlier: then, maxKeys } = of;
+  const { later: now, earlier: then, maxKeys, rows } = of;
   const table = quoted(name);
   const sameKey = now !== undefined && then !== undefined && String(now.key) === String(then.key);
   const key = (now ?? then)!.key;
   const keys = (alias: string): string =>
     key.map((column) => `${alias}.${quotedKey(column)}`).join(", ");
-  const list = (sql: string): Promise<RowKey[]> => run(`${sql} LIMIT ${maxKeys + 1}`);
-  const all = (schema: string): Promise<RowKey[]> =>
-    list(`SELECT ${keys("r")} FROM ${schema}.${table} r`);
+  const ranges = rows && [`[${rows.map((range) => `[${range.join()}]`).join()}]`];
+  const part = "WITH part(low, high) AS (SELECT value ->> 0, value ->> 1 FROM json_each(?))";
+  const list = (from: string, where: string): Promise<RowKey[]> => {
+    const limit = `LIMIT ${maxKeys + 1}`;
+    if (ranges === undefined)
+      return run(`SELECT ${keys("r")} FROM ${from} WHERE ${where} ${limit}`);
+    // In this order, or all rows would be looked for in the ranges.
+    return run(
+      `${part} SELECT ${keys("r")} FROM part CROSS JOIN ${from}
+       WHERE r.${quotedKey(key[0]!)} BETWEEN part.low AND part.high AND (${where}) ${limit}`,
+      ranges,
+    );
+  };
   const only = (schema: string, other: string): Promise<RowKey[]> =>
-    sameKey
-      ? list(`SELECT ${keys("r")} FROM ${schema}.${table} r WHERE NOT EXISTS
-          (SELECT 1 FROM ${other}.${table} o WHERE ${matching(key)})`)
-      : all(schema);
+    list(
+      `${schema}.${table} r`,
+      sameKey ? `NOT EXISTS (SELECT 1 FROM ${other}.${table} o WHERE ${matching(key)})` : "true",
+    );
   const inserted = now === undefined ? [] : await only("main", "earlier");
   const deleted = then === undefined ? [] : await only("earlier", "main");
   const shared = now?.columns.filter((column) => then?.columns.includes(column)) ?? [];
   const differing = shared.map((column) => `r.${quoted(column)} IS NOT o.${quoted(column)}`);
   const updated =
     sameKey && differing.length > 0
-      ? await list(`SELECT ${keys("r")} FROM main.${table} r JOIN earlier.${table} o
-          ON ${matching(key)} WHERE ${differing.join(" OR ")}`)
+      ? await list(
+          `main.${table} r CROSS JOIN earlier.${table} o ON ${matching(key)}`,
+          differing.join(" OR "),
+        )
       : [];
   const isAltered = String(now?.columns) !== String(then?.columns) || !sameKey;
   const altered = isAltered ? "altered" : "same";

@@ -20,6 +20,7 @@ import {
 import { QueryLimits } from "../vfs/replica-limits.ts";
 import type { ReplicaDriver, SessionTarget } from "../vfs/replica-session.ts";
 import type { Sqlite3 } from "../vfs/sqlite3.ts";
+import { changedRows } from "./changed-rows.ts";
 import type {
   DiffOptions,
   OpenReplicaDatabaseOptions,
@@ -222,7 +223,10 @@ class Database<S extends Sqlite3> implements ReplicaDatabase<S> {
     try {
       const difference = { from: before, to: after, pages };
       const touched = await limits.race(touchedTables(reader, difference, limits.signal));
-      const tables = await compareStates(comparing, { limits, signal, maxKeys, touched });
+      const changed = (root: number): ReturnType<typeof changedRows> =>
+        limits.race(changedRows(reader, difference, { root, signal: limits.signal }));
+      const comparison = { limits, signal, maxKeys, touched, changed };
+      const tables = await compareStates(comparing, comparison);
       return { ...difference, tables };
     } finally {
       for (const release of releases) release();

@@ -1,7 +1,6 @@
 /**
- * Which tables the pages that changed belong to, found by walking b-trees from above: leaves are named by their parents, so
- * that only interior pages are read, and of those no more than a bound. Overflow pages are looked for below leaves that
- * changed, too.
+ * Which tables the pages that changed belong to, found by walking b-trees from above. Overflow pages are looked for below
+ * leaves that changed, too.
  *
  * Where every page is found, a b-tree of the later state without any of them is the same in both states: its root is, and so
  * are all pages that pages of it name.
@@ -13,11 +12,7 @@ import { viewOf } from "../core/bytes.ts";
 import { overflowPages } from "../core/overflow-pages.ts";
 import { type SchemaRow, schemaRows } from "../core/schema-rows.ts";
 import type { PageSource, PageView } from "../core/page-source.ts";
-
-/** Pages that are read for one change. */
-const MAX_READ = 2000;
-/** Pages that are fetched at a time. */
-const BATCH = 64;
+import { TreeWalk } from "./tree-walk.ts";
 
 /** Two states and the pages in which they may differ. */
 export interface Difference<V extends PageView> {
@@ -45,13 +40,14 @@ export async function touchedTables<V extends PageView>(
   { from, to, pages }: Difference<V>,
   signal: AbortSignal | undefined,
 ): Promise<TouchedTables> {
-  const walk = new Walk(source, { view: to, pages, signal });
+  const trees = new TreeWalk(source, to, signal);
+  const walk = new Walk(trees, pages);
   const tables = new Set<string>();
   const roots = new Set<number>();
   const rows = await walk.schema();
   if (rows === undefined) return { tables: [], roots, complete: false };
   if (walk.hasSchemaChanged) {
-    const before = await new Walk(source, { view: from, pages, signal }).schema();
+    const before = await new Walk(new TreeWalk(source, from, signal), pages).schema();
     const names = (each: readonly SchemaRow[] = []): Set<string> =>
       new Set(each.map(({ table }) => table));
     const [old, now] = [names(before), names(rows)];
@@ -60,7 +56,7 @@ export async function touchedTables<V extends PageView>(
   await walk.freePages();
   const owners = new Map(rows.map(({ table, rootPage }) => [rootPage, table]));
   owners.delete(0);
-  const depths = walk.isDone ? [] : [...(await walk.depths([...owners.keys()]))];
+  const depths = walk.isDone ? [] : [...(await trees.depths([...owners.keys()]))];
   // Small trees first: what is found there need not be looked for in large ones.
   for (const [root, depth] of depths.sort(([, a], [, b]) => a - b)) {
     if (walk.isDone) break;
@@ -74,27 +70,21 @@ export async function touchedTables<V extends PageView>(
 
 /** One walk through a state. */
 class Walk<V extends PageView> {
-  readonly #source: PageSource<V>;
+  readonly #trees: TreeWalk<V>;
   readonly #view: V;
-  readonly #signal: AbortSignal | undefined;
   /** Pages that changed and have not been found yet. */
   readonly #wanted: Set<number>;
   /** Pages of trees that changed. */
   readonly #nodes: number[] = [];
   /** Bytes of a page that SQLite uses. */
   #usable = 0;
-  #reads = 0;
   /** Whether a page of `sqlite_schema` changed. */
   hasSchemaChanged = false;
 
-  constructor(
-    source: PageSource<V>,
-    { view, pages, signal }: { view: V; pages: Uint32Array; signal: AbortSignal | undefined },
-  ) {
-    this.#source = source;
-    this.#view = view;
-    this.#signal = signal;
-    this.#wanted = new Set(pages.filter((pgno) => pgno <= view.commit));
+  constructor(trees: TreeWalk<V>, pages: Uint32Array) {
+    this.#trees = trees;
+    this.#view = trees.view;
+    this.#wanted = new Set(pages.filter((pgno) => pgno <= trees.view.commit));
   }
 
   get isDone(): boolean {
@@ -104,7 +94,7 @@ class Walk<V extends PageView> {
   /** Rows of `sqlite_schema`; undefined where it cannot be read. */
   async schema(): Promise<SchemaRow[] | undefined> {
     if (this.#view.commit === 0) return [];
-    const [first] = await this.#read([1]);
+    const [first] = await this.#trees.read([1]);
     if (first === undefined) return undefined;
     this.#usable = this.#view.pageSize - (first[20] ?? 0);
     const encoding = viewOf(first).getUint32(56);
@@ -114,7 +104,7 @@ class Walk<V extends PageView> {
     while (level.length > 0) {
       const below: number[] = [];
       for (const pgno of level) if (this.#found(pgno)) this.hasSchemaChanged = true;
-      const pages = await this.#read(level);
+      const pages = await this.#trees.read(level);
       for (const [i, page] of pages.entries()) {
         const pgno = level[i] as number;
         const children = page && childPages(page, pgno, this.#view.commit);
@@ -130,7 +120,7 @@ class Walk<V extends PageView> {
 
   /** Takes out the pages of the free list and the pages that only point to others. */
   async freePages(): Promise<void> {
-    const [first] = await this.#read([1]);
+    const [first] = await this.#trees.read([1]);
     if (first === undefined) return;
     const header = viewOf(first);
     const { pageSize, commit } = this.#view;
@@ -141,7 +131,7 @@ class Walk<V extends PageView> {
     let trunk = header.getUint32(32);
     for (const seen = new Set<number>(); trunk > 1 && trunk <= commit && !seen.has(trunk);) {
       seen.add(trunk);
-      const [page] = await this.#read([trunk]);
+      const [page] = await this.#trees.read([trunk]);
       if (page === undefined) return;
       this.#found(trunk);
       const view = viewOf(page);
@@ -154,60 +144,26 @@ class Walk<V extends PageView> {
   /** Whether a page of the tree changed. Goes through all of it, as long as pages are missing. */
   async tree(root: number, depth: number): Promise<boolean> {
     let hasChanged = this.#foundNode(root);
-    let level = [root];
-    // The leaves are all on one level: those above name them, and they need not be read.
-    for (let i = 1; i < depth && !this.isDone; i++) {
-      const below: number[] = [];
-      for (let at = 0; at < level.length && !this.isDone; at += BATCH) {
-        const batch = level.slice(at, at + BATCH);
-        for (const [j, page] of (await this.#read(batch)).entries()) {
-          const children = page && childPages(page, batch[j] as number, this.#view.commit);
-          for (const child of children ?? []) {
-            if (this.#foundNode(child)) hasChanged = true;
-            below.push(child);
-          }
-        }
-      }
-      level = below;
+    if (this.isDone) return hasChanged;
+    for await (const { pgnos } of this.#trees.below(root, depth)) {
+      for (const pgno of pgnos) if (this.#foundNode(pgno)) hasChanged = true;
+      if (this.isDone) break;
     }
     return hasChanged;
   }
 
-  /** Levels of trees; fewer where not all of them could be read. */
-  async depths(roots: readonly number[]): Promise<ReadonlyMap<number, number>> {
-    const depths = new Map<number, number>();
-    let leftmost = roots.map((root) => ({ root, pgno: root }));
-    for (let depth = 1; leftmost.length > 0; depth++) {
-      const below: typeof leftmost = [];
-      for (let at = 0; at < leftmost.length; at += BATCH) {
-        const batch = leftmost.slice(at, at + BATCH);
-        const pages = await this.#read(batch.map(({ pgno }) => pgno));
-        for (const [i, { root, pgno }] of batch.entries()) {
-          depths.set(root, depth);
-          const page = pages[i];
-          const child = page && childPages(page, pgno, this.#view.commit)?.[0];
-          if (child !== undefined) below.push({ root, pgno: child });
-        }
-      }
-      leftmost = below;
-    }
-    return depths;
-  }
-
   /** Takes out the overflow pages of the trees' pages that changed. */
   async overflow(): Promise<void> {
-    for (let at = 0; at < this.#nodes.length && !this.isDone; at += BATCH) {
-      const batch = this.#nodes.slice(at, at + BATCH);
-      let chain = (await this.#read(batch)).flatMap((page, i) =>
-        page === undefined ? [] : overflowPages(page, batch[i] as number, this.#usable),
-      );
-      while (chain.length > 0) {
-        chain = chain.filter((pgno) => pgno > 1 && pgno <= this.#view.commit);
-        for (const pgno of chain) this.#found(pgno);
-        if (this.isDone) return;
-        const pages = await this.#read(chain);
-        chain = pages.flatMap((page) => (page === undefined ? [] : viewOf(page).getUint32(0)));
-      }
+    if (this.isDone) return;
+    let chain = (await this.#trees.read(this.#nodes)).flatMap((page, i) =>
+      page === undefined ? [] : overflowPages(page, this.#nodes[i] as number, this.#usable),
+    );
+    while (chain.length > 0) {
+      chain = chain.filter((pgno) => pgno > 1 && pgno <= this.#view.commit);
+      for (const pgno of chain) this.#found(pgno);
+      if (this.isDone) return;
+      const pages = await this.#trees.read(chain);
+      chain = pages.flatMap((page) => (page === undefined ? [] : viewOf(page).getUint32(0)));
     }
   }
 
@@ -219,16 +175,5 @@ class Walk<V extends PageView> {
 
   #found(pgno: number): boolean {
     return this.#wanted.delete(pgno);
-  }
-
-  /** Copies of pages; undefined for those past the bound. */
-  async #read(pgnos: readonly number[]): Promise<(Uint8Array | undefined)[]> {
-    const may = pgnos.slice(0, Math.max(0, MAX_READ - this.#reads));
-    this.#reads += may.length;
-    if (may.length > 0) await this.#source.fetch(this.#view, may, { signal: this.#signal });
-    // A page is the source's own until the next call.
-    return pgnos.map((pgno, i) =>
-      i < may.length ? this.#source.peek(this.#view, pgno)?.slice() : undefined,
-    );
   }
 }
