@@ -13,7 +13,7 @@
 import { isPagestreamError, type PagestreamError } from "../core/errors.ts";
 import { LtxDecoder } from "../ltx/decoder.ts";
 import { formatFileName } from "../ltx/file-name.ts";
-import { decodeHeader, type LtxHeader } from "../ltx/header.ts";
+import { decodeHeader, LTX_HEADER_SIZE, type LtxHeader } from "../ltx/header.ts";
 import { readPageIndex } from "../ltx/page-index.ts";
 import { DamagedFileError } from "./errors.ts";
 import type { LtxFileInfo, Replica } from "./replica.ts";
@@ -71,8 +71,9 @@ export async function* inOrder<T>(
   }
 }
 
-/** Bytes up to which each of so many files is read whole. */
-export function wholeUpTo(count: number): number {
+/** Bytes up to which each of so many files is read whole. What a second request costs, local files do not. */
+export function wholeUpTo({ readsNow }: Replica, count: number): number {
+  if (readsNow) return WHOLE_MIN;
   return Math.max(WHOLE_MIN, Math.min(WHOLE_MAX, Math.floor(WHOLE_SUM / count)));
 }
 
@@ -92,7 +93,7 @@ export async function loadFile(
     offset: info.size - length,
     bytes: replica.read(info, { offset: info.size - length, length, signal }),
   };
-  const headLength = info.minTxid === 1n ? FIRST_HEAD_BYTES : HEAD_BYTES;
+  const headLength = headLengthOf(replica, info);
   const headBytes = replica.read(info, { length: headLength, signal });
   const [head, end] = await Promise.all([headBytes, tail.bytes]);
   try {
@@ -119,6 +120,12 @@ export async function loadFile(
   } catch (error) {
     throw asDamage(error, info.key);
   }
+}
+
+/** How much of the beginning of a file is read. Page 1 of a local file is as soon read when it is wanted. */
+function headLengthOf({ readsNow }: Replica, { minTxid }: LtxFileInfo): number {
+  if (readsNow) return LTX_HEADER_SIZE;
+  return minTxid === 1n ? FIRST_HEAD_BYTES : HEAD_BYTES;
 }
 
 /** Verifies a file that was read whole. Throws `DamagedFileError`. */

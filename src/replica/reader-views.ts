@@ -202,7 +202,7 @@ export class ViewMaker {
     asked?: AskedFile,
   ): AsyncIterable<LoadedFile> {
     const { replica, signal } = this.#options;
-    const whole = wholeUpTo(files.length);
+    const whole = wholeUpTo(replica, files.length);
     return inOrder(files, async (info) => {
       const file = known.get(info.key);
       if (file !== undefined && isSameFile(file.info, info)) return { file, parts: [] };

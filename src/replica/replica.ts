@@ -146,6 +146,14 @@ export class Replica {
     return new Replica(store, { ...this.#options, ...options });
   }
 
+  /**
+   * Whether ranges are read in microseconds, without waiting.
+   * @internal
+   */
+  get readsNow(): boolean {
+    return this.#options.reads !== undefined;
+  }
+
   /** Key of a file. */
   key(file: FileSpan): string {
     return fileKey(this.layout, file);

@@ -280,8 +280,8 @@ export class ReplicaConnection<V extends PageView> {
       let outcome: { readonly rows: Rows } | { readonly error: unknown };
       try {
         const statement = runStatement(this.#context, request);
-        session.beginTurn();
         const suspends = session.driver === "jspi" && !isLikelyWarm;
+        session.beginTurn(suspends);
         outcome = { rows: await this.#drive(statement, suspends) };
       } catch (error) {
         outcome = { error };

@@ -52,6 +52,8 @@ export interface SessionFile<V extends PageView> {
 
 /** Milliseconds that a statement keeps the thread, where it can suspend and its pages come at once. */
 const TURN_MS = 20;
+/** The same of one that must begin anew to be suspended. */
+const FIRST_TURN_MS = 5;
 
 /** A connection's view of a replica. */
 export class ReplicaSession<V extends PageView = PageView> {
@@ -124,16 +126,16 @@ export class ReplicaSession<V extends PageView = PageView> {
     return source.isLocal === true && this.#platform.clock.monotonic() < this.#turnEnds;
   }
 
-  /** Begins a turn of the statement that runs. */
-  beginTurn(): void {
-    this.#turnEnds = this.#platform.clock.monotonic() + TURN_MS;
+  /** Begins a turn of the statement that runs, in calls that can be suspended or not. */
+  beginTurn(suspends: boolean): void {
+    this.#turnEnds = this.#platform.clock.monotonic() + (suspends ? TURN_MS : FIRST_TURN_MS);
   }
 
   /** Lets others have the thread where pages come without a wait. */
   async rest(): Promise<void> {
     if (this.source.isLocal !== true) return;
     await new Promise<void>((resolve) => this.#platform.clock.schedule(resolve, 0));
-    this.beginTurn();
+    this.beginTurn(true);
   }
 
   /** Whether a view is held for a statement or a transaction. */
