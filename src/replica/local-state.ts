@@ -159,6 +159,9 @@ export function stateDirectory(databasePath: string): string {
   return `${databasePath.slice(0, -name.length)}.${name}-pagestream`;
 }
 
+/** A staged file of so many bytes, the last one, is kept in memory until the store has it: it is read in a moment. */
+const KEPT_BYTES = 1 << 16;
+
 /** State in a directory of its own, made when the first file is written. */
 export function fileState(files: SyncFiles, directory: string): LocalState {
   return new FileState(files, directory);
@@ -177,6 +180,7 @@ class FileState implements LocalState {
   #markerSize = 0;
   #log: SyncFile | undefined;
   #logIsNamed = false;
+  #kept: { readonly name: string; readonly bytes: Uint8Array<ArrayBuffer> } | undefined;
 
   constructor(files: SyncFiles, directory: string) {
     this.#files = files;
@@ -235,17 +239,21 @@ class FileState implements LocalState {
     const path = this.#path(name);
     this.#makeDirectory(path.slice(0, path.lastIndexOf("/")));
     const temporary = `${path}.tmp`;
+    this.#kept = undefined;
     this.#files.remove(temporary);
     const file = this.#files.open(temporary, { mode: "exclusive" });
     let size = 0;
+    let first: Uint8Array<ArrayBuffer> | undefined;
     return {
       write: (chunk) => {
+        first = size === 0 && chunk.length <= KEPT_BYTES ? chunk.slice() : undefined;
         file.write(chunk, size);
         size += chunk.length;
       },
       finish: () => {
         file.close();
         this.#files.rename(temporary, path);
+        this.#kept = first && { name, bytes: first };
       },
       abort: () => {
         file.close();
@@ -259,6 +267,7 @@ class FileState implements LocalState {
   }
 
   readStaged(name: string, offset: number, length: number): Uint8Array<ArrayBuffer> {
+    if (this.#kept?.name === name) return this.#kept.bytes.subarray(offset, offset + length);
     return this.#read(this.#path(name), offset, length);
   }
 
@@ -277,6 +286,7 @@ class FileState implements LocalState {
   }
 
   removeStaged(name: string): void {
+    if (this.#kept?.name === name) this.#kept = undefined;
     this.#files.remove(this.#path(name));
   }
 
