@@ -20,8 +20,8 @@ export function addQueryCommand(program: Command, done: (exitCode: number) => vo
     .addHelpText(
       "after",
       `
-Only the pages that the statement needs are read. In JSON, integers beyond 2^53 are strings of digits, blobs are
-objects {"base64": "..."}, infinite numbers are strings; with --stats it has the member "stats".
+Only the pages that the statement needs are read. In JSON, integers beyond 2^53 are objects {"integer": "..."}, blobs
+{"base64": "..."}, infinite numbers the strings Inf and -Inf; with --stats it has the member "stats".
 
 Examples:
   pagestream query s3://backups/app "SELECT name, sql FROM sqlite_schema"
