@@ -8,6 +8,7 @@
  * @module
  */
 import { type LtxInput, mergeLtx } from "../ltx/merge.ts";
+import type { LocalReads } from "../transports/object-store.ts";
 import { ReadPool } from "./ranged-input.ts";
 import type { LtxFileInfo, Replica } from "./replica.ts";
 
@@ -49,6 +50,7 @@ export class ChainInputs {
   readonly #parts: Part[] = [];
   #bundledBytes = 0;
   #pool: ReadPool | undefined;
+  #reads: LocalReads | undefined;
 
   /** Reads nothing before {@linkcode open}. */
   constructor(replica: Replica, options: ChainInputsOptions = {}) {
@@ -63,10 +65,11 @@ export class ChainInputs {
    * @throws the errors of `mergeLtx` and of the store.
    */
   async open(files: readonly LtxFileInfo[]): Promise<LtxInput[]> {
+    this.#reads = await this.#replica.store.localReads?.();
     if (files.length <= DIRECT) this.#parts.push(...files);
     else await this.#bundle(files);
     const rest = this.#parts.filter((part) => !isBundle(part));
-    this.#pool = new ReadPool(this.#replica, rest as LtxFileInfo[], { signal: this.#signal });
+    this.#pool = this.#read(rest as LtxFileInfo[]);
     const inputs = this.#pool.inputs.values();
     return this.#parts.map((part) =>
       isBundle(part) ? bundleInput(part) : (inputs.next().value as LtxInput),
@@ -86,6 +89,11 @@ export class ChainInputs {
   /** Ends every request under way. */
   close(): void {
     this.#pool?.close();
+    this.#reads?.close();
+  }
+
+  #read(files: readonly LtxFileInfo[]): ReadPool {
+    return new ReadPool(this.#replica, files, { reads: this.#reads, signal: this.#signal });
   }
 
   async #bundle(files: readonly LtxFileInfo[]): Promise<void> {
@@ -106,7 +114,7 @@ export class ChainInputs {
   }
 
   async #readGroup(files: readonly LtxFileInfo[]): Promise<Bundle> {
-    this.#pool = new ReadPool(this.#replica, files, { signal: this.#signal });
+    this.#pool = this.#read(files);
     const bundle = await merge(this.#pool.inputs);
     this.#bundledBytes += this.#pool.consumedBytes;
     this.#pool.close();

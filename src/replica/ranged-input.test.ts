@@ -6,7 +6,7 @@ import { fakePlatform } from "../testing/fake-platform.ts";
 import { type FaultPlan, faultyStore, storeFault } from "../testing/faulty-store.ts";
 import { seededRandom } from "../testing/seeded-random.ts";
 import { memoryStore } from "../transports/memory.ts";
-import type { ObjectStore } from "../transports/object-store.ts";
+import type { LocalReads, ObjectStore } from "../transports/object-store.ts";
 import { readRange } from "./range-reader.ts";
 import { type RangedInput, ReadPool, shareOut } from "./ranged-input.ts";
 import { type LtxFileInfo, Replica } from "./replica.ts";
@@ -192,6 +192,37 @@ describe("ReadPool", () => {
     ]);
     expect(read.at(-1)).toBeLessThan((4 * file.size) / 20_000);
     pool.close();
+  });
+
+  test("ReadPool prefers reads that block, and asks for what they cannot give", async () => {
+    const { replica, store, file, bytes } = await oneFile(2000);
+    let now = 0;
+    const clock = { ...platform.clock, monotonic: () => (now += 30) };
+    const slow = new Replica(store, { platform: { ...platform, clock } });
+    const asked: string[] = [];
+    const reads: LocalReads = {
+      read(_key, { offset, length }, into) {
+        asked.push(`${offset}+${length}`);
+        if (asked.length === 4) throw storeFault("the disk");
+        (into as Uint8Array).set(bytes.subarray(offset, offset + length));
+        return into as Uint8Array<ArrayBuffer>;
+      },
+      close: () => undefined,
+    };
+    const pool = new ReadPool(slow, [file], { reads });
+    const input = pool.inputs[0] as RangedInput;
+    expect(input.read()).toEqual(bytes.subarray(0, 262_144));
+    const later = input.read();
+    expect(later).toBeInstanceOf(Promise);
+    expect(await later).toEqual(bytes.subarray(262_144, 524_288));
+    expect(store.count("get")).toBe(0);
+    expect((await drain(input)).length).toBe(file.size - 524_288);
+    expect(asked.slice(2)).toEqual(["524288+262144", "786432+262144"]);
+    expect(store.requests[0]).toMatchObject({ offset: 786_432 });
+    expect(pool.consumedBytes).toBe(file.size);
+    pool.close();
+    const aborted = new ReadPool(replica, [file], { reads, signal: AbortSignal.abort() });
+    expect(() => aborted.inputs[0]?.read()).toThrow(expect.objectContaining({ code: "ABORTED" }));
   });
 
   test("ReadPool answers without a promise once the bytes are there", async () => {

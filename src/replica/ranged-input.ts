@@ -8,10 +8,12 @@
  *
  * @module
  */
+import { throwIfAborted } from "../core/errors.ts";
 import type { Aborter } from "../core/platform.ts";
 import type { LtxInput } from "../ltx/merge.ts";
 import { formatFileName } from "../ltx/file-name.ts";
 import { LTX_HEADER_SIZE, decodeHeader } from "../ltx/header.ts";
+import type { LocalReads } from "../transports/object-store.ts";
 import type { Buffers } from "./chunk-reader.ts";
 import { DamagedFileError } from "./errors.ts";
 import { readRange } from "./range-reader.ts";
@@ -43,6 +45,12 @@ const MAX_AHEAD = 4;
 
 /** The same of a local file: one is read while the other is used. */
 const LOCAL_MAX_AHEAD = 2;
+
+/** Bytes of one read that blocks the thread: they stay in the processor's cache until they are decoded. */
+const BLOCKING_READ = 256 * 1024;
+
+/** Milliseconds after which reads that block let others have the thread. */
+const TURN_MS = 40;
 
 /** Most bytes of a buffer that is used again and again. */
 const BUFFER_SIZE = 1024 * 1024;
@@ -84,6 +92,8 @@ export class RangedInput implements LtxInput {
   #segments: Segment[] = [];
   /** The buffer handed out last. */
   #lent: Uint8Array | undefined;
+  /** Memory for reads that block, as long as those work. */
+  #memory: Uint8Array<ArrayBuffer> | undefined;
 
   constructor(pool: ReadPool, file: LtxFileInfo, share: number) {
     this.name = file.key;
@@ -91,6 +101,11 @@ export class RangedInput implements LtxInput {
     this.#pool = pool;
     this.#window = file.size <= share ? Math.min(file.size, pool.maxWindow) : pool.window;
     this.#window = Math.max(1, this.#window);
+    if (pool.reads !== undefined && file.etag !== "") {
+      this.#window = Math.min(this.#window, BLOCKING_READ);
+      this.#memory = EMPTY;
+      return;
+    }
     const ahead = Math.max(1, Math.min(pool.maxAhead, Math.floor(share / this.#window)));
     for (let i = 0; i < ahead; i++) this.#plan(this.#window);
   }
@@ -101,6 +116,7 @@ export class RangedInput implements LtxInput {
       this.#pool.giveBack(this.#lent);
       this.#lent = undefined;
     }
+    if (this.#memory !== undefined) return this.#readNow(this.#memory);
     for (;;) {
       const segment = this.#segments[0];
       if (segment === undefined) return undefined;
@@ -125,7 +141,37 @@ export class RangedInput implements LtxInput {
   close(): void {
     this.#segments = [];
     this.#lent = undefined;
+    this.#memory = undefined;
     this.#planned = this.file.size;
+  }
+
+  #readNow(
+    memory: Uint8Array<ArrayBuffer>,
+  ): Uint8Array | undefined | Promise<Uint8Array | undefined> {
+    const { key, etag, size } = this.file;
+    const offset = this.#planned;
+    const length = Math.min(this.#window, size - offset);
+    if (length === 0) return undefined;
+    this.#pool.throwIfAborted(key);
+    const pause = this.#pool.giveWay();
+    if (pause !== undefined) return pause.then(() => this.read());
+    if (memory.length === 0) memory = this.#memory = new Uint8Array(this.#window);
+    let chunk: Uint8Array | undefined;
+    try {
+      const into = memory.subarray(0, length);
+      chunk = this.#pool.reads?.read(key, { offset, length, etag }, into);
+    } catch {
+      // A request is tried again as often as is right, and its error is the one that callers know.
+    }
+    if (chunk === undefined) {
+      this.#memory = undefined;
+      this.#plan(this.#window);
+      return this.read();
+    }
+    this.#planned += length;
+    this.#checkName(chunk);
+    this.#pool.consumed(this, length);
+    return chunk;
   }
 
   #plan(window: number): void {
@@ -166,7 +212,7 @@ export class RangedInput implements LtxInput {
   }
 }
 
-const EMPTY = new Uint8Array(0);
+const EMPTY: Uint8Array<ArrayBuffer> = new Uint8Array(0);
 
 /** Options of {@linkcode ReadPool}. */
 export interface ReadPoolOptions {
@@ -174,6 +220,8 @@ export interface ReadPoolOptions {
   readonly budget?: number | undefined;
   /** Requests under way at once. @default 16, 4 to a local store */
   readonly concurrency?: number | undefined;
+  /** Reads that block, where the store has them: they take less than to wait for as much. Whoever began them closes them. */
+  readonly reads?: LocalReads | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -187,6 +235,8 @@ export class ReadPool {
   readonly window: number;
   /** Upper bound of the requests for one file that are under way or held. */
   readonly maxAhead: number;
+  /** What is read from instead of by requests. */
+  readonly reads: LocalReads | undefined;
   readonly #replica: Replica;
   readonly #concurrency: number;
   readonly #aborter: Aborter;
@@ -204,6 +254,7 @@ export class ReadPool {
   /** Requests not begun that somebody waits for. */
   #urgent: Request[] = [];
   #running = 0;
+  #turnEnds: number;
   #consumedBytes = 0;
   #current = "";
 
@@ -211,6 +262,8 @@ export class ReadPool {
     this.#replica = replica;
     const isLocal = replica.store.local === true;
     const defaults = isLocal ? LOCAL_AHEAD : REMOTE_AHEAD;
+    this.reads = options.reads;
+    this.#turnEnds = replica.platform.clock.monotonic() + TURN_MS;
     this.#concurrency = options.concurrency ?? defaults.concurrency;
     this.#aborter = replica.platform.newAborter();
     this.maxWindow = isLocal ? LOCAL_WINDOW : REMOTE_WINDOW;
@@ -257,6 +310,23 @@ export class ReadPool {
   consumed(input: RangedInput, length: number): void {
     this.#consumedBytes += length;
     this.#current = input.name;
+  }
+
+  /** Throws once the caller has left. */
+  throwIfAborted(key: string): void {
+    throwIfAborted(this.#aborter.signal, "read", key);
+  }
+
+  /** Lets others have the thread, where it has been a while. */
+  giveWay(): Promise<void> | undefined {
+    const { clock } = this.#replica.platform;
+    if (clock.monotonic() < this.#turnEnds) return undefined;
+    return new Promise((resolve) => {
+      clock.schedule(() => {
+        this.#turnEnds = clock.monotonic() + TURN_MS;
+        resolve();
+      }, 0);
+    });
   }
 
   /** Takes memory back whose bytes nobody needs any more. */
