@@ -68,9 +68,15 @@ test("replicaRoutes() serves a replica in R2 from workerd", async () => {
   const snapshot = new Uint8Array(
     await (await ask("/snapshot", { "accept-encoding": "gzip" })).arrayBuffer(),
   );
-  const part = await ask("/snapshot?txid=0000000000000002", { range: "bytes=1024-" });
-  expect(part.status).toBe(206);
-  expect(new Uint8Array(await part.arrayBuffer())).toEqual(snapshot.subarray(1024));
+  // Most of the file is restored, a little of it read by pages.
+  for (const [range, rest] of [
+    ["bytes=1024-", snapshot.subarray(1024)],
+    ["bytes=-1024", snapshot.subarray(-1024)],
+  ] as const) {
+    const part = await ask("/snapshot?txid=0000000000000002", { range });
+    expect(part.status).toBe(206);
+    expect(new Uint8Array(await part.arrayBuffer())).toEqual(rest);
+  }
 
   const sink = bytesSink();
   const follower = httpStore("http://worker/db", {
