@@ -1,9 +1,10 @@
 /**
  * A replica read page by page: ours against the VFS of Litestream, on the same replica, over HTTP with a delay before each
- * answer and on local disk; and warm point queries against plain sqlite-wasm.
+ * answer and on local disk; and warm point queries against plain sqlite-wasm. Over HTTP a second replica is opened and asked
+ * for single rows, one snapshot of a larger database.
  *
  * usage: node bench/readers/run.ts [--rows N] [--changes N] [--delay MS] [--idle SECONDS] [--directory PATH] [--only ours]
- *   [--place http | disk]
+ *   [--place http | disk] [--snapshot-rows N]
  *
  * Needs `npm run build` and `node scripts/tools.mjs`. Litestream wrote the replica. Every row begins with a new process, whose
  * start is not counted: both have their libraries loaded, ours `fetch` too. A cold row is met with half the time of the peer
@@ -21,7 +22,7 @@ import { parseArgs } from "node:util";
 import { fileURLToPath } from "node:url";
 import { describeMachine } from "../harness.ts";
 import { median } from "../process.ts";
-import { sampleReplica } from "../restore/sample-replica.ts";
+import { type SampleReplica, sampleReplica } from "../restore/sample-replica.ts";
 import { type Contestant, type Place, POINT } from "./contestant.ts";
 import { startOurs } from "./ours.ts";
 import { startPeer } from "./peer.ts";
@@ -38,6 +39,7 @@ const TARGETS = { requests: 0.2, time: 0.5, warm: 1.5 } as const;
 const { values } = parseArgs({
   options: {
     rows: { type: "string", default: "20000" },
+    "snapshot-rows": { type: "string", default: "395000" },
     changes: { type: "string", default: "8" },
     delay: { type: "string", default: "30" },
     idle: { type: "string", default: "10" },
@@ -62,25 +64,18 @@ interface Cost {
 type Row = Readonly<Record<"ours" | "peer", Cost | undefined>> & { readonly name: string };
 
 const rowCount = Number(values.rows);
-const replica = sampleReplica(values.directory, {
-  litestream: join(tools, "litestream"),
-  rows: rowCount,
-  changes: Number(values.changes),
-});
+const replica = sample(rowCount, Number(values.changes));
 const database = join(dirname(replica.directory), "app.db");
 console.log(describeMachine());
-console.log(
-  `${mb(replica.databaseSize)} MB database of ${rowCount} rows, ${replica.files} files of ${mb(replica.size)} MB`,
-);
+console.log(describe(replica));
 
-const key = Math.floor(rowCount * 0.7);
-const COLD = [
-  ["first query", "SELECT count(*) FROM sqlite_schema"],
-  ["point query, cold", POINT.replace("?", String(key))],
-  ["point by index, cold", "SELECT id FROM note WHERE author = 'user-1234@example.com' LIMIT 1"],
+type Queries = readonly (readonly [name: string, sql: string])[];
+
+const COLD: Queries = [
+  ...coldPoints(rowCount),
   ["count(*), cold", "SELECT count(*) FROM note"],
   ["full scan, cold", "SELECT sum(length(body)), sum(score) > 0 FROM note"],
-] as const;
+];
 
 const plain = await startOurs();
 await plain.open({ file: database });
@@ -106,10 +101,52 @@ for (const delay of [Number(values.delay), undefined]) {
     `  ${POINTS} warm points in plain sqlite-wasm: ${plainMs.toFixed(1)} ms; ours take ${times.toFixed(2)} times that: ` +
       (times <= TARGETS.warm ? "met" : "missed"),
   );
-  print(`${where}, code warm`, await measureCold(place, server, placeOf(practice)));
+  const learned = { practice: placeOf(practice) };
+  print(`${where}, code warm`, await measureCold(place, server, learned));
   await measureMemory(place);
   await server?.close();
   await practice?.close();
+  if (delay !== undefined) await measureSnapshot(delay);
+}
+
+/** One snapshot. The peer reads a whole table page by page, which takes minutes here: only single rows are asked for. */
+async function measureSnapshot(delay: number): Promise<void> {
+  const rows = Number(values["snapshot-rows"]);
+  const snapshot = sample(rows, 0);
+  console.log(`\n${describe(snapshot)}`);
+  const server = await startBucketServer(snapshot.directory, delay);
+  const practice = await startBucketServer(snapshot.directory, 0);
+  const [place, queries] = [{ origin: server.origin }, coldPoints(rows)];
+  const where = `HTTP, ${delay} ms before each answer, one snapshot`;
+  print(where, await measureCold(place, server, { queries }));
+  const learned = { queries, practice: { origin: practice.origin } };
+  print(`${where}, code warm`, await measureCold(place, server, learned));
+  await server.close();
+  await practice.close();
+}
+
+function sample(rows: number, changes: number): SampleReplica {
+  return sampleReplica(values.directory, {
+    litestream: join(tools, "litestream"),
+    rows,
+    changes,
+  });
+}
+
+function describe({ databaseSize, files, size }: SampleReplica): string {
+  return (
+    `${mb(databaseSize)} MB database, ${files} files of ${mb(size)} MB: a listing and a request for each take ` +
+    `${files + 1} requests`
+  );
+}
+
+function coldPoints(rows: number): Queries {
+  const key = Math.floor(rows * 0.7);
+  return [
+    ["first query", "SELECT count(*) FROM sqlite_schema"],
+    ["point query, cold", POINT.replace("?", String(key))],
+    ["point by index, cold", "SELECT id FROM note WHERE author = 'user-1234@example.com' LIMIT 1"],
+  ];
 }
 
 function placeOf(server: BucketServer | undefined): Place {
@@ -147,13 +184,13 @@ async function costOf(
 async function measureCold(
   place: Place,
   server: BucketServer | undefined,
-  practice?: Place,
+  { queries = COLD, practice }: { readonly queries?: Queries; readonly practice?: Place } = {},
 ): Promise<Row[]> {
   const learn = async (contestant: Contestant): Promise<void> => {
     if (practice === undefined) return;
     for (let round = 0; round < PRACTICE; round++) {
       await contestant.open(practice);
-      for (const [, sql] of COLD) await contestant.query(sql);
+      for (const [, sql] of queries) await contestant.query(sql);
     }
   };
   const open = async (contestant: Contestant): Promise<Cost> => {
@@ -161,7 +198,7 @@ async function measureCold(
     return await costOf(server, () => contestant.open(place));
   };
   const rows = [await measureRow("open", open)];
-  for (const [name, sql] of COLD) {
+  for (const [name, sql] of queries) {
     const answers = new Set<string>();
     const ask = async (contestant: Contestant): Promise<Cost> => {
       await learn(contestant);
