@@ -171,11 +171,13 @@ function commandOf(part, report) {
   if (part.script !== undefined) return [part.script];
   const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${report}`];
   const coverage = part.coverage === true ? ["--coverage"] : [];
+  const workers = part.workers === undefined ? [] : [`--maxWorkers=${part.workers}`];
   return [
     "node_modules/vitest/vitest.mjs",
     "run",
     `--project=${part.vitest}`,
     ...reporters,
     ...coverage,
+    ...workers,
   ];
 }

@@ -2,7 +2,8 @@
  * The suites of `npm test`, in the order they run: the fastest first.
  *
  * A suite is a list of parts. `vitest` parts name a project of `vitest.config.ts`; `script` parts report through
- * `report.mjs`; `command` parts are one test each, passed when the program ends with code 0.
+ * `report.mjs`; `command` parts are one test each, passed when the program ends with code 0. Where tests mostly wait, for a
+ * browser or a server, `workers` of their files run at a time instead of two.
  *
  * @module
  */
@@ -10,7 +11,7 @@
 /**
  * @typedef {object} Suite
  * @property {string} name
- * @property {readonly ({ vitest: string, coverage?: boolean } | { script: string } | { command: readonly string[], label: string })[]} parts
+ * @property {readonly ({ vitest: string, coverage?: boolean, workers?: number } | { script: string } | { command: readonly string[], label: string })[]} parts
  * @property {boolean} [built] needs `dist`
  * @property {readonly string[]} [needs] tools without which the suite is skipped
  * @property {readonly string[]} [wants] tools that some of its tests use
@@ -48,7 +49,7 @@ export const SUITES = [
   },
   {
     name: "stores",
-    parts: [{ vitest: "stores" }],
+    parts: [{ vitest: "stores", workers: 3 }],
     built: true,
     wants: (
       "litestream litestream03 litestream-vfs.so sqlite3 weed radosgw fake-gcs-server azurite-blob " +
@@ -63,7 +64,7 @@ export const SUITES = [
   },
   {
     name: "browser",
-    parts: [{ vitest: "browser" }],
+    parts: [{ vitest: "browser", workers: 3 }],
     built: true,
     needs: ["chromium"],
     wants: ["weed", "azurite-blob", "fake-gcs-server", "rclone", "nginx", "apache2"],

@@ -40,7 +40,8 @@ beforeAll(async () => {
   browser = await startBrowser();
   const store = memoryStore();
   const sqlite3 = await sqlite3InitModule();
-  app = await openReplicated({ sqlite3, path: "notes.db", replica: store, groupMs: 1 });
+  // Without levels the files are those that were written, at whatever time of the clock that was.
+  app = await openReplicated({ sqlite3, path: "notes.db", replica: store, groupMs: 1, levels: [] });
   const write = async (sql: string): Promise<void> => {
     app.db.exec(sql);
     await app.replication.durable();
