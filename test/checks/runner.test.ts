@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { afterEach, expect, test, vi } from "vitest";
 import { run } from "../../scripts/lib/process.mjs";
 import { problemsOf, readReport, runReported } from "../../scripts/lib/report.mjs";
+import { stolenMsOf } from "../../scripts/lib/stolen-time.mjs";
 import { SUITES } from "../../scripts/lib/suites.mjs";
 
 afterEach(() => {
@@ -100,4 +101,16 @@ test("run() ends a program that hangs, with its children", async () => {
 test("SUITES names every suite once", () => {
   const names = SUITES.map((suite) => suite.name);
   expect(new Set(names).size).toBe(names.length);
+});
+
+test.each([
+  [
+    "cpu  9 1 2 3 4 5 6 800 0 0\ncpu0 1 1 1 1 1 1 1 500 0 0\ncpu1 1 1 1 1 1 1 1 300 0 0\nintr 7\n",
+    4000,
+  ],
+  ["cpu  9 1 2 3 4 5 6 0 0 0\ncpu0 9 1 2 3 4 5 6 0 0 0\n", 0],
+  ["cpu  9 1 2 3\ncpu0 9 1 2 3\n", 0],
+  ["", 0],
+])("stolenMsOf() is the time that processors did not get, on average (%#)", (text, ms) => {
+  expect(stolenMsOf(text)).toBe(ms);
 });
