@@ -94,3 +94,13 @@ export function ioError(error: unknown, operation: string, object: string): Erro
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
+
+/** A file is shorter than it was when it was opened. */
+export function ended(object: string, at: number): StoreError {
+  return new StoreError({
+    operation: "read",
+    object,
+    what: `the file ended at byte ${at} although it was longer when it was opened`,
+    next: "Keep other programs from changing the files of a replica",
+  });
+}

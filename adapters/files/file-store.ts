@@ -28,7 +28,7 @@ import {
   throwIfAborted,
   TIMESTAMP_METADATA,
 } from "pagestream/transports/store-kit";
-import { storeError } from "./errors.ts";
+import { ended, storeError } from "./errors.ts";
 import { callsFor, DIRECT_CALLS, type FileCalls } from "./file-calls.ts";
 import {
   isMissing,
@@ -39,7 +39,7 @@ import {
   READ_FLAGS,
   type Tree,
 } from "./file-tree.ts";
-import { ended, openLocalReads } from "./local-reads.ts";
+import { openLocalReads } from "./local-reads.ts";
 import { Directories, writeObject } from "./file-write.ts";
 
 /** Options of {@linkcode fileStore}. */

@@ -4,9 +4,9 @@
  * @module
  */
 import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
-import { type LocalReads, type ObjectInfo, StoreError } from "pagestream";
+import type { LocalReads, ObjectInfo } from "pagestream";
 import { otherVersion } from "pagestream/transports/store-kit";
-import { storeError } from "./errors.ts";
+import { ended, storeError } from "./errors.ts";
 import { objectInfo, pathOfSync, READ_FLAGS, statOrNothingSync } from "./file-tree.ts";
 
 /** Files that are kept open: a replica has about ten, and a process may have a thousand of all kinds. */
@@ -94,14 +94,4 @@ function readExactly(
     if (count === 0) throw ended(key, offset + done);
     done += count;
   }
-}
-
-/** A file is shorter than it was when it was opened. */
-export function ended(object: string, at: number): StoreError {
-  return new StoreError({
-    operation: "read",
-    object,
-    what: `the file ended at byte ${at} although it was longer when it was opened`,
-    next: "Keep other programs from changing the files of a replica",
-  });
 }

@@ -125,7 +125,7 @@ async function obey(order: Order): Promise<void> {
   if (order.type === "flush") await app?.replication.flush();
   if (order.type === "add") {
     // Written while the notes went to another tab.
-    if (app === undefined) tell({ type: "returned", body: order.body });
+    if (app === undefined) return tell({ type: "returned", body: order.body });
     change((db) => {
       db.exec({ sql: "INSERT INTO note(body) VALUES (?)", bind: [order.body] });
       return db.selectValue("SELECT last_insert_rowid()") as number;

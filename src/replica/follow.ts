@@ -9,7 +9,7 @@
  * @module
  */
 import {
-  AbortedError,
+  abortedError,
   ClosedError,
   InvalidArgumentError,
   IoError,
@@ -150,7 +150,8 @@ class ReplicaFollower implements Follower {
           else reject(error);
         },
       };
-      const onAbort = (): void => waiter.settle(aborted(object, signal?.reason));
+      const onAbort = (): void =>
+        waiter.settle(abortedError({ operation: "wait for", object, signal }));
       this.#waiters.add(waiter);
       signal?.addEventListener("abort", onAbort, { once: true });
       if (signal?.aborted) onAbort();
@@ -364,15 +365,6 @@ function refuseTargets(options: object): void {
     object: "the replica",
     what: `a follower keeps up with the newest state, and ${key} names one state`,
     next: "Leave it out, or restore instead",
-  });
-}
-
-function aborted(object: string, cause: unknown): AbortedError {
-  return new AbortedError({
-    operation: "wait for",
-    object,
-    what: "the wait was aborted",
-    cause,
   });
 }
 

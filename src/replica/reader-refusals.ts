@@ -4,7 +4,6 @@
  * @module
  */
 import {
-  AbortedError,
   ClosedError,
   InvalidArgumentError,
   IoError,
@@ -47,12 +46,6 @@ export function refuseFuture(
 /** For whoever asks a reader that is closed. */
 export function closed(object: string): ClosedError {
   return new ClosedError({ operation: "read", object, what: "the reader is closed" });
-}
-
-/** For whoever has ended the wait. */
-export function aborted(object: string, signal: AbortSignal | undefined): AbortedError {
-  const what = "the wait was aborted";
-  return new AbortedError({ operation: "wait for", object, what, cause: signal?.reason });
 }
 
 /** For whoever waits for a state that a reader which does not follow will not come to. */

@@ -8,6 +8,7 @@
  * @module
  */
 import {
+  abortedError,
   InvalidArgumentError,
   isPagestreamError,
   type PagestreamError,
@@ -39,7 +40,7 @@ import type {
   ViewOptions,
 } from "./reader-options.ts";
 import { PageFetcher } from "./reader-pages.ts";
-import { aborted, asTyped, closed, notThere, refuseFuture, sizeOf } from "./reader-refusals.ts";
+import { asTyped, closed, notThere, refuseFuture, sizeOf } from "./reader-refusals.ts";
 import { ViewMaker } from "./reader-views.ts";
 import { type Replica, openReplica } from "./replica.ts";
 import { View } from "./view.ts";
@@ -274,7 +275,9 @@ class Reader implements ReplicaReader, ReaderInside {
       ![...this.#pins.keys()].some(({ txid }) => txid >= from && txid < before);
     if (reached()) return Promise.resolve();
     const wait = { reached, stuck: () => false };
-    return this.#unpinned.add(wait, signal, () => aborted(this.name, signal));
+    return this.#unpinned.add(wait, signal, () =>
+      abortedError({ operation: "wait for", object: this.name, signal }),
+    );
   }
 
   async refresh(options: ReaderWait = {}): Promise<ReplicaView> {
@@ -296,7 +299,9 @@ class Reader implements ReplicaReader, ReaderInside {
     } else {
       this.#follower.start();
       const wait = { reached: () => this.latest.txid >= txid, stuck: () => false };
-      await this.#waiters.add(wait, options.signal, () => aborted(this.name, options.signal));
+      await this.#waiters.add(wait, options.signal, () =>
+        abortedError({ operation: "wait for", object: this.name, signal: options.signal }),
+      );
     }
     return this.latest;
   }

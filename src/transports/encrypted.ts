@@ -27,6 +27,7 @@ import type {
   ObjectStore,
   WatchOptions,
 } from "./object-store.ts";
+import type { Passing } from "./store-traits.ts";
 import { formatTimestamp, parseTimestamp, TIMESTAMP_METADATA } from "./timestamp.ts";
 
 export type { EncryptionKeys } from "./encrypted-keys.ts";
@@ -202,9 +203,6 @@ export function encryptedStore(store: ObjectStore, options: EncryptionKeys): Obj
         }),
   } satisfies Passing;
 }
-
-/** Every member, so that none that is added to the contract is forgotten here. */
-type Passing = Required<Omit<ObjectStore, "probe" | "watch" | "localReads" | "close">>;
 
 /** What is known of an object once its header was opened. */
 interface OpenedObject extends OpenedObjectKey {
