@@ -15,8 +15,8 @@ const SHORTEST_TAKE_MS = 8;
 const LONGEST_TAKE_MS = 1_000;
 /** Takes that bring the move along come so much later than files may be cut, so that each is cut at once, not at a timer. */
 const BEHIND_CUT_MS = 5;
-/** Milliseconds between two looks for commits that have ceased; twice this is no long wait for a checkpoint. */
-const MOVE_MS = 80;
+/** Milliseconds between two looks for commits that have ceased: a checkpoint that waits 250 ms is to pass by far. */
+const MOVE_MS = 60;
 /** A checkpoint that waited needs two moves: past its frames, and off the log that it has brought into the file. */
 const SECOND_MOVE_MS = 10;
 /** The read transaction stays no longer than this, in milliseconds, so that the rest of checkpoints has something to do. */

@@ -8,6 +8,8 @@ import { Scene } from "./scene.ts";
 
 const SEED = Number(process.env["PAGESTREAM_SEED"] ?? 7_002);
 const MIB = 1 << 20;
+/** Four times what a checkpoint may be kept: a machine that stands still is not at fault. */
+const CHECKPOINT_MS = 1000;
 
 /** Events of a follower that saw every commit. */
 function doubts(events: readonly string[]): readonly string[] {
@@ -36,8 +38,8 @@ describe("a follower beside other processes", () => {
 
   test("follows restarts and truncations of the log, and lets every checkpoint through", async () => {
     await using scene = new Scene();
-    const application = await scene.application({ timeout: 250 });
-    const other = await scene.application({ timeout: 250 });
+    const application = await scene.application({ timeout: CHECKPOINT_MS });
+    const other = await scene.application({ timeout: CHECKPOINT_MS });
     await using followed = await scene.follow();
     for (let i = 0; i < 40; i++) {
       const writer = i % 3 === 0 ? other : application;
