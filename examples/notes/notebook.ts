@@ -21,6 +21,8 @@ export type News =
       readonly notes: readonly Note[];
       /** How many notes, deleted ones too, are not known to be safe. */
       readonly waiting: number;
+      /** Whether the server has been asked yet. */
+      readonly checked: boolean;
       readonly online: boolean;
     }
   | { readonly type: "returned"; readonly body: string }

@@ -44,7 +44,8 @@ function show(news: News): void {
   keep.disabled = news.type !== "notes";
   here.hidden = news.type !== "elsewhere";
   if (news.type === "notes") {
-    const all = news.waiting === 0 ? "All notes are safe" : `${news.waiting} not known to be safe`;
+    const none = news.checked ? "All notes are safe" : "Not checked";
+    const all = news.waiting === 0 ? none : `${news.waiting} not known to be safe`;
     status.textContent = news.online ? all : `Offline. ${all}`;
     list.replaceChildren(...news.notes.map(item));
     localStorage.setItem(known, "");

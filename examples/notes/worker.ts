@@ -41,7 +41,7 @@ function showNotes({ db }: Notebook): void {
   // What was deleted is safe when it is deleted in the replica.
   const ids = new Set([...notes.map(({ id }) => id), ...changes.keys()]);
   const waiting = [...ids].filter((id) => isSafe(id) !== true).length;
-  tell({ type: "notes", notes, waiting, online: isOnline });
+  tell({ type: "notes", notes, waiting, checked: safeUpTo !== undefined, online: isOnline });
 }
 
 /** Shows what there is, and shows it again once all of it is safe. */

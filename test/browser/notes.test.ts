@@ -129,6 +129,11 @@ describe("examples/notes", () => {
     await second.getByRole("button", { name: "Use this tab" }).click();
     await expectNotes(second, "four: safe", "three: safe", "two: safe", "one: safe");
     await expectStatus(third, "open in another tab");
+    // As one that was sent before the page could be told.
+    await third.getByLabel("New note").fill("five");
+    await third.locator("form").evaluate((form) => (form as HTMLFormElement).requestSubmit());
+    const unsaved = third.getByLabel("New note");
+    await expect.poll(() => unsaved.inputValue(), patience).toBe("five");
     await second.getByRole("button", { name: "Delete note: two" }).click();
     const left = ["four: safe", "three: safe", "one: safe"];
     await expectNotes(second, ...left);
@@ -137,5 +142,18 @@ describe("examples/notes", () => {
 
     const elsewhere = await browser.open(origin + notebook);
     await expectNotes(elsewhere, ...left);
+  });
+
+  test("says of an empty notebook that it is safe once the server was asked, and not before", async () => {
+    const page = await browser.open(origin);
+    await expectStatus(page, "All notes are safe");
+    await page.evaluate(() => navigator.serviceWorker.ready);
+    isReachable = false;
+    for (const socket of sockets) socket.destroy();
+    await page.reload();
+    await expectStatus(page, "Not checked");
+    isReachable = true;
+    await page.evaluate(() => dispatchEvent(new Event("online")));
+    await expectStatus(page, "All notes are safe");
   });
 });
