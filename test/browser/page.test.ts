@@ -185,6 +185,10 @@ describe("the page", () => {
     await soon(() => page.locator("#result-note").getAttribute("data-bad")).toBe("");
     expect(await text(page, "result-note")).toMatch(/\w/);
     expect(await page.locator("#result").isVisible()).toBe(false);
+    const error = { code: "NOT_FOUND", message: "no state of this TXID can be restored" };
+    await page.route("**/query", (route) => route.fulfill({ status: 404, json: { error } }));
+    await sql.press("Control+Enter");
+    await soon(() => text(page, "result-note")).toBe(error.message);
     await page.context().close();
   });
 

@@ -38,7 +38,6 @@ export interface ReplicaFile {
 export interface Result {
   readonly columns: readonly string[];
   readonly rows: readonly (readonly unknown[])[];
-  readonly more: boolean;
   readonly txid: string | undefined;
   readonly stats: { readonly requests?: number; readonly bytes?: number } | undefined;
 }
@@ -135,11 +134,10 @@ export class Api {
       headers: { "content-type": "application/json" },
       body: JSON.stringify(txid === undefined ? { sql } : { sql, txid }),
     });
-    const body = (await response.json()) as Partial<Result> & { truncated?: boolean };
+    const body = (await response.json()) as Partial<Result>;
     return {
       columns: body.columns ?? [],
       rows: body.rows ?? [],
-      more: body.more === true || body.truncated === true,
       txid: response.headers.get("pagestream-position") ?? body.txid,
       stats: body.stats,
     };

@@ -63,7 +63,7 @@ export class QueryBox {
     result: Result,
     { ms, point }: { readonly ms: number; readonly point: Point | undefined },
   ): void {
-    const { columns, rows, more, txid, stats } = result;
+    const { columns, rows, txid, stats } = result;
     const head = document.createElement("tr");
     for (const column of columns) {
       const cell = document.createElement("th");
@@ -77,7 +77,7 @@ export class QueryBox {
     this.#result.hidden = columns.length === 0;
     const parts = [
       formatCount(rows.length, "row") +
-        (more || rows.length > MAX_ROWS ? ", and there are more" : ""),
+        (rows.length > MAX_ROWS ? `, of which ${formatCount(MAX_ROWS, "row")} are shown` : ""),
       `${Math.round(ms)} ms`,
       ...(stats?.requests === undefined
         ? []
@@ -91,7 +91,7 @@ export class QueryBox {
 }
 
 function reasonOf(error: unknown): string {
-  if (error instanceof ApiError && [404, 501].includes(error.status)) {
+  if (error instanceof ApiError && error.status === 501) {
     return "This server does not answer queries.";
   }
   return error instanceof Error ? error.message : String(error);
