@@ -97,6 +97,26 @@ test("replicaRoutes() has a reader for each request in workerd, which goes on fr
   }
 });
 
+test("replicaRoutes() says that a query reads too much, where all that it reads must be kept", async () => {
+  vi.stubGlobal("navigator", { userAgent: "Cloudflare-Workers" });
+  try {
+    const n = "WITH RECURSIVE n(i) AS (SELECT 3 UNION ALL SELECT i + 1 FROM n LIMIT 300)";
+    await database.commit(`${n} INSERT INTO doc SELECT i, hex(randomblob(400)) FROM n`);
+    const failures: unknown[] = [];
+    const onFailure = (error: unknown): void => void failures.push(error);
+    const workerd = routes({ limits: { cacheBytes: 64 * 1024 }, onFailure });
+    const all = await post({ sql: "SELECT sum(length(title)) FROM doc" }, {}, workerd);
+    expect([all.status, all.body.error?.code]).toEqual([413, "TOO_LARGE"]);
+    expect((await post({ sql: "SELECT title FROM doc WHERE id = 1" }, {}, workerd)).status).toBe(
+      200,
+    );
+    expect(failures).toEqual([]);
+    await workerd.close();
+  } finally {
+    vi.unstubAllGlobals();
+  }
+});
+
 describe("POST /query", () => {
   test("POST /query answers with rows, of now or of the past", async () => {
     const { status, position, body } = await query("SELECT id, title FROM doc WHERE id >= ?", {

@@ -64,7 +64,10 @@ export const REFUSALS: Readonly<
   BODY_TIMEOUT: [408, "The body of the request did not come in time"],
   CONFLICT: [409, "Another writer is ahead, or the file does not follow"],
   PRECONDITION_FAILED: [412, "`If-Match` names another version"],
-  TOO_LARGE: [413, "The body of the request, or the result of a query, is larger than allowed"],
+  TOO_LARGE: [
+    413,
+    "The body of the request, or what a query gives or reads, is larger than allowed",
+  ],
   UNSUPPORTED_TYPE: [415, "The body of the request is of another type"],
   RANGE_NOT_SATISFIABLE: [416, "The file ends before the range, and `Content-Range` tells where"],
   INVALID_FILE: [422, "The body is not the sound file that its path names"],
@@ -114,6 +117,7 @@ const TOLD: Partial<Record<ErrorCode, (error: PagestreamError) => Refusal>> = {
     }),
   QUERY: (error) => new Refusal("SQL", error.message),
   LIMIT: (error) => new Refusal("TOO_LARGE", error.message),
+  CACHE_FULL: () => new Refusal("TOO_LARGE", "the query reads more pages than this server keeps"),
   CLOSED: () => new Refusal("BUSY", "the server is closing", { "retry-after": "5" }),
 };
 
