@@ -69,6 +69,8 @@ describe("ingestRoutes()", () => {
     const make = (): unknown =>
       ingestRoutes({ replica: () => memoryStore() } as unknown as IngestRoutesOptions);
     expect(await failure(make)).toBe("INVALID_ARGUMENT");
+    const unbound = (): unknown => server(memoryStore(), { limits: { fileBytes: -1 } });
+    expect(await failure(unbound)).toBe("INVALID_ARGUMENT");
   });
 
   test("ingestRoutes() takes a history file by file, and every replay of it", async () => {

@@ -9,6 +9,7 @@ import { type LevelsOptions, resolveLevels } from "../replica/levels.ts";
 import type { Replica } from "../replica/replica.ts";
 import type { ObjectStore } from "../transports/object-store.ts";
 import { webPlatform } from "../transports/web-platform.ts";
+import { checkBounds } from "./bounds.ts";
 import { documentRoute } from "./document-route.ts";
 import { BESIDE, getBeside, putBeside } from "./ingest-beside.ts";
 import { type BodyLimits, receiveSmall } from "./ingest-body.ts";
@@ -91,6 +92,7 @@ export function ingestRoutes(options: IngestRoutesOptions): Hono {
   checkAccess(options, "ingest routes");
   const { replica, key, limits = {}, platform = webPlatform } = options;
   const { fileBytes = 1 << 30, uploads = 16, stallMs = 15_000, replicas = 64 } = limits;
+  checkBounds("ingest routes", { fileBytes, uploads, stallMs, replicas });
   const settings = resolveLevels(options.levels);
   const mounts = new Mounts({ replica, key, maxReplicas: replicas, freshMs: 0, platform });
   const desks = new WeakMap<Replica, IngestDesk>();

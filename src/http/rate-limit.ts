@@ -14,7 +14,7 @@ export interface RateOptions {
   readonly burst?: number | undefined;
   /**
    * What tells clients apart: an address, a user, a key. Runtimes know addresses in different ways, and proxies hide them: use
-   * what the hook `authorize` has found out. @default all clients are one
+   * what the hook `authorize`, which comes before, has set on the context. @default all clients are one
    */
   readonly client?: ((c: Context) => string) | undefined;
 }

@@ -262,9 +262,31 @@ describe("replicaRoutes()", () => {
     expect(other.headers.get("access-control-allow-origin")).toBeNull();
     const headers = { origin: "https://a.example", authorization: `Bearer ${TOKEN}` };
     const read = await ask(FILE, { headers }, options);
-    expect(read.headers.get("access-control-expose-headers")).toContain("content-range");
+    const exposed = read.headers.get("access-control-expose-headers");
+    for (const name of ["content-range", "pagestream-position", "pagestream-commit"]) {
+      expect(exposed).toContain(name);
+    }
     const any = await ask(FILE, { headers }, { corsOrigins: ["*"] });
     expect(any.headers.get("access-control-allow-origin")).toBe("*");
+  });
+
+  test("replicaRoutes() refuses options that would bound nothing, or let nobody in", () => {
+    for (const options of [
+      { limits: { streams: 0 } },
+      { limits: { listeners: -1 } },
+      { limits: { snapshots: 1.5 } },
+      { limits: { stallMs: 2 ** 31 } },
+      { limits: { query: { ms: Number.NaN } } },
+      { pollMs: 0 },
+      { rate: { perSecond: 0 } },
+      { rate: { perSecond: 1, burst: 0.5 } },
+      { corsOrigins: ["https://a.example/"] },
+      { corsOrigins: ["a.example"] },
+    ] satisfies Options[]) {
+      expect(() => routes(options), JSON.stringify(options)).toThrow(/^Cannot make replica routes/);
+    }
+    const corsOrigins = ["*", "http://localhost:3000", "capacitor://localhost", "http://[::1]:80"];
+    expect(() => routes({ corsOrigins, limits: { streams: 1 } })).not.toThrow();
   });
 
   test("replicaRoutes() sends no more files at a time than it may", async () => {

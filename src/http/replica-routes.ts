@@ -7,6 +7,7 @@ import { type Context, Hono } from "hono";
 import type { Platform } from "../core/platform.ts";
 import type { Sqlite3 } from "../vfs/sqlite3.ts";
 import { webPlatform } from "../transports/web-platform.ts";
+import { checkBounds } from "./bounds.ts";
 import { changesRoute } from "./changes.ts";
 import { ltxFileRoute } from "./ltx-file.ts";
 import { pagesRoute } from "./pages.ts";
@@ -113,6 +114,8 @@ export function replicaRoutes(options: ReplicaRoutesOptions): ReplicaRoutes {
   checkAccess(options, "replica routes");
   const { replica, key, limits = {}, platform = webPlatform } = options;
   const { freshMs = 1000, pollMs = 1000, onFailure = () => undefined } = options;
+  const { query: bounds, ...counts } = limits;
+  checkBounds("replica routes", { ...counts, ...bounds, pollMs });
   const { streams = 64, snapshots = 8, stallMs = 60_000, positionMs = 5000 } = limits;
   const {
     queries = 16,

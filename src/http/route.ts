@@ -57,6 +57,7 @@ const TOLD_HEADERS = [
   "date",
   "etag",
   "last-modified",
+  "pagestream-commit",
   "pagestream-position",
   "retry-after",
 ];
@@ -64,15 +65,35 @@ const TOLD_HEADERS = [
 /** How long a browser may remember what a preflight said. */
 const PREFLIGHT_S = 600;
 
-/** Refuses options with which anybody could use the routes by mistake. */
-export function checkAccess(access: AccessOptions, operation: string): void {
-  if (access.authorize === "public" || typeof access.authorize === "function") return;
-  throw new InvalidArgumentError({
-    operation: "make",
-    object: operation,
-    what: "the hook authorize is missing, and without it anybody could read the database",
-    next: 'Give a function that decides on each request, or authorize: "public" for data that anybody may have',
-  });
+/** An origin as browsers send it: nothing after the host, and no capitals. */
+const ORIGIN = /^[a-z][a-z0-9+.-]*:\/\/[^/?#@\sA-Z]+$/;
+
+/** Refuses options with which anybody, or nobody, could use the routes by mistake. `object` is what is made with them. */
+export function checkAccess(access: AccessOptions, object: string): void {
+  const { authorize, corsOrigins = [], rate } = access;
+  const refuse = (what: string, next: string): never => {
+    throw new InvalidArgumentError({ operation: "make", object, what, next });
+  };
+  if (authorize !== "public" && typeof authorize !== "function") {
+    refuse(
+      "the hook authorize is missing, and without it anybody could read the database",
+      'Give a function that decides on each request, or authorize: "public" for data that anybody may have',
+    );
+  }
+  const wrong = corsOrigins.find((origin) => origin !== "*" && !ORIGIN.test(origin));
+  if (wrong !== undefined) {
+    refuse(
+      `${JSON.stringify(wrong)} in corsOrigins is no origin, and no page would match it`,
+      "Write it as browsers do: https://app.example.com, without a path or a final slash",
+    );
+  }
+  const { perSecond = 1, burst = 1 } = rate ?? {};
+  if (!(perSecond > 0 && burst >= 1)) {
+    refuse(
+      `a rate of ${perSecond} per second with a burst of ${burst} would let nothing through`,
+      "Give perSecond more than 0 and burst at least 1",
+    );
+  }
 }
 
 /**
@@ -109,9 +130,7 @@ export function mountFallback(app: Hono, access: AccessOptions): void {
   app.use("*", async (c, next) => {
     await next();
     if (c.res.status !== 404) return;
-    const refused = await denied(c, access, "none");
-    if (refused === undefined) sendRefusal(c, noRoute(c));
-    else c.res = refused;
+    c.res = send(c, (await denied(c, access, "none")) ?? noRoute(c));
   });
 }
 
@@ -153,13 +172,14 @@ function guard({ here, methods, access, limit }: Guarded): MiddlewareHandler {
       await next();
       if (c.res.status !== 404) return;
     } else c.header("x-content-type-options", "nosniff");
+    const refused = await denied(c, access, route?.operation.operationId ?? "none");
+    // Whoever is refused counts, too. The hook comes first, for it may know who asks.
     const waitS = limit?.take(c) ?? 0;
     if (waitS > 0) {
       const headers = { "retry-after": String(waitS) };
       throw new Refusal("RATE_LIMITED", "too many requests", headers);
     }
-    const refused = await denied(c, access, route?.operation.operationId ?? "none");
-    if (refused !== undefined) c.res = refused;
+    if (refused !== undefined) c.res = send(c, refused);
     else if (route !== undefined) await next();
     else sendRefusal(c, wrongMethod(methods));
   };
@@ -175,12 +195,16 @@ async function denied(
   c: Context,
   { authorize }: AccessOptions,
   operation: string,
-): Promise<Response | undefined> {
+): Promise<Response | Refusal | undefined> {
   const verdict = authorize === "public" ? true : await authorize(c, operation);
   if (verdict === true) return undefined;
   if (verdict instanceof Response) return verdict;
   const headers = { "www-authenticate": 'Bearer realm="pagestream"' };
-  return sendRefusal(c, new Refusal("UNAUTHORIZED", "this needs authorization", headers));
+  return new Refusal("UNAUTHORIZED", "this needs authorization", headers);
+}
+
+function send(c: Context, answer: Response | Refusal): Response {
+  return answer instanceof Refusal ? sendRefusal(c, answer) : answer;
 }
 
 function crossOrigin(origins: readonly string[], methods: readonly string[]): MiddlewareHandler {

@@ -273,6 +273,23 @@ describe("too much", () => {
     expect((await ask("b")).status).toBe(200);
   });
 
+  test("clients are told apart by what the hook found out, and refused ones count, too", async () => {
+    const limited = routes({
+      authorize(c) {
+        c.set("user", c.req.header("x-user"));
+        return c.get("user") !== "mallory";
+      },
+      rate: { perSecond: 0.5, burst: 1, client: (c) => c.get("user") as string },
+    });
+    const ask = async (user: string): Promise<number> =>
+      (await limited.request("/info", { headers: { "x-user": user } })).status;
+    const statuses: number[] = [];
+    for (const user of ["alice", "alice", "bob", "mallory", "mallory"]) {
+      statuses.push(await ask(user));
+    }
+    expect(statuses).toEqual([200, 429, 200, 401, 429]);
+  });
+
   test("who opens feeds and goes away gives their places back", async () => {
     const patient = routes({
       authorize: "public",
