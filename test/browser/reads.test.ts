@@ -7,7 +7,7 @@ import { writeHttpIndex } from "pagestream/transports/http";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { largeReplica, titleOf, writeLarge } from "../helpers/large-replica.ts";
 import { startBrowser, type TestBrowser } from "./browser.ts";
-import type { ReadsRequest, ReadsResult } from "./reads/worker.ts";
+import type { QueriesRequest, QueriesResult, ReadsRequest, ReadsResult } from "./reads/worker.ts";
 
 let browser: TestBrowser;
 let databaseSize: number;
@@ -28,7 +28,7 @@ beforeAll(async () => {
   });
   const module = "../../node_modules/@sqlite.org/sqlite-wasm/dist/sqlite3.wasm";
   copyFileSync(new URL(module, import.meta.url), join(folder, "sqlite3.wasm"));
-  writeFileSync(join(folder, "index.html"), "<!doctype html><title>Blocking reads</title>");
+  writeFileSync(join(folder, "index.html"), "<!doctype html><title>Lazy reads</title>");
   const replica = largeReplica(4_000);
   ({ databaseSize } = replica);
   const store = memoryStore();
@@ -43,28 +43,66 @@ beforeAll(async () => {
 });
 afterAll(() => browser.close());
 
-/** Runs the worker of a page. */
-async function read(page: string, way: ReadsRequest["way"]): Promise<ReadsResult> {
-  const request: ReadsRequest = { replica: `${browser.server.origin}/replica`, way };
+/** Gives a request to the worker of a page. */
+async function inWorker<Result>(
+  page: string,
+  request: ReadsRequest | QueriesRequest,
+): Promise<Result> {
   const opened = await browser.open(page);
-  return await opened.evaluate(
+  return (await opened.evaluate(
     (data) =>
-      new Promise<ReadsResult>((resolve, reject) => {
+      new Promise<unknown>((resolve, reject) => {
         const worker = new Worker("worker.js", { type: "module" });
-        worker.onmessage = (event) => resolve(event.data as ReadsResult);
+        worker.onmessage = (event) => resolve(event.data);
         worker.onerror = (event) => reject(new Error(event.message));
         worker.postMessage(data);
       }),
     request,
+  )) as Result;
+}
+
+/** Asks on the page itself. */
+async function onPage(page: string, request: QueriesRequest): Promise<QueriesResult> {
+  const opened = await browser.open(page);
+  await opened.addScriptTag({ type: "module", url: "worker.js" });
+  await opened.waitForFunction("globalThis.query !== undefined");
+  return await opened.evaluate(
+    (data) =>
+      (globalThis as unknown as { query(data: QueriesRequest): Promise<QueriesResult> }).query(
+        data,
+      ),
+    request,
   );
 }
+
+describe.concurrent("queries in Chromium", () => {
+  test.for<["page" | "worker", QueriesRequest["driver"], string]>([
+    ["page", "auto", "jspi"],
+    ["page", "retry", "retry"],
+    ["worker", "auto", "jspi"],
+  ])("a %s reads a replica lazily with the driver %s", async ([place, driver, chosen]) => {
+    const request = { replica: `${browser.server.origin}/replica`, driver };
+    const path = "/reads/index.html";
+    const result = await (place === "page"
+      ? onPage(path, request)
+      : inWorker<QueriesResult>(path, request));
+    expect(result).toMatchObject({
+      driver: chosen,
+      titles: [1, 4_000, 2].map(titleOf),
+      count: 4_000,
+    });
+    expect(result.requests).toBeLessThanOrEqual(8);
+    expect(result.bytes).toBeLessThan(databaseSize / 10);
+  });
+});
 
 describe("blocking reads in Chromium", () => {
   test.for<[string, ReadsRequest["way"], string]>([
     ["a helper worker of an isolated page", "helper", "/isolated/reads/index.html"],
     ["synchronous XHR in any worker", "xhr", "/reads/index.html"],
   ])("the synchronous API reads a replica lazily by %s", async ([, way, page]) => {
-    const result = await read(page, way);
+    const replica = `${browser.server.origin}/replica`;
+    const result = await inWorker<ReadsResult>(page, { replica, way });
     expect(result.titles).toEqual([1, 4_000, 2].map(titleOf));
     expect(result.requests).toBeLessThanOrEqual(8);
     expect(result.bytes).toBeLessThan(databaseSize / 10);

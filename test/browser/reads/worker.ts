@@ -1,5 +1,6 @@
 /**
- * A worker that keeps SQLite's synchronous API over a replica, and blocks while a page is read.
+ * A replica read lazily in a browser: in a worker that keeps SQLite's synchronous API and blocks while a page is read, and in a
+ * worker or on a page by promises.
  *
  * @module
  */
@@ -13,6 +14,24 @@ export interface ReadsRequest {
   /** Address of the replica. */
   readonly replica: string;
   readonly way: "helper" | "xhr";
+}
+
+/** What is asked for where nothing blocks. */
+export interface QueriesRequest {
+  /** Address of the replica. */
+  readonly replica: string;
+  readonly driver: "auto" | "retry";
+}
+
+/** What came of it. */
+export interface QueriesResult {
+  readonly driver: string;
+  readonly titles: readonly unknown[];
+  /** Rows that a scan found, all of them. */
+  readonly count: unknown;
+  /** Of the look-ups, before the scan. */
+  readonly requests: number;
+  readonly bytes: number;
 }
 
 /** What the worker found. */
@@ -81,6 +100,29 @@ async function run({ replica, way }: ReadsRequest): Promise<ReadsResult> {
   return result;
 }
 
-onmessage = async ({ data }: MessageEvent<ReadsRequest>): Promise<void> => {
-  postMessage(await run(data));
-};
+/** Asks by promises, which a page may as well. */
+async function query({ replica, driver }: QueriesRequest): Promise<QueriesResult> {
+  const view = await openReplicaDatabase({
+    sqlite3: await sqlite3InitModule(),
+    replica: httpStore(replica),
+    driver,
+    follow: false,
+  });
+  const titles: unknown[] = [];
+  for (const id of [1, 4_000, 2]) {
+    const [row] = await view.query("SELECT title FROM note WHERE id = ?", [id]);
+    titles.push(row?.["title"]);
+  }
+  const { requests, bytes } = view.stats;
+  const [row] = await view.query("SELECT count(*) AS n FROM note WHERE length(body) > 0");
+  await view.close();
+  return { driver: view.driver, titles, count: row?.["n"], requests, bytes };
+}
+
+if (typeof document === "undefined") {
+  onmessage = async ({ data }: MessageEvent<ReadsRequest | QueriesRequest>): Promise<void> => {
+    postMessage(await ("way" in data ? run(data) : query(data)));
+  };
+} else {
+  Object.assign(globalThis, { query });
+}
