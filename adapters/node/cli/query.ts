@@ -38,13 +38,8 @@ export async function runQuery(
   const { store } = await openTarget(text, flags);
   try {
     const sqlite3 = await loadSqliteWasm("a query");
-    const reading = { follow: false, maxStatementBytes: STATEMENT_BYTES } as const;
-    await using database = await openReplicaDatabase({
-      sqlite3,
-      replica: store,
-      ...state,
-      ...reading,
-    });
+    const reading = { sqlite3, replica: store, follow: false, ...state } as const;
+    await using database = await openReplicaDatabase({ ...reading, ...MEMORY });
     const { columns, rows } = await database.execute(sql);
     // From the opening on: that is what the question has cost.
     const { requests, bytes, pages } = database.stats;
@@ -67,8 +62,10 @@ export async function runQuery(
   }
 }
 
-/** Memory for the pages of a statement that begins again with each page: where it cannot be suspended. */
-const STATEMENT_BYTES = 1024 * 1024 * 1024;
+/** Where a statement cannot be suspended it begins again with each page, and keeps all that it has read. */
+const MOST = 1024 * 1024 * 1024;
+const { WebAssembly: wasm } = globalThis as unknown as { readonly WebAssembly: object };
+const MEMORY = "Suspending" in wasm ? {} : { cacheBytes: MOST, maxStatementBytes: MOST };
 
 /** No faster than it is read. */
 async function print(pieces: Iterable<string>): Promise<void> {
