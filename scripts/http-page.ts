@@ -19,9 +19,16 @@ const MARK = "## Routes\n";
 /** What every route may answer, said once. */
 const EVERYWHERE = ["401", "429", "502", "503"];
 
+interface Schema {
+  readonly description?: string;
+  readonly properties?: Readonly<Record<string, Schema>>;
+  readonly items?: Schema;
+}
+
 interface Described {
   readonly description: string;
-  readonly content?: Readonly<Record<string, unknown>>;
+  readonly headers?: Readonly<Record<string, unknown>>;
+  readonly content?: Readonly<Record<string, { readonly schema: Schema }>>;
 }
 
 interface Operation {
@@ -32,11 +39,7 @@ interface Operation {
     readonly in: string;
     readonly description: string;
   }[];
-  readonly requestBody?: Described & {
-    readonly content: Readonly<
-      Record<string, { readonly schema: { readonly properties?: Record<string, Described> } }>
-    >;
-  };
+  readonly requestBody?: Described;
   readonly responses: Readonly<Record<string, Described>>;
 }
 
@@ -88,11 +91,12 @@ function sectionOf(name: string, operation: Operation): string {
     ...Object.entries(body).map(([key, each]) => [key, "body", each.description]),
   ].map(([key, where, text]) => `| \`${key}\` | ${where} | ${text} |`);
   const own = Object.entries(responses).filter(([status]) => !EVERYWHERE.includes(status));
-  const answers = own.map(([status, answer]) => {
-    const [type] = Object.keys(answer.content ?? {});
-    const isError = Number(status) >= 400;
-    const form = type === undefined || isError ? "" : ` (\`${type}\`)`;
-    return `| ${status} | ${answer.description}${form} |`;
+  const answers = own.map(([status, { description: when, content = {}, headers = {} }]) => {
+    const [form] = Number(status) >= 400 ? [] : Object.entries(content);
+    const told =
+      form === undefined ? "" : ` (${[`\`${form[0]}\``, ...membersOf(form[1])].join(": ")})`;
+    const names = Object.keys(headers).map((name) => `\`${name}\``);
+    return `| ${status} | ${when}${told}${names.length === 0 ? "" : `, with ${names.join(", ")}`} |`;
   });
   const parts = [
     `### ${name}`,
@@ -104,6 +108,15 @@ function sectionOf(name: string, operation: Operation): string {
     ["| status | |", "| --- | --- |", ...answers].join("\n"),
   ];
   return parts.filter((part) => part !== undefined).join("\n\n");
+}
+
+/** The members of an answer in JSON, in one text, lists with those of their entries; nothing where none are known. */
+function membersOf({ schema }: { readonly schema: Schema }): string[] {
+  const names = Object.entries(schema.properties ?? {}).map(([name, { items = {} }]) => {
+    const [entries] = membersOf({ schema: items });
+    return `\`${name}\`${entries === undefined ? "" : ` (${entries})`}`;
+  });
+  return names.length === 0 ? [] : [names.join(", ")];
 }
 
 if (import.meta.main) writeFileSync(PATH, await renderHttpPage());

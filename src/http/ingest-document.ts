@@ -10,7 +10,7 @@ import type { Json, Operation } from "./openapi.ts";
 
 const JSON_TYPE = "application/json";
 const BYTES: Json = { type: "string", contentEncoding: "binary" };
-const VERSION = { etag: "Version of the object" };
+const VERSION = { ETag: "Version of the object" };
 
 /** `GET /ingest`. */
 export const CAPABILITIES_OPERATION: Operation = {
@@ -65,6 +65,7 @@ export const REMOVE_OPERATION: Operation = {
       properties: {
         objects: {
           type: "array",
+          description: "Keys as the index has them, each with the `etag` of the version or without",
           maxItems: 1000,
           items: {
             type: "object",

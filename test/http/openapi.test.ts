@@ -2,7 +2,7 @@
 import { Validator } from "@seriousme/openapi-schema-validator";
 import { Hono } from "hono";
 import { expect, test } from "vitest";
-import { replicaRoutes, type ReplicaRoutes } from "../../src/http/index.ts";
+import { ingestRoutes, replicaRoutes, type ReplicaRoutes } from "../../src/http/index.ts";
 import { memoryStore } from "../../src/transports/memory.ts";
 
 type Paths = Record<string, Record<string, { readonly operationId: string }>>;
@@ -19,9 +19,13 @@ async function document(): Promise<{
 }
 
 test("openApiDocument() is valid OpenAPI 3.1", async () => {
-  const { valid, errors } = await new Validator().validate((await document()) as never);
-  expect(errors).toBeUndefined();
-  expect(valid).toBe(true);
+  const ingest = ingestRoutes({ replica: () => memoryStore(), authorize: "public" });
+  const written = await (await ingest.request("/ingest/openapi.json")).json();
+  for (const each of [await document(), written]) {
+    const { valid, errors } = await new Validator().validate(each as never);
+    expect(errors).toBeUndefined();
+    expect(valid).toBe(true);
+  }
 });
 
 test("openApiDocument() names every route that is mounted, and no other", async () => {
