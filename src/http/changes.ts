@@ -20,8 +20,8 @@ import type { Route } from "./route.ts";
 
 /** Page numbers that a change names; it always tells how many there are. */
 const MAX_PAGES = 1000;
-/** How long nothing may be sent: proxies and clients take longer silence for the end. */
-const HEARTBEAT_MS = 15_000;
+/** How long nothing may be sent: proxies and clients take longer silence for the end, Bun's server that of ten seconds. */
+const HEARTBEAT_MS = 8_000;
 /** Failed looks in a row after which a listener is let go: it comes back by itself, and is told then. */
 const MAX_FAILURES = 5;
 
