@@ -1,4 +1,5 @@
 /** @module */
+import { Hono } from "hono";
 import { beforeEach, describe, expect, test } from "vitest";
 import { bytesSink } from "../api/bytes-sink.ts";
 import { restore } from "../api/restore.ts";
@@ -147,6 +148,18 @@ describe("replicaRoutes()", () => {
       expect([method, response.status]).toEqual([method, 405]);
       expect(response.headers.get("allow")).toBe("GET, HEAD");
     }
+  });
+
+  test("replicaRoutes() leads from its mount with a final slash to the one without", async () => {
+    const app = new Hono().route("/db/:user", routes({ authorize: () => false }));
+    const slashed = await app.request("/db/alice/");
+    expect([slashed.status, slashed.headers.get("location")]).toEqual([308, "../alice"]);
+    const others = [
+      await app.request("/db/alice/info/"),
+      await app.request("/db/alice/", { method: "POST" }),
+    ];
+    expect(others.map(({ status }) => status)).toEqual([401, 401]);
+    expect((await routes().request("/")).status).toBe(200);
   });
 
   test("replicaRoutes() makes the index of one listing for all who ask within a second", async () => {

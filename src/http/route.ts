@@ -5,6 +5,7 @@
  */
 import type { Context, Hono, MiddlewareHandler } from "hono";
 import { cors } from "hono/cors";
+import { basePath } from "hono/route";
 import { InvalidArgumentError } from "../core/errors.ts";
 import type { Platform } from "../core/platform.ts";
 import type { DescribedRoute } from "./openapi.ts";
@@ -125,12 +126,16 @@ export function mountRoutes(
   }
 }
 
-/** Answers what no route has: 404, for those who may know. Mount it last. */
+/** Answers what no route has: 404, for those who may know; the mount with a final slash leads to the one without. Mount it last. */
 export function mountFallback(app: Hono, access: AccessOptions): void {
   app.use("*", async (c, next) => {
     await next();
     if (c.res.status !== 404) return;
-    c.res = send(c, (await denied(c, access, "none")) ?? noRoute(c));
+    const { method, path } = c.req;
+    if (["GET", "HEAD"].includes(method) && path === `${basePath(c)}/`) {
+      // As people type it. What lies in front may have another path for the mount, so the way there is a relative one.
+      c.res = c.redirect(`../${path.split("/").at(-2)}`, 308);
+    } else c.res = send(c, (await denied(c, access, "none")) ?? noRoute(c));
   });
 }
 
