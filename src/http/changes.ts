@@ -66,7 +66,7 @@ export function changesRoute(context: ChangesContext): Route {
           schema: { type: "string" },
         },
       },
-      refusals: ["BAD_REQUEST", "NOT_FOUND"],
+      refusals: ["BAD_REQUEST", "NOT_FOUND", "NOT_ENABLED"],
     },
     handle: (c) => answer(c, context),
   };

@@ -4,7 +4,7 @@
  * @module
  */
 import type { Context } from "hono";
-import { InvalidArgumentError } from "../core/errors.ts";
+import { InvalidArgumentError, isPagestreamError } from "../core/errors.ts";
 import type { Platform } from "../core/platform.ts";
 import type { RetryPolicy } from "../core/retry.ts";
 import type { ReaderInside, ReaderMemory } from "../replica/reader-inside.ts";
@@ -123,7 +123,7 @@ export class Mounted {
     if (this.#shared !== undefined) return this.#shared;
     const { platform, freshMs } = this.#options;
     const opening = (async () => {
-      const reader = this.#given ?? (await openReader(this.replica, this.#reading()));
+      const reader = this.#given ?? (await this.#open(this.#reading()));
       return new OpenReader(reader, { platform, freshMs, isShared: true });
     })();
     this.#shared = opening;
@@ -142,9 +142,19 @@ export class Mounted {
       save: async (bytes) => void (this.#index = bytes),
     };
     const reading = { ...this.#reading(), indexStore };
-    const reader = await openReader(this.replica, reading, left?.memory);
+    const reader = await this.#open(reading, left?.memory);
     const { refreshedAt } = left ?? {};
     return new OpenReader(reader, { platform, freshMs, isShared: false, refreshedAt });
+  }
+
+  async #open(options: ReaderOptions, memory?: ReaderMemory): Promise<ReplicaReader> {
+    try {
+      return await openReader(this.replica, options, memory);
+    } catch (error) {
+      if (!isPagestreamError(error, "UNSUPPORTED")) throw error;
+      const what = "the replica is of Litestream 0.3, whose states can only be had as a whole";
+      throw new Refusal("NOT_ENABLED", what);
+    }
   }
 
   async #putAway(own: OpenReader): Promise<void> {

@@ -55,7 +55,13 @@ export function pagesRoute(context: PagesContext): Route {
         },
         304: { description: "The client has this page" },
       },
-      refusals: ["BAD_REQUEST", "NOT_FOUND", "PRECONDITION_FAILED", "REPLICA_BEHIND"],
+      refusals: [
+        "BAD_REQUEST",
+        "NOT_FOUND",
+        "PRECONDITION_FAILED",
+        "NOT_ENABLED",
+        "REPLICA_BEHIND",
+      ],
     },
     handle: (c) => answer(c, context),
   };

@@ -4,6 +4,7 @@ import { replicaRoutes, type ReplicaRoutes, type ReplicaRoutesOptions } from "./
 import { buildLtx } from "../testing/build-ltx.ts";
 import { type FakePlatform, fakePlatform } from "../testing/fake-platform.ts";
 import { memoryStore } from "../transports/memory.ts";
+import { lz4Frame, pageOf, snapshotKey, storeWith } from "../../test/helpers/legacy-replica.ts";
 import { type SqlReplica, sqlReplica } from "../../test/helpers/sql-replica.ts";
 
 const hex = (txid: number): string => txid.toString(16).padStart(16, "0");
@@ -129,6 +130,15 @@ async function next(
   );
   return (await waiting).value as SentEvent | string | undefined;
 }
+
+test("pages and changes of a replica of Litestream 0.3 are told not to be had", async () => {
+  const bytes = lz4Frame(pageOf(1, 0, 1024));
+  const store = await storeWith({ [snapshotKey("0123456789abcdef", 0)]: { bytes, time: 0 } });
+  const onFailure = vi.fn();
+  app = routes({ replica: () => store, onFailure });
+  for (const path of ["/pages/1", "/changes"]) expect((await app.request(path)).status).toBe(501);
+  expect(onFailure).not.toHaveBeenCalled();
+});
 
 describe("GET /changes", () => {
   test("GET /changes tells of commits, their pages and their tables", async () => {

@@ -75,7 +75,7 @@ export const REFUSALS: Readonly<
   QUERY_TIMEOUT: [422, "The query took longer than allowed and was ended"],
   RATE_LIMITED: [429, "Too many requests; `Retry-After` tells when to come again"],
   INTERNAL: [500, "The server failed"],
-  NOT_ENABLED: [501, "The server was set up without what the route needs"],
+  NOT_ENABLED: [501, "The server, or a replica of Litestream 0.3, is without what the route needs"],
   STORE: [502, "The replica could not be read"],
   BUSY: [503, "Too much is under way; `Retry-After` tells when to come again"],
   REPLICA_BEHIND: [503, "The replica has not come to the position of `Pagestream-Position` yet"],
