@@ -39,7 +39,7 @@ export function refuseFuture(
     operation: "read",
     object: replica.description,
     what: `${formatTimestamp(timestamp.getTime())} lies in the future`,
-    next: "Give a time that has passed, or allow the newest state with allowFuture",
+    next: "Give a time that has passed, or none for the newest state",
   });
 }
 
