@@ -3,11 +3,13 @@
  *
  * @module
  */
+import { abortable } from "../core/abortable.ts";
 import { InvalidArgumentError } from "../core/errors.ts";
 import type { Platform } from "../core/platform.ts";
 import type { HydrationTarget } from "../replica/hydrate-target.ts";
 import { hydrate, type Hydrated, type HydrateOptions } from "../replica/hydrate.ts";
 import type { RestoreTarget } from "../replica/plan.ts";
+import type { ReaderInside } from "../replica/reader-inside.ts";
 import type { ReaderStats, ReaderWait, ReplicaReader, ReplicaView } from "../replica/reader.ts";
 import { resolveTarget } from "../replica/restore-options.ts";
 import { webPlatform } from "../transports/web-platform.ts";
@@ -118,6 +120,16 @@ export async function openReplicaDatabase<S extends Sqlite3>(
     };
     const { sqlite3 } = options;
     const opened = await ReplicaConnection.open(sqlite3, connection);
+    try {
+      await opened.readSchema();
+      if (!isGiven) {
+        const { readingAhead } = reader as ReplicaReader & ReaderInside;
+        await abortable(readingAhead, { operation: "read", object: reader.name, signal });
+      }
+    } catch (error) {
+      await opened.close();
+      throw error;
+    }
     return new Database<S>({ sqlite3, reader, isGiven, connection, opened, hydration });
   } catch (error) {
     if (!isGiven) await reader.close();

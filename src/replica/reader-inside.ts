@@ -28,6 +28,8 @@ export interface ReaderMemory {
 
 /** The inner side of a reader. */
 export interface ReaderInside {
+  /** Resolves when the pages that were asked for at the opening, before anybody wanted them, are there or cannot be had. */
+  readonly readingAhead: Promise<void>;
   /** Whether there is a copy to look into. */
   readonly hasCopy: boolean;
   /** Looks into a copy before the store is asked, or no more into any. */

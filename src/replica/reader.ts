@@ -200,12 +200,11 @@ class Reader implements ReplicaReader, ReaderInside {
     throwIfAborted(signal, "read", this.name);
     await this.#loadIndexes();
     const isNewest = target.txid === undefined && target.timestamp === undefined;
-    const opening = this.#first(target, allowFuture === true).then(async () => {
-      // Who reads one state, or asks once, may need none of it.
-      if (isNewest && follow !== false) await this.#readAhead();
-    });
+    const opening = this.#first(target, allowFuture === true);
     // Whoever gives up closes, which ends the requests.
     await abortable(opening, { operation: "read", object: this.name, signal });
+    // Who reads one state, or asks once, may need none of it.
+    if (isNewest && follow !== false) this.readingAhead = this.#readAhead();
     this.#views.forget();
     this.#lastLookAt = new Date(this.replica.platform.clock.now());
     if (isNewest) this.#follower.listed();
@@ -261,6 +260,8 @@ class Reader implements ReplicaReader, ReaderInside {
       this.#unpinned.settle();
     };
   }
+
+  readingAhead: Promise<void> = Promise.resolve();
 
   get hasCopy(): boolean {
     return this.#pages.local !== undefined;

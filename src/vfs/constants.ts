@@ -73,3 +73,13 @@ export const SQLITE_TXN_WRITE = 2;
 
 /** The question of xAccess that a hot journal is looked for with. */
 export const SQLITE_ACCESS_EXISTS = 0;
+
+/** Type of a text value. */
+export const SQLITE_TEXT = 3;
+
+/** Has SQLite copy a text or bytes before the call that is given them returns. */
+export const SQLITE_TRANSIENT: number = -1;
+
+/** How a function of SQL takes its texts, and that no view or trigger may call it. */
+export const SQLITE_UTF8 = 1;
+export const SQLITE_DIRECTONLY = 0x80000;

@@ -8,7 +8,6 @@
  *
  * @module
  */
-/* oxlint-disable max-params -- the authorizer has the parameters that SQLite passes. */
 import type { WasmMemory } from "./bind.ts";
 import type { WasmPointer } from "./sqlite3.ts";
 
@@ -72,19 +71,12 @@ export class ReplicaAuthorizer {
     this.hasReadPragma = false;
   }
 
-  /** The authorizer as SQLite calls it; the strings of an action are C strings or NULL. */
-  readonly decide = (
-    _arg: WasmPointer,
-    action: number,
-    first: WasmPointer,
-    second: WasmPointer,
-    _schema: WasmPointer,
-    _trigger: WasmPointer,
-  ): number => {
+  /** What SQLite is to do about an action, whose strings are C strings or NULL. */
+  decide(action: number, first: WasmPointer, second: WasmPointer): number {
     if (action === PRAGMA) return this.#decidePragma(first, second);
     const refused = REFUSED.get(action);
     return refused === undefined ? ALLOW : this.#deny(refused);
-  };
+  }
 
   #decidePragma(first: WasmPointer, second: WasmPointer): number {
     const name = this.#memory.readString(first).toLowerCase();

@@ -286,6 +286,44 @@ describe.each(DRIVERS)("ReplicaConnection with the driver %s", (driver) => {
     await replica.close();
   });
 
+  test("litestream_txid() answers each connection for its own state, and a further one installs nothing", async () => {
+    const { source, writer } = scene(driver);
+    const [first] = source.views;
+    source.publish(writer.after("DELETE FROM t"));
+    const before = await connect(source, driver, { view: first });
+    const { wasm } = sqlite3;
+    const install = wasm.installFunction;
+    let installed = 0;
+    wasm.installFunction = (...args) => {
+      installed++;
+      return install.apply(wasm, args);
+    };
+    const after = await connect(source, driver);
+    wasm.installFunction = install;
+    expect(installed).toBe(0);
+    const sql = "SELECT litestream_txid(), (SELECT count(*) FROM t)";
+    expect((await before.run(sql)).rows).toEqual([["0000000000000001", 2000]]);
+    expect((await after.run(sql)).rows).toEqual([["0000000000000002", 0]]);
+    await before.close();
+    expect((await after.run(sql)).rows).toEqual([["0000000000000002", 0]]);
+    await after.close();
+  });
+
+  test("readSchema() asks the source for nothing, and leaves nothing behind where it cannot", async () => {
+    const wide = Array.from({ length: 200 }, (_, i) => `CREATE TABLE t${i}(a, b, c, d);`).join("");
+    for (const sql of ["CREATE TABLE t(id)", `${wide} CREATE TABLE t(id)`]) {
+      const { source } = scene(driver, sql);
+      const replica = await connect(source, driver);
+      const before = source.fetches;
+      await replica.readSchema();
+      if (driver !== "block") expect(source.fetches).toBe(before);
+      expect(replica.lastError).toBe(undefined);
+      expect(source.pins).toBe(0);
+      expect(await value(replica, "SELECT count(*) FROM t")).toBe(0);
+      await replica.close();
+    }
+  });
+
   test("litestream_set_time() and PRAGMA litestream_time go back and return to the newest state", async () => {
     const { source, writer } = scene(driver);
     const first = source.latest.time.toISOString();

@@ -8,11 +8,12 @@ import { abortable } from "../core/abortable.ts";
 import { ClosedError, UnsupportedError } from "../core/errors.ts";
 import type { PageSource, PageView } from "../core/page-source.ts";
 import type { Platform } from "../core/platform.ts";
-import { guard, type Implementation, WasmMemory } from "./bind.ts";
+import { WasmMemory } from "./bind.ts";
 import { VfsError } from "./errors.ts";
 import { ReplicaAuthorizer } from "./replica-authorizer.ts";
+import { replicaCalls } from "./replica-calls.ts";
 import { QueryLimits, type QueryOptions, tooMuch } from "./replica-limits.ts";
-import { createFunctions, type FunctionHost, refuseInTransaction } from "./replica-pragmas.ts";
+import { refuseInTransaction } from "./replica-pragmas.ts";
 import {
   checkSql,
   type ConnectionContext,
@@ -55,8 +56,8 @@ export interface ReplicaConnectionOptions<V extends PageView> {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Steps of the virtual machine between two looks at the clock. */
-const PROGRESS_STEPS = 1000;
+/** Looks for a row by its key, as most first statements do. */
+const SCHEMA = "SELECT name FROM sqlite_schema WHERE rowid = 1";
 
 const LIMIT_LENGTH = 0;
 /** SQLite's own bound of one value. */
@@ -96,7 +97,7 @@ export class ReplicaConnection<V extends PageView> {
   readonly #options: ReplicaConnectionOptions<V>;
   readonly #context: ConnectionContext;
   readonly #forget: () => void;
-  readonly #installed: WasmPointer[] = [];
+  readonly #dismiss: () => void;
   readonly #suspending: Partial<Record<string, (...args: unknown[]) => Promise<number>>> = {};
   #limits: QueryLimits | undefined;
   #valueLimit = MAX_LENGTH;
@@ -128,21 +129,10 @@ export class ReplicaConnection<V extends PageView> {
     const statements = new Map<string, WasmPointer>();
     this.#context = { sqlite3, exports, memory, connection, authorizer, statements };
     session.isInTransaction = () => sqlite3.capi.sqlite3_get_autocommit(connection) === 0;
-    createFunctions(this.db as unknown as FunctionHost, session);
-    const install = (signature: string, implementation: Implementation): WasmPointer => {
-      const guarded = guard(implementation, { failure: 1, report: () => {} });
-      const pointer = sqlite3.wasm.installFunction(signature, guarded);
-      this.#installed.push(pointer);
-      return pointer;
-    };
-    const progress = install("i(p)", (_arg: number) => (this.#limits?.isOver === true ? 1 : 0));
-    exports.sqlite3_progress_handler(connection, PROGRESS_STEPS, progress, 0);
-    if (authorizer !== undefined) {
-      const { decide } = authorizer;
-      const authorize = sqlite3.wasm.installFunction("i(pipppp)", decide as Implementation);
-      this.#installed.push(authorize);
-      exports.sqlite3_set_authorizer(connection, authorize, 0);
-    }
+    const isOver = (): boolean => this.#limits?.isOver === true;
+    const readable = session as unknown as ReplicaSession;
+    const calls = replicaCalls(sqlite3);
+    this.#dismiss = calls.serve(connection, { session: readable, authorizer, isOver });
   }
 
   /** Opens a connection. The first page is fetched before SQLite asks for it. */
@@ -180,6 +170,29 @@ export class ReplicaConnection<V extends PageView> {
       what: "a page is not in memory, and SQLite cannot wait for it",
       next: `Use query() of the replica database${session.driver === "block" ? "" : ", or the driver block"}`,
     });
+  }
+
+  /**
+   * Has SQLite read the schema, as far as its pages are in memory. The first statement needs it, and SQLite's own code: while
+   * other pages are on their way there is time for both. What fails is told by that statement.
+   */
+  async readSchema(): Promise<void> {
+    const { session } = this;
+    const limits = new QueryLimits({}, this.#options.platform);
+    session.isRunning = true;
+    session.hold();
+    try {
+      await this.#drive(
+        runStatement(this.#context, { sql: SCHEMA, parameters: [], limits }),
+        false,
+      );
+    } catch {
+      // Whatever it was, it is no statement of anybody's.
+    } finally {
+      session.clear();
+      session.isRunning = false;
+      session.release();
+    }
   }
 
   /** Runs one statement to its end. */
@@ -234,10 +247,10 @@ export class ReplicaConnection<V extends PageView> {
     if (this.#isClosed) return;
     this.#isClosed = true;
     await this.#oneAtATime(() => {
-      const { sqlite3, exports, statements } = this.#context;
+      const { exports, statements } = this.#context;
       for (const statement of statements.values()) exports.sqlite3_finalize(statement);
       this.db.close();
-      for (const pointer of this.#installed.splice(0)) sqlite3.wasm.uninstallFunction(pointer);
+      this.#dismiss();
       this.session.close();
       this.#forget();
     });

@@ -55,39 +55,29 @@ export function answerPragma<V extends PageView>(
   });
 }
 
-/** What registers a function with a connection: sqlite-wasm's object API has it. */
-export interface FunctionHost {
-  createFunction(definition: {
-    readonly name: string;
-    readonly arity: number;
-    readonly directOnly: boolean;
-    readonly xFunc: (context: number, ...args: unknown[]) => unknown;
-  }): unknown;
+/** A function of SQL. */
+export interface ReplicaFunction {
+  readonly name: string;
+  /** How many arguments it has: none, or one text. One that has an argument cannot be called by a view or a trigger. */
+  readonly arity: 0 | 1;
+  /** What it answers; throws what its caller is to be told. `argument` is undefined where that is no text. */
+  readonly run: (session: ReplicaSession, argument: string | undefined) => string | number;
 }
 
-/** Gives a connection Litestream's functions. */
-export function createFunctions<V extends PageView>(
-  host: FunctionHost,
-  session: ReplicaSession<V>,
-): void {
-  const readable = session as unknown as ReplicaSession<PageView>;
-  const define = (name: string, xFunc: (context: number, ...args: unknown[]) => unknown): void => {
-    const arity = xFunc.length - 1;
-    host.createFunction({
-      name,
-      arity: Math.max(0, arity),
-      directOnly: arity > 0,
-      xFunc: (context, ...args) => session.noting(() => xFunc(context, ...args)),
-    });
-  };
-  define("litestream_txid", () => formatTxid(session.view.txid));
-  define("litestream_time", () => timeOf(readable));
-  define("litestream_lag", () => lagOf(readable));
-  define("litestream_set_time", (_context, value) => {
-    setTime(session, value);
-    return timeOf(readable);
-  });
-}
+/** Litestream's functions. */
+export const FUNCTIONS: readonly ReplicaFunction[] = [
+  { name: "litestream_txid", arity: 0, run: ({ view }) => formatTxid(view.txid) },
+  { name: "litestream_time", arity: 0, run: timeOf },
+  { name: "litestream_lag", arity: 0, run: lagOf },
+  {
+    name: "litestream_set_time",
+    arity: 1,
+    run(session, argument) {
+      setTime(session, argument);
+      return timeOf(session);
+    },
+  },
+];
 
 /** The time that was asked for, else that of the state that is seen. */
 function timeOf(session: ReplicaSession<PageView>): string {
@@ -99,8 +89,8 @@ function lagOf(session: ReplicaSession<PageView>): number {
   return Math.max(0, Math.floor((session.now() - session.view.time.getTime()) / 1000));
 }
 
-function setTime<V extends PageView>(session: ReplicaSession<V>, value: unknown): void {
-  const text = typeof value === "string" ? value.trim() : "";
+function setTime<V extends PageView>(session: ReplicaSession<V>, value: string | undefined): void {
+  const text = value?.trim() ?? "";
   if (text === "") {
     throw new InvalidArgumentError({
       operation: "set",

@@ -5,7 +5,7 @@
  */
 import { InvalidArgumentError } from "../core/errors.ts";
 import type { WasmMemory } from "./bind.ts";
-import { SQLITE_OK } from "./constants.ts";
+import { SQLITE_OK, SQLITE_TEXT, SQLITE_TRANSIENT } from "./constants.ts";
 import type { Sqlite3, WasmPointer } from "./sqlite3.ts";
 
 /**
@@ -67,10 +67,32 @@ export interface StatementExports {
     db: WasmPointer,
     steps: number,
     handler: WasmPointer,
-    arg: WasmPointer,
+    user: number,
   ): void;
-  sqlite3_set_authorizer(db: WasmPointer, authorizer: WasmPointer, arg: WasmPointer): number;
+  sqlite3_set_authorizer(db: WasmPointer, authorizer: WasmPointer, user: number): number;
   sqlite3_uri_parameter(name: WasmPointer, key: WasmPointer): WasmPointer;
+  sqlite3_create_function_v2(
+    db: WasmPointer,
+    name: WasmPointer,
+    arity: number,
+    flags: number,
+    user: number,
+    call: WasmPointer,
+    step: WasmPointer,
+    final: WasmPointer,
+    destroy: WasmPointer,
+  ): number;
+  sqlite3_user_data(context: WasmPointer): number;
+  sqlite3_value_type(value: WasmPointer): number;
+  sqlite3_value_text(value: WasmPointer): WasmPointer;
+  sqlite3_result_int(context: WasmPointer, value: number): void;
+  sqlite3_result_text(
+    context: WasmPointer,
+    text: WasmPointer,
+    sizeBytes: number,
+    destructor: number,
+  ): void;
+  sqlite3_result_error(context: WasmPointer, text: WasmPointer, sizeBytes: number): void;
 }
 
 /** The module's own functions. */
@@ -80,11 +102,7 @@ export function exportsOf(sqlite3: Sqlite3): StatementExports {
 
 const INTEGER = 1;
 const FLOAT = 2;
-const TEXT = 3;
 const BLOB = 4;
-
-/** Has SQLite copy what is bound, before the call returns. */
-const TRANSIENT = -1;
 
 const MAX_INTEGER = (1n << 63n) - 1n;
 
@@ -146,13 +164,13 @@ function bind(
   } else if (typeof value === "string") {
     const text = memory.allocateString(value);
     const length = memory.stringLength(value);
-    code = exports.sqlite3_bind_text(statement, index, text, length, TRANSIENT);
+    code = exports.sqlite3_bind_text(statement, index, text, length, SQLITE_TRANSIENT);
     memory.free(text);
   } else if (value instanceof Uint8Array) {
     // An address that is not NULL, for that would be the value NULL.
     const bytes = memory.allocate(value.length + 1);
     memory.bytes().set(value, bytes);
-    code = exports.sqlite3_bind_blob(statement, index, bytes, value.length, TRANSIENT);
+    code = exports.sqlite3_bind_blob(statement, index, bytes, value.length, SQLITE_TRANSIENT);
     memory.free(bytes);
   } else {
     throw refused(`parameter ${index} is neither a number, a text, bytes, a boolean nor null`);
@@ -191,7 +209,7 @@ export function readRow(
         values.push(exports.sqlite3_column_double(statement, i));
         sizeBytes += 8;
         break;
-      case TEXT: {
+      case SQLITE_TEXT: {
         const pointer = exports.sqlite3_column_text(statement, i);
         const length = exports.sqlite3_column_bytes(statement, i);
         values.push(memory.readText(pointer, length));
