@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { faultyStore } from "../testing/faulty-store.ts";
 import { testObjectStore } from "../testing/test-object-store.ts";
 import { memoryStore } from "./memory.ts";
-import type { ObjectInfo, ObjectStore, WatchOptions } from "./object-store.ts";
+import type { LocalReads, ObjectInfo, ObjectStore, WatchOptions } from "./object-store.ts";
 import { prefixedStore } from "./prefixed.ts";
 
 const kit = { describe, test, expect };
@@ -87,5 +87,33 @@ describe("prefixedStore()", () => {
     expect(await keys(watching ?? inner.list())).toEqual(["ltx/x"]);
     expect(asked).toMatchObject([{ prefix: "a/ltx/" }]);
     expect(prefixedStore(inner, "a").watch).toBeUndefined();
+  });
+
+  test("localReads() reads the part alone, where the store reads so", async () => {
+    const inner = memoryStore();
+    const asked: string[] = [];
+    let isOpen = true;
+    const reads: LocalReads = {
+      read(key, { offset, length }) {
+        asked.push(key);
+        return new Uint8Array(length).fill(offset);
+      },
+      close() {
+        isOpen = false;
+      },
+    };
+    const part = prefixedStore({ ...inner, localReads: () => Promise.resolve(reads) }, "a");
+    const own = await part.localReads?.();
+    const range = { offset: 7, length: 2, etag: "" };
+    expect(own?.read("ltx/x", range)).toEqual(Uint8Array.of(7, 7));
+    expect(() => own?.read("../b/x", range)).toThrow(
+      expect.objectContaining({ code: "INVALID_ARGUMENT" }),
+    );
+    expect(asked).toEqual(["a/ltx/x"]);
+    own?.close();
+    expect(isOpen).toBe(false);
+    expect(prefixedStore(inner, "a").localReads).toBeUndefined();
+    const shared = { ...inner, localReads: () => Promise.resolve(undefined) };
+    expect(await prefixedStore(shared, "a").localReads?.()).toBeUndefined();
   });
 });

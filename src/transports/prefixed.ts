@@ -7,6 +7,7 @@ import type {
   GetOptions,
   GetResult,
   ListOptions,
+  LocalReads,
   ObjectInfo,
   ObjectStore,
   PutOptions,
@@ -47,6 +48,7 @@ class PrefixedStore extends StoreTraits implements Passing {
   readonly #prefix: string;
   readonly probe?: (options?: Cancellable) => Promise<StoreCapabilities>;
   readonly watch?: (options?: WatchOptions) => AsyncIterable<ObjectInfo>;
+  readonly localReads?: () => Promise<LocalReads | undefined>;
 
   constructor(store: ObjectStore, prefix: string) {
     super(store);
@@ -54,6 +56,7 @@ class PrefixedStore extends StoreTraits implements Passing {
     this.#prefix = prefix;
     if (store.probe !== undefined) this.probe = store.probe.bind(store);
     if (store.watch !== undefined) this.watch = (options) => this.#watch(options);
+    if (store.localReads !== undefined) this.localReads = () => this.#localReads();
   }
 
   override get description(): string {
@@ -103,6 +106,15 @@ class PrefixedStore extends StoreTraits implements Passing {
     if (watch === undefined) return;
     const watching = watch.call(this.#store, { ...options, prefix: this.#prefix + prefix });
     for await (const info of watching) yield this.#inner(info);
+  }
+
+  async #localReads(): Promise<LocalReads | undefined> {
+    const reads = await this.#store.localReads?.();
+    if (reads === undefined) return undefined;
+    return {
+      read: (key, range, into) => reads.read(this.#outer(key, "read"), range, into),
+      close: () => reads.close(),
+    };
   }
 
   #outer(key: string, operation: string): string {
