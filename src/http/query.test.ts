@@ -293,7 +293,11 @@ describe("POST /query", () => {
     }
     const { status } = await query(`${n} SELECT i FROM n LIMIT 100`, { max_rows: 1000 });
     expect(status).toBe(200);
-    expect((await query("SELECT id FROM doc", { max_rows: 1 })).status).toBe(413);
+    const { status: refused, body } = await query("SELECT id FROM doc", { max_rows: 1 });
+    expect([refused, body.error?.message]).toEqual([
+      413,
+      "Cannot run the statement: it gives more than 1 rows; a condition or LIMIT asks for less",
+    ]);
   });
 
   test("POST /query takes a body of JSON, not too large and not too slow", async () => {

@@ -116,7 +116,11 @@ const TOLD: Partial<Record<ErrorCode, (error: PagestreamError) => Refusal>> = {
       "retry-after": "1",
     }),
   QUERY: (error) => new Refusal("SQL", error.message),
-  LIMIT: (error) => new Refusal("TOO_LARGE", error.message),
+  LIMIT: ({ message, nextStep }) => {
+    // The limits are those of the server: a client can only ask for less.
+    const what = message.replace(`. ${nextStep}`, "");
+    return new Refusal("TOO_LARGE", `${what}; a condition or LIMIT asks for less`);
+  },
   CACHE_FULL: () => new Refusal("TOO_LARGE", "the query reads more pages than this server keeps"),
   CLOSED: () => new Refusal("BUSY", "the server is closing", { "retry-after": "5" }),
 };
