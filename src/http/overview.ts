@@ -33,6 +33,7 @@ const INFO: Json = object({
   time: { anyOf: [TIME, { type: "null" }] },
   restore_points: COUNT,
   decrypted: { type: "boolean" },
+  queries: { type: "boolean", description: "Whether the server answers `POST /query`" },
   levels: { type: "array", items: object({ level: LEVEL, files: COUNT, bytes: COUNT }) },
 });
 const POINTS: Json = object({
@@ -57,14 +58,18 @@ const FILES: Json = object({
   more: { type: "boolean" },
 });
 
-/** The routes over `mounts`. */
-export function overviewRoutes(mounts: Mounts): Route[] {
+/** The routes over `mounts`; `queries` is whether there is one for SQL. */
+export function overviewRoutes(
+  mounts: Mounts,
+  { queries }: { readonly queries: boolean },
+): Route[] {
   const told = async (c: Context, tell: (mounted: Mounted) => Promise<object>) => {
     const value = await tell(await mounts.of(c));
     c.header("cache-control", "no-store");
     return c.json(value);
   };
-  const info = (c: Context) => told(c, infoOf);
+  const info = (c: Context) =>
+    told(c, async (mounted) => ({ ...(await infoOf(mounted)), queries }));
   const answers = {
     200: { description: "How the replica stands", type: "application/json", schema: INFO },
   };

@@ -237,6 +237,7 @@ describe("replicaRoutes()", () => {
       time: "2026-11-20T12:00:00.000Z",
       restore_points: 1,
       decrypted: false,
+      queries: false,
       levels: [{ level: 0, files: 1, bytes: 100 }],
     });
     const empty = await ask("/info", {}, { replica: () => memoryStore() });

@@ -142,7 +142,7 @@ export function replicaRoutes(options: ReplicaRoutesOptions): ReplicaRoutes {
   const shared = { mounts, scope, platform, positionMs, onFailure } as const;
   const small = slots(streams);
   const routes: Route[] = [
-    ...overviewRoutes(mounts),
+    ...overviewRoutes(mounts, { queries: options.sqlite3 !== undefined }),
     ltxFileRoute({ ...shared, slots: small }),
     snapshotRoute({ ...shared, slots: slots(snapshots) }),
     pagesRoute({ ...shared, slots: small }),

@@ -179,6 +179,7 @@ describe("the page", () => {
     await page.getByRole("radio", { name: /^the restore point/ }).check();
     await page.getByRole("button", { name: "Run" }).press("Enter");
     await soon(cells).toEqual(["1", "first"]);
+    expect(await text(page, "result-note")).toContain("as of TXID 2");
     expect(logged).toEqual([]);
     await sql.fill("DELETE FROM note");
     await sql.press("Control+Enter");
@@ -214,6 +215,8 @@ describe("the page", () => {
       page.getByRole("link", { name: /^Download/ }).click(),
     ]);
     expect(download.suggestedFilename()).toBe("0000000000000004.db");
+    // This one was given no SQLite.
+    expect(await page.getByLabel("SQL", { exact: true }).isVisible()).toBe(false);
     await page.context().close();
   });
 

@@ -11,6 +11,8 @@ export interface Info {
   /** RFC 3339. */
   readonly time: string | null;
   readonly restore_points: number;
+  /** Whether the server runs SQL. */
+  readonly queries: boolean;
   readonly levels: readonly {
     readonly level: number;
     readonly files: number;

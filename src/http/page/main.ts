@@ -184,6 +184,7 @@ class Page {
     const back = oldest === undefined ? "none yet" : `back to ${formatTime(oldest)}`;
     setText(byId("count-note", HTMLElement), back);
     setText(byId("line-note", HTMLElement), describeFiles(this.#files));
+    byId("query-card", HTMLElement).hidden = !info.queries;
     this.#picker.show(this.#points);
     this.#table.show(this.#files);
     this.#chosen();

@@ -82,9 +82,8 @@ export class QueryBox {
       ...(stats?.requests === undefined
         ? []
         : [`${formatCount(stats.requests, "request")}, ${formatBytes(stats.bytes ?? 0)} read`]),
-      point !== undefined
-        ? `as of ${formatTime(point.time)}`
-        : `as of ${txid === undefined ? "now" : `TXID ${shortTxid(txid)}`}`,
+      txid === undefined ? "as of now" : `as of TXID ${shortTxid(txid)}`,
+      ...(point === undefined ? [] : [formatTime(point.time)]),
     ];
     setText(this.#note, parts.join(" · "));
   }
