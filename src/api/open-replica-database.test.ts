@@ -44,6 +44,23 @@ async function replicate(setup: string): Promise<{
   return { store, change, app };
 }
 
+test("openReplicaDatabase() with the driver retry keeps pages for as long as a statement runs, in a transaction too", async () => {
+  const { store } = await replicate(RANDOM_ROWS);
+  const reading = { cacheBytes: 131_072, readAhead: 0, follow: false } as const;
+  await using reader = await openReplicaReader(store, reading);
+  const open = () => openReplicaDatabase({ sqlite3, replica: reader, driver: "retry" });
+  await using idle = await open();
+  await using busy = await open();
+  await idle.query("BEGIN");
+  const sql = "SELECT count(body) n FROM t WHERE id BETWEEN ? AND ? + 99";
+  expect(await idle.query(sql, [1, 1])).toEqual([{ n: 100 }]);
+  for (const database of [idle, busy]) {
+    for (let id = 1; id < 3000; id += 100) {
+      expect(await database.query(sql, [id, id])).toEqual([{ n: 100 }]);
+    }
+  }
+});
+
 test("openReplicaDatabase() with the driver block finds a state in other files where its own are gone, or says so", async () => {
   const { store, change, app } = await replicate(RANDOM_ROWS);
   const txid = await change("UPDATE t SET body = hex(randomblob(50)) WHERE id % 2 = 0");

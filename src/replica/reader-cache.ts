@@ -11,6 +11,9 @@ import type { IndexedFile } from "./view-file.ts";
 /** Memory that is taken at once: a system call and a finalizer for each page would cost more than to fill it. */
 const SLAB_BYTES = 256 * 1024;
 
+/** Slots of the pages that somebody keeps, each once. Changed by the cache alone. */
+export type Hold = Set<number>;
+
 /** A cache with a bound in bytes. */
 export class PageCache {
   readonly #budget: number;
@@ -19,15 +22,13 @@ export class PageCache {
   readonly #files: (IndexedFile | undefined)[] = [undefined];
   readonly #positions: number[] = [0];
   #used: Uint8Array = new Uint8Array(256);
-  /** By slot: number of the newest hold at the time when the page was last wanted to stay. */
-  #stamps: Float64Array = new Float64Array(256);
+  /** By slot: how many holds the page is in. */
+  #held: Uint32Array = new Uint32Array(256);
   readonly #free: number[] = [];
   /** Memory for pages of one size that no page is in. */
   readonly #spare: Uint8Array[] = [];
-  /** Numbers of the holds, oldest first. */
-  readonly #holds: Set<number> = new Set();
-  #lastHold = 0;
-  #heldFrom = Number.POSITIVE_INFINITY;
+  /** Those that have not ended. */
+  readonly #holds: Set<Hold> = new Set();
   #bytes = 0;
   #hand = 0;
   /** No page can go before a hold ends: saves looking at all of them for each that comes. */
@@ -49,21 +50,28 @@ export class PageCache {
     return this.#used[slot] === 1;
   }
 
-  /** Begins to keep: no page that is stamped from now on goes before `release`. */
-  hold(): number {
-    this.#holds.add(++this.#lastHold);
-    this.#updateHolds();
-    return this.#lastHold;
+  /** Begins to keep pages: those that are given to `keep` do not go before `release`. */
+  hold(): Hold {
+    const hold: Hold = new Set();
+    this.#holds.add(hold);
+    return hold;
   }
 
   /** Ends a hold. */
-  release(hold: number): void {
-    if (this.#holds.delete(hold)) this.#updateHolds();
+  release(hold: Hold): void {
+    if (!this.#holds.delete(hold)) return;
+    for (const slot of hold) this.#held[slot]!--;
+    hold.clear();
+    this.#isStuck = false;
   }
 
-  /** Keeps the page in a slot until every hold that exists now has ended. */
-  stamp(slot: number): void {
-    this.#stamps[slot] = this.#lastHold;
+  /** Keeps the page in a slot until all of these holds have ended. */
+  keep(slot: number, holds: Iterable<Hold>): void {
+    for (const hold of holds) {
+      if (hold.has(slot) || !this.#holds.has(hold)) continue;
+      hold.add(slot);
+      this.#held[slot]!++;
+    }
   }
 
   /**
@@ -82,7 +90,6 @@ export class PageCache {
     this.#files[slot] = file;
     this.#positions[slot] = position;
     this.#used[slot] = 0;
-    this.#stamps[slot] = 0;
     this.#bytes += page.length;
     file.slots[position] = slot;
     this.#isStuck = false;
@@ -91,16 +98,15 @@ export class PageCache {
 
   /** Gives the page in a slot to a second origin, which is kept as long as the first. */
   share(slot: number, file: IndexedFile, position: number): void {
-    const stamp = this.#stamps[slot]!;
-    const isHeld = stamp >= this.#heldFrom;
     const page = this.#pages[slot];
-    if (page === undefined || !this.insert(file, position, page, isHeld)) return;
-    this.#stamps[file.slots[position]!] = stamp;
+    if (page === undefined || !this.insert(file, position, page, this.#held[slot]! > 0)) return;
+    for (const hold of this.#holds) if (hold.has(slot)) this.keep(file.slots[position]!, [hold]);
   }
 
   /** Forgets everything. */
   clear(): void {
     for (let slot = 1; slot < this.#pages.length; slot++) this.#evict(slot);
+    this.#spare.length = 0;
   }
 
   #makeRoom(length: number): void {
@@ -112,7 +118,7 @@ export class PageCache {
         return;
       }
       this.#hand = this.#hand + 1 < this.#pages.length ? this.#hand + 1 : 1;
-      if (this.#stamps[this.#hand]! >= this.#heldFrom) continue;
+      if (this.#held[this.#hand]! > 0) continue;
       if (this.#used[this.#hand] === 1) this.#used[this.#hand] = 0;
       else this.#evict(this.#hand);
     }
@@ -127,7 +133,9 @@ export class PageCache {
     this.#files[slot] = undefined;
     this.#bytes -= page.length;
     this.#free.push(slot);
-    if (page.length === this.#spare[0]?.length || this.#spare.length === 0) this.#spare.push(page);
+    const { length, 0: spare = page } = this.#spare;
+    const isRoom = this.#bytes + (length + 1) * page.length <= this.#budget;
+    if (isRoom && spare.length === page.length) this.#spare.push(page);
   }
 
   /** Memory for a page: that of one that has gone, or a part of a new slab. */
@@ -143,18 +151,12 @@ export class PageCache {
     return slab.subarray(0, length);
   }
 
-  #updateHolds(): void {
-    const [oldest] = this.#holds;
-    this.#heldFrom = oldest ?? Number.POSITIVE_INFINITY;
-    this.#isStuck = false;
-  }
-
   #grow(): void {
     const used = new Uint8Array(2 * this.#used.length);
     used.set(this.#used);
     this.#used = used;
-    const stamps = new Float64Array(used.length);
-    stamps.set(this.#stamps);
-    this.#stamps = stamps;
+    const held = new Uint32Array(used.length);
+    held.set(this.#held);
+    this.#held = held;
   }
 }

@@ -10,7 +10,7 @@ import { decodeFrameInto } from "../ltx/page-frame.ts";
 import { abortable } from "../core/abortable.ts";
 import { CacheFullError } from "./errors.ts";
 import type { ReadAhead } from "./reader-ahead.ts";
-import type { PageCache } from "./reader-cache.ts";
+import type { Hold, PageCache } from "./reader-cache.ts";
 import { asDamage, type FilePart, isGone } from "./reader-files.ts";
 import { bytesOf, type FrameRange, planRanges } from "./reader-ranges.ts";
 import type { LocalPages } from "./reader-inside.ts";
@@ -42,10 +42,11 @@ export interface PageFetcherOptions {
   readonly blockingReads?: BlockingReads | undefined;
 }
 
-/** The bytes of a range, and whether its pages are taken even past the bound of the cache. */
+/** The bytes of a range, and what keeps the pages in it that are waited for. */
 interface Content {
   readonly bytes: Uint8Array;
-  readonly force: boolean;
+  /** Of the fetch, then of those who keep all that they read of the view; none where nobody waits. */
+  readonly holds: readonly Hold[];
 }
 
 /** A request that runs, or waits for its turn. */
@@ -87,6 +88,8 @@ export class PageFetcher {
   readonly #flights: Set<Flight> = new Set();
   /** Flights that only read ahead and have not started. */
   readonly #queue: Set<Flight> = new Set();
+  /** What the fetches keep that ended since the last one began: their pages have not been looked at yet. */
+  #ended: Hold[] = [];
   #running = 0;
   /** What was read last while the thread was blocked. */
   #buffer: Uint8Array<ArrayBuffer> = new Uint8Array(0);
@@ -109,15 +112,17 @@ export class PageFetcher {
     signal: AbortSignal | undefined,
   ): Promise<void> {
     const hold = this.#cache.hold();
+    const holds = [hold, ...view.holds];
+    const ended = this.#ended.splice(0);
     try {
       let hasMoved = false;
       for (let round = 1; ; round++) {
         throwIfAborted(signal, "read", this.#options.replica.description);
-        const missing = this.#missing(view, pgnos);
+        const missing = this.#missing(view, pgnos, holds);
         if (missing.length === 0) return;
         const { own, others } = this.#split(view, missing);
         try {
-          const reads = Promise.all([...this.#start(view, own), ...others]);
+          const reads = Promise.all([...this.#start(view, own, holds), ...others]);
           await abortable(reads, {
             operation: "read",
             object: this.#options.replica.description,
@@ -131,15 +136,23 @@ export class PageFetcher {
         }
       }
     } finally {
-      this.#cache.release(hold);
+      for (const each of ended) this.#cache.release(each);
+      // Whoever asked has to have its turn before these pages go.
+      this.#ended.push(hold);
+      if (this.#options.signal.aborted) this.close();
     }
+  }
+
+  /** Keeps nothing any more; the signal has to be aborted before. */
+  close(): void {
+    for (const hold of this.#ended.splice(0)) this.#cache.release(hold);
   }
 
   /** Reads what queries are likely to begin with. Never rejects: what failed is asked for again when it is wanted. */
   async readAhead(view: View): Promise<void> {
     const next = this.#ahead.first(view);
     const ranges = planRanges(view, [], { next, rest: () => [] }, this.#options.scanAhead);
-    const flights = this.#fly(view, ranges);
+    const flights = this.#fly(view, ranges, []);
     this.#pump();
     await Promise.all(flights.map(({ ended }) => ended));
   }
@@ -147,14 +160,15 @@ export class PageFetcher {
   /** As `fetch`, while the thread blocks. */
   fetchSync(view: View, pgnos: readonly number[], reads: BlockingReads): void {
     const hold = this.#cache.hold();
+    const holds = [hold, ...view.holds];
     try {
-      const missing = this.#missing(view, pgnos);
+      const missing = this.#missing(view, pgnos, holds);
       for (const range of this.#plan(view, missing)) {
         const part = bytesOf(range);
         if (this.#buffer.length < part.length) this.#buffer = new Uint8Array(part.length);
         const into = this.#buffer.subarray(0, part.length);
         const bytes = readNow(reads, range.file.info, { ...part, into });
-        this.#absorb(view.map, range, { bytes, force: view.keepers === 0 });
+        this.#absorb(view.map, range, { bytes, holds });
       }
     } finally {
       this.#cache.release(hold);
@@ -179,7 +193,7 @@ export class PageFetcher {
     const from = file.offsets[first]! - offset;
     const range = { file, first, last, wanted: NONE, ahead: undefined };
     const part = bytes.subarray(from, from + bytesOf(range).length);
-    this.#absorb(map, range, { bytes: part, force: false });
+    this.#absorb(map, range, { bytes: part, holds: [] });
   }
 
   /** Gives the pages in memory of one set of places to another that holds the same state. */
@@ -193,11 +207,11 @@ export class PageFetcher {
     this.#ahead.learn(file, position, page);
   }
 
-  #missing(view: View, pgnos: readonly number[]): number[] {
+  #missing(view: View, pgnos: readonly number[], holds: readonly Hold[]): number[] {
     const missing = new Set<number>();
     for (const pgno of pgnos) {
       const slot = view.map.slot(pgno);
-      if (slot !== 0) this.#cache.stamp(slot);
+      if (slot !== 0) this.#cache.keep(slot, holds);
       else if (view.map.file(pgno) === undefined) continue;
       else if (this.peekLocal(view, pgno) === undefined) missing.add(pgno);
     }
@@ -236,17 +250,17 @@ export class PageFetcher {
     return planRanges(view, pgnos, ahead, this.#options.scanAhead);
   }
 
-  #start(view: View, pgnos: readonly number[]): Promise<void>[] {
-    const flights = this.#fly(view, this.#plan(view, pgnos));
+  #start(view: View, pgnos: readonly number[], holds: readonly Hold[]): Promise<void>[] {
+    const flights = this.#fly(view, this.#plan(view, pgnos), holds);
     const waited = flights.filter(({ range }) => range.wanted.size > 0);
     const reads = waited.map((flight) => flight.start());
     this.#pump();
     return reads;
   }
 
-  #fly(view: View, ranges: readonly FrameRange[]): Flight[] {
+  #fly(view: View, ranges: readonly FrameRange[], holds: readonly Hold[]): Flight[] {
     return ranges.map((range) => {
-      const flight = new Flight(range, () => this.#read(view, range));
+      const flight = new Flight(range, () => this.#read(view, range, holds));
       this.#flights.add(flight);
       void flight.ended.then(() => this.#flights.delete(flight));
       if (range.wanted.size === 0) this.#queue.add(flight);
@@ -269,10 +283,10 @@ export class PageFetcher {
     }
   }
 
-  async #read(view: View, range: FrameRange): Promise<void> {
+  async #read(view: View, range: FrameRange, holds: readonly Hold[]): Promise<void> {
     const { replica, signal } = this.#options;
     const bytes = await replica.read(range.file.info, { ...bytesOf(range), signal });
-    this.#absorb(view.map, range, { bytes, force: view.keepers === 0 });
+    this.#absorb(view.map, range, { bytes, holds });
   }
 
   /** Decodes the frames of a range that are pages of the state. Damage counts where somebody waits for the page. */
@@ -291,7 +305,7 @@ export class PageFetcher {
       const isOfState = map.file(pgno) === file && map.position(pgno) === position;
       if (!isOfState || file.slots[position] !== 0 || ahead?.has(position) === false) continue;
       try {
-        if (!this.#decode(range, position, { ...content, force: false })) return;
+        if (!this.#decode(range, position, { ...content, holds: [] })) return;
       } catch (error) {
         if (!isPagestreamError(error, "DAMAGED_FILE")) throw error;
       }
@@ -303,22 +317,18 @@ export class PageFetcher {
     if (slots[position] === 0 && !this.#decode(range, position, content)) {
       throw new CacheFullError(this.#options.replica.description);
     }
-    this.#cache.stamp(slots[position]!);
+    this.#cache.keep(slots[position]!, content.holds);
   }
 
-  /** False where there is no room. */
-  #decode({ file, first }: FrameRange, position: number, { bytes, force }: Content): boolean {
+  /** False where there is no room. What is waited for is taken past the bound, unless all of the view is kept. */
+  #decode({ file, first }: FrameRange, position: number, { bytes, holds }: Content): boolean {
     const from = file.offsets[position]! - file.offsets[first]!;
     const { pageSize } = file.state;
     if (this.#page.length !== pageSize) this.#page = new Uint8Array(pageSize);
     const data = this.#page;
     decodePage(file, position, { frame: bytes.subarray(from, from + file.size(position)), data });
     this.#options.stats.pages++;
-    return this.#take(file, position, data, force);
-  }
-
-  #take(file: IndexedFile, position: number, data: Uint8Array, force: boolean): boolean {
-    const isIn = this.#cache.insert(file, position, data, force);
+    const isIn = this.#cache.insert(file, position, data, holds.length === 1);
     if (isIn) this.#ahead.learn(file, position, data);
     return isIn;
   }

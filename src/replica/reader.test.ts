@@ -442,6 +442,46 @@ describe("openReader() reads pages", () => {
     expect(reader.peek(view, 300)).toEqual(pages.get(300));
   });
 
+  test("into no larger cache while another read hangs", async () => {
+    const inner = memoryStore();
+    const { pages } = await snapshot(inner, 1100);
+    const { clock } = fakePlatform(2);
+    const isSlow = (offset = 0): boolean => offset === 100 + 999 * 525;
+    const store = faultyStore(inner, {
+      clock,
+      fault: ({ offset }) => (isSlow(offset) ? { delayMs: 1000 } : undefined),
+    });
+    const reader = await open(store, { cacheBytes: 16 * 512, readAhead: 0 });
+    const view = reader.latest;
+    const slow = reader.fetch(view, [1000]);
+    for (let pgno = 1; pgno <= 100; pgno++) await reader.fetch(view, [pgno]);
+    const inMemory = [...pages.keys()].filter((pgno) => reader.peek(view, pgno)).length;
+    expect(inMemory).toBeLessThanOrEqual(16);
+    await clock.advanceAsync(1000);
+    await slow;
+    expect(reader.peek(view, 1000)).toEqual(pages.get(1000));
+  });
+
+  test("which are there for each who asked, however many ask and however small the cache is", async () => {
+    const inner = memoryStore();
+    const { pages } = await snapshot(inner, 1100);
+    let turn = 0;
+    const get: ObjectStore["get"] = async (key, options) => {
+      // Answers come in between whatever follows other answers.
+      for (let i = ++turn % 8; i > 0; i--) await Promise.resolve();
+      return await inner.get(key, options);
+    };
+    const reader = await open({ ...inner, get }, { cacheBytes: 0, readAhead: 0 });
+    const view = reader.latest;
+    const read = async (pgno: number): Promise<void> => {
+      await reader.fetch(view, [pgno]);
+      expect(reader.peek(view, pgno), `page ${pgno}`).toEqual(pages.get(pgno));
+    };
+    for (let round = 0; round < 5; round++) {
+      await Promise.all(Array.from({ length: 20 }, (_, i) => read(1 + ((round + 3 * i) % 60))));
+    }
+  });
+
   test("and keeps what is kept when files move", async () => {
     const history = new RandomHistory(memoryStore(), 4);
     for (let i = 0; i < 12; i++) await history.commit(400);

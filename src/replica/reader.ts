@@ -223,7 +223,7 @@ class Reader implements ReplicaReader, ReaderInside {
     const slot = own.map.slot(pgno);
     if (slot === 0) return this.#pages.peekLocal(own, pgno) ?? this.#emptyPage(own, pgno);
     this.#meter.hits++;
-    if (own.keepers > 0) this.#cache.stamp(slot);
+    if (own.holds.size > 0) this.#cache.keep(slot, own.holds);
     return this.#cache.read(slot);
   }
 
@@ -244,14 +244,14 @@ class Reader implements ReplicaReader, ReaderInside {
   pin(view: ReplicaView, options: PinOptions = {}): () => void {
     const own = this.#own(view);
     const hold = options.keepPages === true ? this.#cache.hold() : undefined;
-    if (hold !== undefined) own.keepers++;
+    if (hold !== undefined) own.holds.add(hold);
     this.#pins.set(own, (this.#pins.get(own) ?? 0) + 1);
     let isHeld = true;
     return () => {
       if (!isHeld) return;
       isHeld = false;
       if (hold !== undefined) {
-        own.keepers--;
+        own.holds.delete(hold);
         this.#cache.release(hold);
       }
       const left = (this.#pins.get(own) ?? 1) - 1;
@@ -342,6 +342,7 @@ class Reader implements ReplicaReader, ReaderInside {
 
   async #close(): Promise<void> {
     this.#aborter.abort();
+    this.#pages.close();
     await this.#follower.close();
     await this.#saveIndexes();
     this.#local?.close();

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { Hold } from "./reader-cache.ts";
 import type { ReplicaView } from "./reader-options.ts";
 import type { PageMap } from "./view-map.ts";
 
@@ -23,8 +24,8 @@ export class View implements ReplicaView {
   readonly pageSize: number;
   readonly commit: number;
   readonly sequence: number;
-  /** Readers that keep every page they read. */
-  keepers = 0;
+  /** What readers keep that keep every page they read. */
+  readonly holds: Set<Hold> = new Set();
   #map: PageMap;
 
   /** A view of the pages of `map`. */

@@ -146,9 +146,13 @@ export class ReplicaConnection<V extends PageView> {
     const session = new ReplicaSession(context);
     session.fix(view, options.label);
     session.isRunning = true;
-    session.hold(true);
+    session.hold();
+    const { next } = session;
     try {
-      if (session.next.commit > 0) await source.fetch(session.next, [1], { signal });
+      // Others read meanwhile: it may have gone again before its turn has come.
+      while (next.commit > 0 && source.peek(next, 1) === undefined) {
+        await source.fetch(next, [1], { signal });
+      }
       return new ReplicaConnection(sqlite3, options, session);
     } catch (error) {
       session.fix(undefined);
@@ -212,11 +216,13 @@ export class ReplicaConnection<V extends PageView> {
       this.session.isRunning = true;
       this.#limitValues(limits.maxBytes);
       this.session.hold();
+      const endKeeping = this.session.driver === "retry" ? this.session.keep() : undefined;
       try {
         const rows = await this.#tryUntilComplete({ sql, parameters, limits });
         if (rows.writes) this.#hasWritten = true;
         return rows;
       } finally {
+        endKeeping?.();
         this.#limits = undefined;
         this.session.signal = undefined;
         this.session.isRunning = false;

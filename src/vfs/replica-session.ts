@@ -7,7 +7,7 @@
  *
  * @module
  */
-import type { PageSource, PageView } from "../core/page-source.ts";
+import type { PageSource, PageView, PinOptions } from "../core/page-source.ts";
 import type { Platform } from "../core/platform.ts";
 import { VfsError } from "./errors.ts";
 
@@ -83,9 +83,8 @@ export class ReplicaSession<V extends PageView = PageView> {
   /** The signal of the statement that runs. */
   signal: AbortSignal | undefined;
   #fixed: { readonly view: V; readonly label: string | undefined; release(): void } | undefined;
-  #hold:
-    | { readonly view: V; readonly kept: Set<number>; readonly releases: (() => void)[] }
-    | undefined;
+  #hold: { readonly view: V; readonly releases: (() => void)[] } | undefined;
+  #keep: { readonly kept: Set<number>; readonly releases: (() => void)[] } | undefined;
 
   constructor(context: SessionContext<V>) {
     this.source = context.source;
@@ -113,9 +112,9 @@ export class ReplicaSession<V extends PageView = PageView> {
     return this.#fixed?.label;
   }
 
-  /** Pages that a hold keeps; undefined where nothing is to be noted. */
+  /** Pages that the statement has read so far; undefined where nothing is to be noted. */
   get kept(): Set<number> | undefined {
-    return this.driver === "retry" ? this.#hold?.kept : undefined;
+    return this.#keep?.kept;
   }
 
   /** Whether a page that is not in memory is read while the thread blocks. */
@@ -149,16 +148,24 @@ export class ReplicaSession<V extends PageView = PageView> {
     this.#fixed = view === undefined ? undefined : { view, label, release: this.source.pin(view) };
   }
 
-  /**
-   * Keeps to one view until `release`, over all read transactions. A second call changes nothing. A statement that begins
-   * anew needs all of its pages again, unless SQLite has them: `keepPages`.
-   */
-  hold(keepPages: boolean = this.driver === "retry"): void {
+  /** Keeps to one view until `release`, over all read transactions. A second call changes nothing. */
+  hold(): void {
     if (this.#hold !== undefined) return;
     const { view } = this;
-    const attached = [...this.files].flatMap(({ own }) => (own === undefined ? [] : [own]));
-    const releases = [view, ...attached].map((held) => this.source.pin(held, { keepPages }));
-    this.#hold = { view, kept: new Set(), releases };
+    this.#hold = { view, releases: this.#pinAll(view) };
+  }
+
+  /**
+   * Keeps every page in memory that is read from now on, until the returned function is called: a statement that begins anew
+   * needs all of its pages again, unless SQLite has them. Its view is held.
+   */
+  keep(): () => void {
+    const releases = this.#pinAll(this.next, { keepPages: true });
+    this.#keep = { kept: new Set(), releases };
+    return () => {
+      for (const release of releases) release();
+      this.#keep = undefined;
+    };
   }
 
   /** Whether no read and no open had to do without something since the last `clear`. */
@@ -222,8 +229,9 @@ export class ReplicaSession<V extends PageView = PageView> {
   /** Says what became of a wanted state, until the hold ends. */
   plan(target: SessionTarget, view: V | undefined): void {
     this.#planned.set(JSON.stringify(target), view);
-    const keepPages = this.driver === "retry";
-    if (view !== undefined) this.#hold?.releases.push(this.source.pin(view, { keepPages }));
+    if (view === undefined) return;
+    this.#hold?.releases.push(this.source.pin(view));
+    this.#keep?.releases.push(this.source.pin(view, { keepPages: true }));
   }
 
   /** Runs what SQLite asks for, and notes why it failed. */
@@ -241,6 +249,12 @@ export class ReplicaSession<V extends PageView = PageView> {
   close(): void {
     this.release();
     this.fix(undefined);
+  }
+
+  /** Pins a view, and those that were attached at a state of their own. */
+  #pinAll(view: V, options?: PinOptions): (() => void)[] {
+    const attached = [...this.files].flatMap(({ own }) => own ?? []);
+    return [view, ...attached].map((each) => this.source.pin(each, options));
   }
 }
 
