@@ -124,13 +124,22 @@ export class LocalCopy {
     return known !== 0 && Math.max(from, this.#from[pgno - 1] as number) <= Math.min(to, known);
   }
 
-  /** The page of a state, as `has`; undefined where it is not here. The bytes are good until the next call. */
+  /**
+   * The page of a state, as `has`; undefined where it is not here, or cannot be read any more. The bytes are good until the
+   * next call.
+   */
   read(pgno: number, from: number, to: number): Uint8Array | undefined {
     if (!this.has(pgno, from, to)) return undefined;
     if (pgno === 1 && this.#first !== undefined) return this.#first;
     const at = pgno - this.#runFirst;
     if (at >= 0 && at < this.#runLength) return this.#runPage(at);
-    return this.#load(pgno) ? this.#scratch : undefined;
+    try {
+      if (this.#load(pgno)) return this.#scratch;
+    } catch {
+      // The next pass finds it missing.
+    }
+    this.#to[pgno - 1] = 0;
+    return undefined;
   }
 
   /**
@@ -149,11 +158,13 @@ export class LocalCopy {
   /** Says that pages are going to be written: from now on the file is no database. A second time changes nothing. */
   begin(): void {
     if (this.#isOpen) return;
+    // What is kept out of the file already is not in it.
+    if (this.#first === undefined && this.#load(1)) this.#first = this.#scratch.slice();
+    if (this.#first !== undefined) {
+      this.#pages.write(new Uint8Array(SIGNATURE_SIZE), 0);
+      if (this.#record !== undefined) this.#pages.sync();
+    }
     this.#isOpen = true;
-    if (!this.#load(1)) return;
-    this.#first = this.#scratch.slice();
-    this.#pages.write(new Uint8Array(SIGNATURE_SIZE), 0);
-    if (this.#record !== undefined) this.#pages.sync();
   }
 
   /** Takes the page of an object, right for the states from its last TXID to `to`. Copies the bytes. */
@@ -193,18 +204,19 @@ export class LocalCopy {
     for (let i = 0; i < commit; i++) if (this.#to[i] !== 0) this.#to[i] = to;
     this.#to.fill(0, commit);
     if (this.#pages.size() !== commit * this.pageSize) this.begin();
-    if (!this.#isOpen) return;
-    this.#isOpen = false;
+    // Page 1 waits where an earlier attempt has failed.
+    if (!this.#isOpen && this.#first === undefined) return;
     this.#marks.fill(0, 2 * commit);
     this.#pages.truncate(commit * this.pageSize);
     this.#record?.truncate(HEADER_SIZE + commit * MARK_SIZE);
     const isStored = this.#record !== undefined;
     if (isStored) this.#pages.sync();
-    if (this.#first !== undefined) this.#pages.write(this.#first, 0);
-    this.#first = undefined;
+    this.#isOpen = false;
+    if (this.#first !== undefined && commit > 0) this.#pages.write(this.#first, 0);
     this.#writeMarks(1, 1);
     if (isStored) this.#pages.sync();
     this.#record?.sync();
+    this.#first = undefined;
   }
 
   /** Lets go of the files; what is in them stays. */

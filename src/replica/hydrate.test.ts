@@ -14,6 +14,7 @@ import {
   seededRandom,
 } from "../testing/index.ts";
 import { memoryStore } from "../transports/memory.ts";
+import type { ObjectStore } from "../transports/object-store.ts";
 import { bytesHydrationTarget, syncFileHydrationTarget } from "./hydrate-target.ts";
 import { type Hydrated, hydrate, type HydrateOptions } from "./hydrate.ts";
 import { openReader, type ReplicaReader, type ReplicaView } from "./reader.ts";
@@ -292,6 +293,69 @@ describe("hydrate()", () => {
     }
   });
 
+  test("believes nothing of the copy of another replica whose store has no tags", async () => {
+    const disk = files();
+    for (const [day, byte] of [0xaa, 0xbb].entries()) {
+      const platform = fakePlatform(1, Date.UTC(2026, 0, 1 + day));
+      const store = memoryStore({ platform });
+      // The first file is as large in both, and its page is the same.
+      for (const [i, fill] of [7, byte].entries()) {
+        const { bytes, name } = buildLtx({ minTxid: BigInt(i + 1), pages: { [i + 1]: fill } });
+        await store.put(`ltx/0/${name}`, bytes);
+      }
+      const untagged: ObjectStore["list"] = async function* (options) {
+        for await (const info of store.list(options)) yield { ...info, etag: "" };
+      };
+      const reader = await openTestReader({ ...store, list: untagged }, { platform });
+      const hydration = await hydrated(reader, syncFileHydrationTarget(disk, PATH));
+      await hydration.complete();
+      expect(hydration.progress.recalledPages).toBe(0);
+      expect(disk.bytes(PATH)?.at(-1)).toBe(byte);
+      await hydration.close();
+    }
+  });
+
+  test("has every page as it is after any file call has failed once", async () => {
+    const store = memoryStore();
+    const put = async (txid: bigint, pages: Record<number, number>): Promise<void> => {
+      const { bytes, name } = buildLtx({ minTxid: txid, pages, commit: 3 });
+      await store.put(`ltx/0/${name}`, bytes);
+    };
+    await put(1n, { 1: 1, 2: 2, 3: 3 });
+    let left = Number.POSITIVE_INFINITY;
+    const onOperation = (): void => {
+      if (left-- === 0) throw new Error("the disk is full");
+    };
+    let hasFailed = true;
+    for (let call = 0, txid = 2n; hasFailed; call++, txid++) {
+      const disk = memorySyncFiles({ onOperation });
+      disk.makeDirectory("/data");
+      const platform = fakePlatform(1);
+      const reader = await openTestReader(store, { platform, cacheBytes: 0 });
+      const hydration = await hydrated(reader, syncFileHydrationTarget(disk, PATH));
+      await hydration.complete();
+      // As a commit in WAL mode, it leaves page 1 as it is.
+      await put(txid, { 2: Number(txid) });
+      left = call;
+      await reader.refresh();
+      await hydration.complete().catch(() => platform.clock.advanceAsync(30_000));
+      hasFailed = left < 0;
+      expect(await hydration.complete()).toBe(txid);
+      const bytes = [1, Number(txid), 3];
+      expect(
+        [0, 1, 2].map((i) => disk.bytes(PATH)?.[i * 4096]),
+        `call ${call}`,
+      ).toEqual(bytes);
+      left = 0;
+      for (const [i, byte] of bytes.entries()) {
+        await reader.fetch(reader.latest, [i + 1]);
+        const page = reader.peek(reader.latest, i + 1)?.slice(0, 16);
+        expect(page, `call ${call}`).toEqual(new Uint8Array(16).fill(byte));
+      }
+      left = Number.POSITIVE_INFINITY;
+    }
+  });
+
   test("refuses files that another hydration has, or that are not its own", async () => {
     const history = await historyOf(2, 1);
     const disk = files();
@@ -329,6 +393,22 @@ describe("hydrate()", () => {
       if (end === "reader") continue;
       await expectState(reader, reader.latest, history);
     }
+  });
+
+  test("reads no more of the store once its reader is closed", async () => {
+    const store = await largeReplica(2000);
+    const reader = await openTestReader(store);
+    let closing: Promise<void> | undefined;
+    const onProgress = (): void => void (closing ??= reader.close());
+    const hydration = await hydrated(reader, bytesHydrationTarget(), {
+      concurrency: 1,
+      onProgress,
+    });
+    store.reset();
+    await expect(hydration.complete()).rejects.toMatchObject({ code: "CLOSED" });
+    await closing;
+    await hydration.close();
+    expect(store.count("get")).toBeLessThanOrEqual(2);
   });
 
   test("says what fails, and tries again", async () => {

@@ -33,7 +33,7 @@ import type {
 import type { HydrationTarget } from "./hydrate-target.ts";
 import type { ReaderInside } from "./reader-inside.ts";
 import type { ReaderEvent, ReaderWait, ReplicaReader, ReplicaView } from "./reader-options.ts";
-import { asDamage } from "./reader-files.ts";
+import { asDamage, isGone } from "./reader-files.ts";
 import type { IndexedFile } from "./view-file.ts";
 import type { View } from "./view.ts";
 
@@ -115,6 +115,7 @@ class Hydration implements Hydrated {
     reject: (error: unknown) => void;
   }>();
   #progress = { pages: 0, totalPages: 0, recalledPages: 0, requests: 0, bytes: 0 };
+  #wake = (): void => {};
   #view: ReplicaView | undefined;
   #error: PagestreamError | undefined;
   #isClosed = false;
@@ -137,6 +138,7 @@ class Hydration implements Hydrated {
     if (signal?.aborted === true) onAbort();
     else signal?.addEventListener("abort", onAbort, { once: true });
     this.#work = this.#run().finally(() => signal?.removeEventListener("abort", onAbort));
+    void this.#watch();
   }
 
   get txid(): bigint | undefined {
@@ -187,6 +189,7 @@ class Hydration implements Hydrated {
     this.#reader.useCopy(undefined);
     this.#aborter.abort(this.#closedError());
     void this.#readerEvents.return?.();
+    this.#wake();
     await this.#work;
     for (const { reject } of this.#waiting) reject(this.#closedError());
     try {
@@ -211,8 +214,7 @@ class Hydration implements Hydrated {
       if (this.#isClosed) return;
       if (this.#reader.latest !== view) continue;
       if (this.#options.follow === false && this.#view === view) return;
-      // Where the reader has ended, this ends once the loop has been left.
-      if (!(await this.#nextTry(view))) return this.#closeUnasked();
+      await this.#nextTry();
     }
   }
 
@@ -234,31 +236,25 @@ class Hydration implements Hydrated {
     }
   }
 
-  /** Resolves when there is a newer state, or it is time to try again; to false when the reader has ended. */
-  async #nextTry(view: View): Promise<boolean> {
-    let cancel = (): void => {};
+  /** Resolves when there is a newer state, or it is time to try again, or this ends. */
+  #nextTry(): Promise<void> {
     const { clock } = this.#reader.replica.platform;
-    const pause =
-      this.#error === undefined
-        ? []
-        : [
-            new Promise<true>(
-              (done) => (cancel = clock.schedule(() => done(true), RETRY_MS, true)),
-            ),
-          ];
-    try {
-      return await Promise.race([this.#newer(view), ...pause]);
-    } finally {
-      cancel();
-    }
+    return new Promise((resolve) => {
+      const cancel = this.#error && clock.schedule(resolve, RETRY_MS, true);
+      this.#wake = () => {
+        cancel?.();
+        resolve();
+      };
+    });
   }
 
-  async #newer(view: View): Promise<boolean> {
-    while (this.#reader.latest === view) {
+  /** Always listens: what waits to be heard would be views, and the end of the reader would be noticed late. */
+  async #watch(): Promise<void> {
+    for (;;) {
       const { done, value } = await this.#readerEvents.next();
-      if (done === true || value.type === "closed") return false;
+      if (done === true || value.type === "closed") return this.#closeUnasked();
+      if (value.type === "view") this.#wake();
     }
-    return true;
   }
 
   async #bring(view: View): Promise<void> {
@@ -277,7 +273,7 @@ class Hydration implements Hydrated {
           await this.#fetch(view, await this.#missing(view), onLost);
           break;
         } catch (error) {
-          if (!isPagestreamError(error, "NOT_FOUND") || tries === TRIES) throw error;
+          if (!isGone(error) || tries === TRIES) throw error;
           // The reader finds out where the pages are now.
           await reader.fetch(view, [lost], { signal });
         }
@@ -399,7 +395,9 @@ class Hydration implements Hydrated {
 }
 
 function originOf({ info }: IndexedFile): PageOrigin {
-  return { from: Number(info.maxTxid), object: `${info.key} ${info.size} ${info.etag}` };
+  const { key, size, etag, time } = info;
+  const version = etag === "" ? time.getTime() : etag;
+  return { from: Number(info.maxTxid), object: `${key} ${size} ${version}` };
 }
 
 function* rangesOf(
