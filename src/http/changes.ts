@@ -130,9 +130,10 @@ async function* listen(listener: Listener): AsyncGenerator<string, void, undefin
       const isNews = to.txid > from.txid && (last === undefined || to.txid > last);
       event = "";
       if (isNews) {
-        const releaseTo = reader.pin(to);
+        const [releaseFrom, releaseTo] = [release, reader.pin(to)];
+        release = () => (releaseFrom(), releaseTo());
         event = format("change", to, await describe(reader, { from, to }, signal));
-        release();
+        releaseFrom();
         [from, release] = [to, releaseTo];
       } else if (clock.monotonic() - spokeAt >= HEARTBEAT_MS) event = ": nothing new\n\n";
       if (event !== "") {

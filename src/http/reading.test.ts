@@ -1,8 +1,10 @@
 /** @module */
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { openReplicaReader } from "../api/open-replica-reader.ts";
 import { replicaRoutes, type ReplicaRoutes, type ReplicaRoutesOptions } from "./replica-routes.ts";
 import { buildLtx } from "../testing/build-ltx.ts";
 import { type FakePlatform, fakePlatform } from "../testing/fake-platform.ts";
+import { faultyStore } from "../testing/faulty-store.ts";
 import { memoryStore } from "../transports/memory.ts";
 import { lz4Frame, pageOf, snapshotKey, storeWith } from "../../test/helpers/legacy-replica.ts";
 import { type SqlReplica, sqlReplica } from "../../test/helpers/sql-replica.ts";
@@ -240,6 +242,33 @@ describe("GET /changes", () => {
     expect(platform.clock.pending).toBe(1);
     await platform.clock.advanceAsync(300_000);
     expect(platform.clock.pending).toBe(0);
+  });
+
+  test("GET /changes holds no state any more once it has failed to describe a change", async () => {
+    let isFailing = false;
+    const isPage = (length = 0): boolean => length < 2 * 1024 * 1024;
+    const store = faultyStore(database.store, {
+      fault: ({ operation, length }) =>
+        isFailing && operation === "get" && isPage(length) ? { before: new Error("lost") } : {},
+    });
+    await using reader = await openReplicaReader(store, { platform, follow: false, cacheBytes: 0 });
+    let pins = 0;
+    const pin = reader.pin.bind(reader);
+    reader.pin = (...args) => {
+      pins++;
+      const release = pin(...args);
+      return () => (pins--, release());
+    };
+    app = routes({ replica: () => reader });
+    const feed = eventsOf(await app.request("/changes"));
+    await next(feed);
+    expect(pins).toBe(1);
+    isFailing = true;
+    await database.commit("INSERT INTO a VALUES (1)");
+    const failing = expect(feed.next()).rejects.toThrow("lost");
+    await platform.clock.advanceAsync(2000);
+    await failing;
+    expect(pins).toBe(0);
   });
 
   test("GET /changes answers an empty replica, and a HEAD, at once", async () => {
