@@ -98,6 +98,8 @@ async function readBody(
     if (isPagestreamError(error)) throw error;
     throw cut(key, length);
   }
+  // One that is longer than it was said to be has not been read to its end.
+  if (length > size) await reader.cancel();
   if (length !== size) throw cut(key, length);
   return concatBytes(chunks);
 }

@@ -160,7 +160,10 @@ export class ViewMaker {
     }
     const before = view.map;
     const { map } = await this.#merge(plan.files);
-    if (map.commit !== before.commit || map.pageSize !== before.pageSize) throw cause;
+    if (map.commit !== before.commit || map.pageSize !== before.pageSize) {
+      if (cause === undefined) return;
+      throw cause;
+    }
     for (let pgno = 1; pgno <= map.commit; pgno++) this.#options.pages.carryOver(pgno, before, map);
     view.relocate(map);
   }
