@@ -45,6 +45,7 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 60_000,
     maxWorkers: 2,
+    setupFiles: ["test/helpers/equal-bytes.ts"],
     projects: [
       {
         extends: true,

@@ -28,7 +28,7 @@ function runtimeOf(name: string): readonly string[] {
 }
 
 const inComments = writeDocExamples();
-const passed = await runReported([
+const tests = [
   ...files.toSorted().map((name) => ({
     name,
     run: async () => {
@@ -46,7 +46,8 @@ const passed = await runReported([
     name: `doc comments run in ${runtime}`,
     run: () => problemsOf(run, [...runtimeOf(runtime), program], { limitMs: LIMIT_MS }),
   })),
-]);
+];
+const passed = await runReported(tests, { workers: 2 });
 inComments.remove();
 if (files.length === 0) console.error("  there is no example");
 process.exitCode = passed && files.length > 0 ? 0 : 1;

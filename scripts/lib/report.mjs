@@ -13,36 +13,45 @@ import { environment } from "./process.mjs";
 /** @typedef {{ name: string, status: "passed" | "failed" | "skipped", seconds: number, detail: string }} ReportedTest */
 
 /**
- * Runs tests one after another and prints one line each. A test returns its problems as lines; none means passed,
- * and so does `undefined`. A thrown error is a problem too. One with `skip` is not run, and says why.
+ * Runs tests and prints one line each. A test returns its problems as lines; none means passed, and so does `undefined`. A
+ * thrown error is a problem too. One with `skip` is not run, and says why.
  *
  * @param {readonly { name: string, run: () => unknown, skip?: string }[]} tests
+ * @param {{ readonly workers?: number }} [options] how many run at a time, one by default
  * @returns {Promise<boolean>} whether all passed
  */
-export async function runReported(tests) {
+export async function runReported(tests, { workers = 1 } = {}) {
   const reported = [];
-  for (const { name, run, skip } of tests) {
-    if (skip !== undefined) {
-      reported.push({ name, status: "skipped", seconds: 0, detail: skip });
-      console.log(`  skip   ${name}: ${skip}`);
-      continue;
+  const queue = [...tests];
+  const worker = async () => {
+    for (let test = queue.shift(); test !== undefined; test = queue.shift()) {
+      reported.push(await runOne(test));
     }
-    const start = performance.now();
-    let problems;
-    try {
-      problems = (await run()) ?? [];
-    } catch (error) {
-      problems = [error instanceof Error ? (error.stack ?? error.message) : String(error)];
-    }
-    const time = (performance.now() - start) / 1000;
-    const status = problems.length === 0 ? "passed" : "failed";
-    reported.push({ name, status, seconds: time, detail: problems.join("\n") });
-    console.log(`  ${status === "passed" ? "ok    " : "FAILED"} ${name} (${time.toFixed(1)} s)`);
-    for (const problem of problems) console.log(problem.replace(/^/gm, "         "));
-  }
+  };
+  await Promise.all(Array.from({ length: workers }, worker));
   const path = process.env["PAGESTREAM_REPORT"];
   if (path !== undefined) writeFileSync(path, JSON.stringify({ tests: reported }));
   return reported.every((test) => test.status !== "failed");
+}
+
+/** @returns {Promise<ReportedTest>} */
+async function runOne({ name, run, skip }) {
+  if (skip !== undefined) {
+    console.log(`  skip   ${name}: ${skip}`);
+    return { name, status: "skipped", seconds: 0, detail: skip };
+  }
+  const start = performance.now();
+  let problems;
+  try {
+    problems = (await run()) ?? [];
+  } catch (error) {
+    problems = [error instanceof Error ? (error.stack ?? error.message) : String(error)];
+  }
+  const seconds = (performance.now() - start) / 1000;
+  const status = problems.length === 0 ? "passed" : "failed";
+  console.log(`  ${status === "passed" ? "ok    " : "FAILED"} ${name} (${seconds.toFixed(1)} s)`);
+  for (const problem of problems) console.log(problem.replace(/^/gm, "         "));
+  return { name, status, seconds, detail: problems.join("\n") };
 }
 
 /** Runs a program as one test: its output is the problem when it fails. */

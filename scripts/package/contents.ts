@@ -33,6 +33,8 @@ const UNWANTED = /\.test\.|tsconfig|tsbuildinfo|\.tgz$/;
 /** A scratch project with both packages installed in it. */
 export interface Installed {
   readonly folder: string;
+  /** The archives as npm publishes them, by the package's name. */
+  readonly archives: Readonly<Record<string, string>>;
   /** What was wrong with the packed files. */
   readonly problems: readonly string[];
   remove(): void;
@@ -41,25 +43,32 @@ export interface Installed {
 /** Packs and unpacks both packages; their dependencies are links to what is installed here. */
 export async function installPacked(): Promise<Installed> {
   const folder = mkdtempSync(join(tmpdir(), "pagestream-package-"));
+  const archives: Record<string, string> = {};
   const problems: string[] = [];
   writeFileSync(join(folder, "package.json"), JSON.stringify({ private: true, type: "module" }));
   for (const path of PACKAGES) {
     const manifest = readManifest(path);
     const target = join(folder, "node_modules", manifest.name);
     mkdirSync(target, { recursive: true });
-    const pack = ["npm", "pack", "--silent", "--ignore-scripts", "--pack-destination", folder];
+    const into = mkdtempSync(join(folder, "packed-"));
+    const pack = ["npm", "pack", "--silent", "--ignore-scripts", "--pack-destination", into];
     const packed = await run(pack, { cwd: join(root, path), quiet: true });
     if (packed.code !== 0) problems.push(packed.output);
-    const archive = readdirSync(folder).find((name) => name.endsWith(".tgz"));
+    const [archive] = readdirSync(into);
     if (archive === undefined) continue;
-    await run(["tar", "-xzf", join(folder, archive), "--strip-components=1", "-C", target]);
-    rmSync(join(folder, archive));
+    archives[manifest.name] = join(into, archive);
+    await run(["tar", "-xzf", join(into, archive), "--strip-components=1", "-C", target]);
     problems.push(...unwantedFiles(target).map((name) => `${manifest.name} would ship ${name}`));
     for (const name of Object.keys(manifest.dependencies ?? {})) {
       if (name !== "pagestream") linkDependency(folder, path, name);
     }
   }
-  return { folder, problems, remove: () => rmSync(folder, { recursive: true, force: true }) };
+  return {
+    folder,
+    archives,
+    problems,
+    remove: () => rmSync(folder, { recursive: true, force: true }),
+  };
 }
 
 function readManifest(path: string): Manifest {
