@@ -127,6 +127,27 @@ describe.each(DRIVERS)("ReplicaConnection with the driver %s", (driver) => {
     await replica.close();
   });
 
+  test("run() gives the rows of another database in the same place, whose schema has the same number", async () => {
+    const setup = (order: string): string =>
+      `${order}; INSERT INTO a VALUES ('a', 1); INSERT INTO b VALUES ('b')`;
+    const { source } = scene(driver, setup("CREATE TABLE a(x, y); CREATE TABLE b(x)"));
+    const replica = await connect(source, driver);
+    const sql = "SELECT x FROM a UNION ALL SELECT x FROM b";
+    expect((await replica.run(sql)).rows).toEqual([["a"], ["b"]]);
+    const other = evolvingDatabase(sqlite3);
+    source.publish(other.after(setup("CREATE TABLE b(x); CREATE TABLE a(y, x)")));
+    const states: [number, unknown[][]][] = [
+      [1, [[1], ["b"]]],
+      [0, [["a"], ["b"]]],
+    ];
+    for (const [i, rows] of [...states, ...states]) {
+      await replica.travel(source.views[i], undefined);
+      expect((await replica.run(sql)).rows).toEqual(rows);
+      expect(await value(replica, "PRAGMA quick_check")).toBe("ok");
+    }
+    await replica.close();
+  });
+
   test("run() keeps a bounded number of statements, none of them past close()", async () => {
     const { source } = scene(driver);
     const replica = await connect(source, driver);

@@ -4,6 +4,7 @@
  * @module
  */
 import { abortable } from "../core/abortable.ts";
+import { equalBytes, viewOf } from "../core/bytes.ts";
 import { DATABASE_HEADER_SIZE } from "../core/database-header.ts";
 import { lockPage } from "../core/lock-page.ts";
 import type { PageView } from "../core/page-source.ts";
@@ -25,13 +26,17 @@ import type { WasmPointer } from "./sqlite3.ts";
 /** End of the part of the header that is changed. */
 const PATCH_END = 96;
 
+/** Where the header has the schema's number. */
+const SCHEMA_AT = 40;
+
 /**
  * An open file. A read transaction, from SHARED to NONE, sees one view; the next one sees the newest.
  *
- * Three things differ from the bytes of the replica, all in the header. The journal mode (bytes 18 and 19) says rollback, for
+ * Four things differ from the bytes of the replica, all in the header. The journal mode (bytes 18 and 19) says rollback, for
  * a database in WAL mode cannot be opened without shared memory. The change counter (24 to 27, and 92 to 95) is the number
  * of the view, which makes SQLite drop its cache when the view changes and only then: the writer's own does not move in
- * WAL mode.
+ * WAL mode. The schema's number (40 to 43) moves on where the schema became another under the same one: a database that was
+ * put in the place of another, or went back and then another way, counts from where it is.
  */
 export class ReplicaFile<V extends PageView = PageView> implements VfsFile, SessionFile<V> {
   readonly readOnly = true;
@@ -44,8 +49,10 @@ export class ReplicaFile<V extends PageView = PageView> implements VfsFile, Sess
   #pin: { readonly view: V; readonly release: (() => void) | undefined } | undefined;
   /** What the read that waits wants. */
   #awaited: { readonly view: V; readonly pgnos: readonly number[] } | undefined;
-  /** The header as it was last read, unpatched. */
-  #header: { readonly view: V; readonly bytes: Uint8Array } | undefined;
+  /** Page 1 as it was last read. */
+  #first: { readonly view: V; readonly bytes: Uint8Array } | undefined;
+  /** What the schema's number is ahead by. */
+  #ahead = 0;
 
   constructor(session: ReplicaSession<V>, memory: WasmMemory, own: V | undefined) {
     this.#session = session;
@@ -66,14 +73,17 @@ export class ReplicaFile<V extends PageView = PageView> implements VfsFile, Sess
     const { pageSize, commit } = view;
     const end = Math.min(offset + into.length, pageSize * commit);
     // Every transaction begins with a look at the header.
-    const header = this.#header;
-    if (header?.view === view && end <= DATABASE_HEADER_SIZE) {
-      into.set(header.bytes.subarray(offset, end));
+    if (this.#first?.view === view && end <= DATABASE_HEADER_SIZE) {
+      into.set(this.#first.bytes.subarray(offset, end));
     } else if (end > offset) {
       const answer = this.#copy(view, into, offset);
       if (answer !== SQLITE_OK) return answer;
     }
-    if (offset < PATCH_END) patchHeader(into, offset, view.sequence);
+    if (offset < PATCH_END) {
+      const { bytes } = this.#first ?? {};
+      const schema = bytes === undefined ? 0 : schemaNumber(bytes) + this.#ahead;
+      patchHeader(into, offset, { counter: view.sequence, schema });
+    }
     return Math.max(0, end - offset);
   }
 
@@ -154,9 +164,17 @@ export class ReplicaFile<V extends PageView = PageView> implements VfsFile, Sess
         page.subarray(from, Math.min(pageSize, offset + into.length - start)),
         start + from - offset,
       );
-      if (pgno === 1) this.#header = { view, bytes: page.slice(0, DATABASE_HEADER_SIZE) };
+      if (pgno === 1 && this.#first?.view !== view) this.#meet(view, page.slice());
     }
     return SQLITE_OK;
+  }
+
+  #meet(view: V, bytes: Uint8Array): void {
+    const before = this.#first?.bytes ?? bytes;
+    const schemaOf = (page: Uint8Array): Uint8Array => page.subarray(DATABASE_HEADER_SIZE);
+    const isAlike = equalBytes(schemaOf(before), schemaOf(bytes));
+    if (schemaNumber(before) === schemaNumber(bytes) && !isAlike) this.#ahead++;
+    this.#first = { view, bytes };
   }
 
   /** A page that is not in memory, fetched with all that the read is about, or what to answer SQLite instead. */
@@ -222,14 +240,25 @@ export class ReplicaFile<V extends PageView = PageView> implements VfsFile, Sess
   }
 }
 
+function schemaNumber(page: Uint8Array): number {
+  return viewOf(page).getUint32(SCHEMA_AT);
+}
+
 /** Changes what was read of the header. */
-function patchHeader(bytes: Uint8Array, offset: number, counter: number): void {
+function patchHeader(
+  bytes: Uint8Array,
+  offset: number,
+  { counter, schema }: { readonly counter: number; readonly schema: number },
+): void {
   const set = (at: number, value: number): void => {
     if (at >= offset && at < offset + bytes.length) bytes[at - offset] = value;
   };
+  const setU32 = (at: number, value: number): void => {
+    for (let i = 0; i < 4; i++) set(at + i, (value >>> (24 - 8 * i)) & 0xff);
+  };
   set(18, 1);
   set(19, 1);
-  for (const field of [24, 92]) {
-    for (let i = 0; i < 4; i++) set(field + i, (counter >>> (24 - 8 * i)) & 0xff);
-  }
+  setU32(24, counter);
+  setU32(SCHEMA_AT, schema);
+  setU32(92, counter);
 }
