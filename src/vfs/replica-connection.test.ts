@@ -606,6 +606,9 @@ test("chooseDriver() blocks where it can, else suspends where the runtime can, e
   expect(chooseDriver("auto", plain)).toBe("jspi");
   expect(chooseDriver("retry", blocking)).toBe("retry");
   expect(() => chooseDriver("block", plain)).toThrow(/blockingReads/);
+  expect(() => chooseDriver("blok" as "block", blocking)).toThrow(
+    /no driver blok\. Use auto, retry/,
+  );
   const { Suspending } = WebAssembly as unknown as { Suspending: unknown };
   Object.assign(WebAssembly, { Suspending: undefined });
   try {
