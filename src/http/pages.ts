@@ -10,6 +10,7 @@ import { checkConditions } from "./conditions.ts";
 import { forEver, type Sending } from "./ltx-file.ts";
 import {
   atPosition,
+  type Look,
   POSITION_PARAMETER,
   POSITION_TOLD,
   type PositionWait,
@@ -80,9 +81,8 @@ async function answer(c: Context, context: PagesContext): Promise<Response> {
   try {
     return await mounted.withReader(async (opened) => {
       const { reader } = opened;
-      const look = (isUrgent: boolean): Promise<ReplicaView> =>
-        opened.view(target, { signal, isUrgent });
-      const view = await atPosition(c, look, context);
+      const look: Look<ReplicaView> = (state, isUrgent) => opened.view(state, { signal, isUrgent });
+      const view = await atPosition(c, look, { ...context, target });
       if (pgno > view.commit) {
         throw new Refusal("NOT_FOUND", `the database has ${view.commit} pages at this state`);
       }

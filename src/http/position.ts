@@ -95,23 +95,31 @@ export interface PositionWait {
 /** Milliseconds between the first two looks; the pauses double. */
 const FIRST_PAUSE_MS = 50;
 
+/** Finds a state. `isUrgent` says that the newest one that was found before is not new enough. */
+export type Look<State> = (target: RestoreTarget, isUrgent: boolean) => Promise<State>;
+
 /**
- * What `look` finds, as soon as that is of the position that the request asks for. Its argument says that what it found before
- * was not. Tells the position in the answer.
+ * The state of `target` that `look` finds, as soon as the newest one is of the position that the request asks for. Tells in the
+ * answer which it is.
  */
 export async function atPosition<State extends { readonly txid: bigint }>(
   c: Context,
-  look: (isUrgent: boolean) => Promise<State>,
-  { platform, positionMs }: PositionWait,
+  look: Look<State>,
+  { target, platform, positionMs }: PositionWait & { readonly target: RestoreTarget },
 ): Promise<State> {
   const text = c.req.header(POSITION_HEADER);
-  const wanted = text === undefined ? 0n : txidOf(text, POSITION_HEADER);
+  const told = (state: State): State => {
+    c.header(POSITION_HEADER, formatTxid(state.txid));
+    return state;
+  };
+  if (text === undefined) return told(await look(target, false));
+  const wanted = txidOf(text, POSITION_HEADER);
+  const isNewest = target.txid === undefined && target.timestamp === undefined;
   const { clock } = platform;
   const begun = clock.monotonic();
   for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs *= 2) {
-    const state = await look(pauseMs > FIRST_PAUSE_MS);
-    c.header(POSITION_HEADER, formatTxid(state.txid));
-    if (state.txid >= wanted) return state;
+    const newest = told(await look({}, pauseMs > FIRST_PAUSE_MS));
+    if (newest.txid >= wanted) return isNewest ? newest : told(await look(target, false));
     if (clock.monotonic() + pauseMs - begun > positionMs) break;
     await new Promise<void>((resolve) => clock.schedule(resolve, pauseMs));
   }

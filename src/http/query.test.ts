@@ -157,6 +157,11 @@ describe("POST /query", () => {
     expect((await post(count)).body.rows).toEqual([[2]]);
     const seen = await post(count, { "pagestream-position": hex(3) });
     expect([seen.position, seen.body.rows]).toEqual([hex(3), [[3]]]);
+    // What it asks of the past is not what it wrote.
+    for (const past of [{ txid: hex(2) }, { timestamp: "2026-01-01T00:00:02.5Z" }]) {
+      const before = await post({ ...count, ...past }, { "pagestream-position": hex(3) });
+      expect([before.status, before.position, before.body.rows]).toEqual([200, hex(2), [[2]]]);
+    }
     const early = await post(count, { "pagestream-position": hex(4) });
     expect([early.status, early.body.error?.code]).toEqual([503, "REPLICA_BEHIND"]);
   });

@@ -21,6 +21,7 @@ import type { Attached, OpenReader } from "./open-reader.ts";
 import type { Json } from "./openapi.ts";
 import {
   atPosition,
+  type Look,
   POSITION_PARAMETER,
   POSITION_TOLD,
   type PositionWait,
@@ -152,9 +153,8 @@ async function answer(c: Context, context: QueryContext): Promise<Response> {
     const mounted = await mounts.of(c);
     const { signal } = c.req.raw;
     return await mounted.withReader(async (opened) => {
-      const look = (isUrgent: boolean): Promise<ReplicaView> =>
-        opened.view(target, { signal, isUrgent });
-      const { txid } = await atPosition(c, look, context);
+      const look: Look<ReplicaView> = (state, isUrgent) => opened.view(state, { signal, isUrgent });
+      const { txid } = await atPosition(c, look, { ...context, target });
       const isPast = query.txid !== undefined || query.timestamp !== undefined;
       const desk = await opened.attach("query", () => QueryDesk.open(sqlite3, opened));
       const { state, columns, rows, stats } = await desk.run(query, {

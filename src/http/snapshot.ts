@@ -87,7 +87,7 @@ async function answer(c: Context, context: SnapshotContext): Promise<Response> {
     const isPinned = target.txid !== undefined;
     const state =
       (isPinned || asked === undefined ? undefined : await stateOfTag(c, mounted, ifRange)) ??
-      (await atPosition(c, () => stateAt(c, mounted, target), context));
+      (await atPosition(c, (each) => stateAt(c, mounted, each), { ...context, target }));
     const tag = tagOf(state, encoding);
     const isWhole = asked === undefined || (ifRange === undefined ? !isPinned : ifRange !== tag);
     describe(c, { state, tag, scope });
