@@ -94,14 +94,15 @@ async function main() {
   const missing = wanted.size === 0 ? new Map() : await ensureTools([...wanted]);
   for (const [tool, reason] of missing) summary.push(`${tool} is missing: ${reason}`);
   let built = false;
-  for (const suite of suites) {
-    const lacking = (suite.needs ?? []).filter((tool) => missing.has(tool));
-    if (lacking.length > 0) {
+  for (const group of groupsOf(suites)) {
+    const ready = group.filter((suite) => {
+      const lacking = (suite.needs ?? []).filter((tool) => missing.has(tool));
+      if (lacking.length === 0) return true;
       total.skipped += 1;
       summary.push(`${suite.name.padEnd(12)} skipped for want of ${lacking.join(", ")}`);
-      continue;
-    }
-    if (suite.built === true && !built) {
+      return false;
+    });
+    if (!built && ready.some((suite) => suite.built === true)) {
       built = true;
       // Left-overs of an earlier build may still do, and each suite tells for itself.
       await build().catch((error) => {
@@ -109,14 +110,28 @@ async function main() {
         total.failed += 1;
       });
     }
-    await runSuite(suite);
+    if (ready.length > 0) console.log(`\n== ${ready.map((suite) => suite.name).join(", ")}`);
+    const [start, stolen] = [performance.now(), stolenMs()];
+    await Promise.all(ready.map(runSuite));
+    suitesMs += performance.now() - start;
+    stoodStillMs += stolenMs() - stolen;
   }
+}
+
+/** Suites in their order; those of a group run at the same time. */
+function groupsOf(suites) {
+  const groups = [];
+  for (const suite of suites) {
+    const group = groups.at(-1);
+    if (suite.beside !== undefined && suite.beside === group?.at(-1).name) group.push(suite);
+    else groups.push([suite]);
+  }
+  return groups;
 }
 
 async function runSuite(suite) {
   const shareMs = shares[suite.name] * 1000;
-  console.log(`\n== ${suite.name}`);
-  const [start, stolen] = [performance.now(), stolenMs()];
+  const start = performance.now();
   const counts = { passed: 0, failed: 0, skipped: 0 };
   for (const part of suite.parts) {
     const result = await runPart(suite, part, shareMs);
@@ -124,8 +139,6 @@ async function runSuite(suite) {
   }
   const tookMs = performance.now() - start;
   const overrun = !nightly && tookMs > shareMs;
-  suitesMs += tookMs;
-  stoodStillMs += stolenMs() - stolen;
   for (const key of Object.keys(counts)) total[key] += counts[key];
   const took = (tookMs / 1000).toFixed(1).padStart(6);
   summary.push(

@@ -88,7 +88,8 @@ export function run([command, ...args], options = {}) {
           }, limitMs);
     const interrupt = () => {
       kill();
-      process.exit(130);
+      // Once other programs that run now are ended as well.
+      setImmediate(() => process.exit(130));
     };
     process.once("SIGINT", interrupt);
     process.once("SIGTERM", interrupt);

@@ -15,6 +15,7 @@
  * @property {boolean} [built] needs `dist`
  * @property {readonly string[]} [needs] tools without which the suite is skipped
  * @property {readonly string[]} [wants] tools that some of its tests use
+ * @property {string} [beside] the suite before it, while which it runs: it mostly waits, and the other minds no company
  */
 
 /** @type {readonly Suite[]} */
@@ -71,5 +72,6 @@ export const SUITES = [
   },
   { name: "fuzz", parts: [{ vitest: "fuzz" }], built: true, wants: ["python"] },
   { name: "simulation", parts: [{ vitest: "simulation" }] },
-  { name: "soak", parts: [{ vitest: "soak" }] },
+  // Time in the simulation is virtual, and its applications wait for each other's locks.
+  { name: "soak", parts: [{ vitest: "soak" }], beside: "simulation" },
 ];
