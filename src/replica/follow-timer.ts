@@ -3,10 +3,15 @@
  *
  * @module
  */
+import { InvalidArgumentError } from "../core/errors.ts";
 import type { Clock } from "../core/platform.ts";
 import type { FollowRequest } from "./follow-options.ts";
 
 const INTERVAL_MS = 1000;
+
+/** The longest time that timers of the runtimes wait; past it they do not wait at all. */
+const MOST_MS = 2 ** 31 - 1;
+
 const L0_RETENTION_MS = 300_000;
 
 /** Longest pause while something keeps failing. */
@@ -31,6 +36,12 @@ export class FollowTimer {
   #end: (() => void) | undefined;
 
   constructor(clock: Clock, options: FollowRequest) {
+    for (const name of ["intervalMs", "maxIntervalMs"] as const) {
+      const ms = options[name] ?? INTERVAL_MS;
+      if (ms >= 1 && ms <= MOST_MS) continue;
+      const what = `${name} is ${ms}, not a time from 1 to ${MOST_MS} ms`;
+      throw new InvalidArgumentError({ operation: "follow", object: "the replica", what });
+    }
     this.#clock = clock;
     this.#intervalMs = options.intervalMs ?? INTERVAL_MS;
     this.#maxIntervalMs = options.maxIntervalMs ?? 10 * this.#intervalMs;

@@ -371,6 +371,11 @@ describe("hydrate()", () => {
     const mine = syncFileHydrationTarget(disk, "/data/mine.db");
     await expect(hydrate(two, mine)).rejects.toMatchObject({ code: "TARGET_EXISTS" });
     expect(disk.bytes("/data/mine.db")).toEqual(new Uint8Array(512));
+    for (const concurrency of [0, 1.5, Number.NaN]) {
+      await expect(hydrate(two, bytesHydrationTarget(), { concurrency })).rejects.toMatchObject({
+        code: "INVALID_ARGUMENT",
+      });
+    }
     expect(await (await hydrated(two, bytesHydrationTarget())).complete()).toBe(2n);
   });
 

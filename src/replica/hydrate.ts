@@ -13,6 +13,7 @@
 import {
   AbortedError,
   ClosedError,
+  InvalidArgumentError,
   IoError,
   type PagestreamError,
   UnsupportedError,
@@ -88,6 +89,11 @@ export async function hydrate(
       what: inside.hasCopy === true ? "its reader has a copy already" : "its reader is not ours",
       next: "Hydrate once for each reader, and share the reader",
     });
+  }
+  const { concurrency = DEFAULT_CONCURRENCY } = options;
+  if (!Number.isSafeInteger(concurrency) || concurrency < 1) {
+    const what = `concurrency is ${concurrency}, not a whole number of at least 1`;
+    throw new InvalidArgumentError({ operation: "hydrate", object: reader.name, what });
   }
   const files = await target.open();
   try {

@@ -104,6 +104,14 @@ describe("a reader that follows", () => {
     expect(scene.platform.clock.pending).toBe(0);
   });
 
+  test("asks at no pace that timers do not know", async () => {
+    const scene = new Scene();
+    await scene.commits(1);
+    for (const follow of [{ intervalMs: 0 }, { intervalMs: -1 }, { maxIntervalMs: Infinity }]) {
+      await expect(scene.open({ follow })).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
+    }
+  });
+
   test("begins with a state of the past, and follows when the newest is asked for", async () => {
     const scene = new Scene();
     await scene.commits(4);
