@@ -272,6 +272,7 @@ export {
   type RestoreProgress,
   type RestoreRequest,
   type RestoreResult,
+  type StateRequest,
 } from "./restore.ts";
 export {
   retain,

@@ -17,6 +17,7 @@ export type {
   RestoreProgress,
   RestoreRequest,
   RestoreResult,
+  StateRequest,
 } from "../replica/restore-options.ts";
 
 /** Options of {@linkcode restore}. */

@@ -6,7 +6,7 @@
 import type { PagestreamError } from "../core/errors.ts";
 import type { BlockingReads, PageSource, PageView } from "../core/page-source.ts";
 import type { FollowRequest } from "./follow-options.ts";
-import type { RestoreTarget } from "./plan.ts";
+import type { StateRequest } from "./restore-options.ts";
 import type { Replica, ReplicaOptions } from "./replica.ts";
 
 /** When a reader asks for newer states. */
@@ -40,7 +40,7 @@ export interface ReaderRequest {
   /** Makes `fetchSync` possible. */
   readonly blockingReads?: BlockingReads | undefined;
   /** The state to begin with, instead of the newest; it is not followed. */
-  readonly target?: RestoreTarget | undefined;
+  readonly target?: StateRequest | undefined;
   /** Take the newest state for a `target` in the future, which is refused otherwise. @default false */
   readonly allowFuture?: boolean | undefined;
   /** Ends the opening with `AbortedError`; a reader that is open is ended by `close`. */
@@ -123,7 +123,7 @@ export interface ReplicaReader extends PageSource<ReplicaView>, AsyncDisposable 
    * Throws `TxidNotAvailableError`, `TimestampNotAvailableError`, `GapError`, and `InvalidArgumentError` for a time in the
    * future unless that is allowed.
    */
-  viewAt(target: RestoreTarget, options?: ViewOptions): Promise<ReplicaView>;
+  viewAt(target: StateRequest, options?: ViewOptions): Promise<ReplicaView>;
   /**
    * Numbers, in ascending order, of the pages that may differ between two states, pages that only one of them has
    * included. No other page differs; those named may turn out to be equal where a file holds changes from before and after

@@ -557,6 +557,12 @@ describe("viewAt()", () => {
     const timestamp = new Date(platform.clock.now() + 1000);
     await expect(reader.viewAt({ timestamp })).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
     expect((await reader.viewAt({ timestamp }, { allowFuture: true })).txid).toBe(5n);
+    for (const same of [{ timestamp: "90 seconds ago" }, { txid: "0000000000000003" }]) {
+      expect((await reader.viewAt(same)).txid).toBe(3n);
+    }
+    for (const wrong of [{ txid: 0n }, { txid: "3" }, { timestamp: "once" }]) {
+      await expect(reader.viewAt(wrong)).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
+    }
     await expect(reader.viewAt({ timestamp: new Date(0) })).rejects.toMatchObject({
       code: "TIMESTAMP_NOT_AVAILABLE",
     });

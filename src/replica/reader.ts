@@ -43,6 +43,7 @@ import { PageFetcher } from "./reader-pages.ts";
 import { asTyped, closed, notThere, refuseFuture, sizeOf } from "./reader-refusals.ts";
 import { ViewMaker } from "./reader-views.ts";
 import { type Replica, openReplica } from "./replica.ts";
+import { resolveTarget, type StateRequest } from "./restore-options.ts";
 import { View } from "./view.ts";
 import { Waiters } from "./waiters.ts";
 
@@ -196,7 +197,8 @@ class Reader implements ReplicaReader, ReaderInside {
   }
 
   async open(): Promise<void> {
-    const { signal, target = {}, allowFuture, follow } = this.#options;
+    const { signal, allowFuture, follow } = this.#options;
+    const target = this.#resolve(this.#options.target ?? {});
     throwIfAborted(signal, "read", this.name);
     await this.#loadIndexes();
     const isNewest = target.txid === undefined && target.timestamp === undefined;
@@ -307,8 +309,9 @@ class Reader implements ReplicaReader, ReaderInside {
     return this.latest;
   }
 
-  async viewAt(target: RestoreTarget, options: ViewOptions = {}): Promise<ReplicaView> {
+  async viewAt(request: StateRequest, options: ViewOptions = {}): Promise<ReplicaView> {
     this.#refuseClosed();
+    const target = this.#resolve(request);
     if (target.txid === undefined && target.timestamp === undefined)
       return await this.refresh(options);
     if (target.txid === this.latest.txid) return this.latest;
@@ -350,6 +353,10 @@ class Reader implements ReplicaReader, ReaderInside {
     this.#unpinned.reject(closed(this.name));
     this.events.announce({ type: "closed" });
     this.events.close();
+  }
+
+  #resolve(request: StateRequest): RestoreTarget {
+    return resolveTarget(request, this.replica.platform.clock.now());
   }
 
   /** The view to begin with. A replica without files may be waited for. */

@@ -30,12 +30,16 @@ export interface RestoreProgress {
   readonly files: number;
 }
 
-/** Which state to restore and how, whatever replica it is read from. */
-export interface RestoreRequest {
-  /** Restore exactly this state: a TXID or its 16 hex digits. */
+/** Which state is meant; the newest where neither is given. */
+export interface StateRequest {
+  /** Exactly this state: a TXID or its 16 hex digits. */
   readonly txid?: bigint | string | undefined;
-  /** Restore the state of this time, inclusive; the newest where it lies after that. Excludes `txid`. */
+  /** The state of this time, inclusive; a restore takes the newest where it lies after that. Excludes `txid`. */
   readonly timestamp?: TimeInput | undefined;
+}
+
+/** Which state to restore and how, whatever replica it is read from. */
+export interface RestoreRequest extends StateRequest {
   /** Let SQLite check the database before it becomes visible. @default "none" */
   readonly integrityCheck?: IntegrityCheck | undefined;
   /** Runs the check for a sink that has none of its own; resolves to the first row of SQLite's answer. */
@@ -92,7 +96,7 @@ export interface LegacyRestored extends LegacyPosition {
 }
 
 /** The state that the options ask for; `now` in milliseconds since the Unix epoch. */
-export function resolveTarget(options: RestoreRequest, now: number): RestoreTarget {
+export function resolveTarget(options: StateRequest, now: number): RestoreTarget {
   const { txid, timestamp } = options;
   if (txid === undefined) {
     return timestamp === undefined ? {} : { timestamp: resolveTime(timestamp, now) };
