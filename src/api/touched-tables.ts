@@ -100,6 +100,7 @@ class Walk<V extends PageView> {
     const encoding = viewOf(first).getUint32(56);
     const decoder = new TextDecoder(["utf-8", "utf-8", "utf-16le", "utf-16be"][encoding]);
     const rows: SchemaRow[] = [];
+    const seen = new Set([1]);
     let level = [1];
     while (level.length > 0) {
       const below: number[] = [];
@@ -111,7 +112,7 @@ class Walk<V extends PageView> {
         const found = page && (children ?? schemaRows(page, pgno, (text) => decoder.decode(text)));
         if (found === undefined) return undefined;
         if (children === undefined) rows.push(...(found as SchemaRow[]));
-        else below.push(...children);
+        else below.push(...this.#trees.notSeen(seen, children));
       }
       level = below;
     }

@@ -12,6 +12,8 @@ const MAX_READ = 2000;
 /** Pages that are fetched at a time. */
 const BATCH = 64;
 
+const NONE = new Uint32Array(0);
+
 /** Reads pages of one state. */
 export class TreeWalk<V extends PageView> {
   /** The state. */
@@ -50,17 +52,26 @@ export class TreeWalk<V extends PageView> {
     return found;
   }
 
+  /** Those of the pages that are not in `seen`, where they are from then on. A page of a tree has one parent only. */
+  notSeen(seen: Set<number>, pgnos: Uint32Array = NONE): number[] {
+    const before = seen.size;
+    const found = [...pgnos].filter((pgno) => !seen.has(pgno) && seen.add(pgno));
+    if (seen.size < before + pgnos.length) this.#isCut = true;
+    return found;
+  }
+
   /** Levels of trees by their roots; fewer where not all of them could be read. */
   async depths(roots: readonly number[]): Promise<ReadonlyMap<number, number>> {
     const depths = new Map<number, number>();
+    const seen = new Set(roots);
     let leftmost = roots.map((root) => ({ root, pgno: root }));
     for (let depth = 1; leftmost.length > 0; depth++) {
       const pages = await this.read(leftmost.map(({ pgno }) => pgno));
       leftmost = leftmost.flatMap(({ root, pgno }, i) => {
         depths.set(root, depth);
         const page = pages[i];
-        const child = page && childPages(page, pgno, this.view.commit)?.[0];
-        return child === undefined ? [] : [{ root, pgno: child }];
+        const children = page && childPages(page, pgno, this.view.commit);
+        return this.notSeen(seen, children?.subarray(0, 1)).map((child) => ({ root, pgno: child }));
       });
     }
     return depths;
@@ -71,6 +82,7 @@ export class TreeWalk<V extends PageView> {
     root: number,
     depth: number,
   ): AsyncGenerator<{ readonly pgnos: readonly number[]; readonly areLeaves: boolean }> {
+    const seen = new Set([root]);
     let level = [root];
     for (let i = 1; i < depth; i++) {
       const next: number[] = [];
@@ -79,7 +91,7 @@ export class TreeWalk<V extends PageView> {
         const pgnos = (await this.read(batch)).flatMap((page, j) => {
           const children = page && childPages(page, batch[j] as number, this.view.commit);
           if (children === undefined) this.#isCut = true;
-          return [...(children ?? [])];
+          return this.notSeen(seen, children);
         });
         yield { pgnos, areLeaves: i === depth - 1 };
         for (const pgno of pgnos) next.push(pgno);
