@@ -104,6 +104,19 @@ describe("a reader that follows", () => {
     expect(scene.platform.clock.pending).toBe(0);
   });
 
+  test("asks once for all who ask while it waits for an answer, and what they get is newer than that", async () => {
+    const scene = new Scene();
+    await scene.commits(1);
+    const reader = await scene.open({ follow: false });
+    const first = reader.refresh();
+    await scene.commits(1);
+    const others = Array.from({ length: 50 }, () => reader.refresh());
+    for (const view of await Promise.all(others)) expect(view.txid).toBe(2n);
+    await first;
+    // Nothing newer; then a file, and again nothing newer.
+    expect(scene.store.count()).toBeLessThanOrEqual(3);
+  });
+
   test("asks at no pace that timers do not know", async () => {
     const scene = new Scene();
     await scene.commits(1);

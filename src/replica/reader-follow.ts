@@ -59,6 +59,8 @@ export class ViewFollower {
   #manyFiles = MANY_FILES;
   #running: Promise<unknown> | undefined;
   #rounds: Promise<unknown> = Promise.resolve();
+  /** A look that waits for its turn. */
+  #waiting: Promise<boolean> | undefined;
 
   /** Asks nothing before it is told to. */
   constructor(options: ViewFollowerOptions) {
@@ -97,11 +99,16 @@ export class ViewFollower {
     if (latest() !== before) this.#timer.wake();
   }
 
-  /** Looks once, after a look that is under way; whether it succeeded. */
+  /** Looks once, after a look that is under way, for all who ask until then; whether it succeeded. */
   #again(): Promise<boolean> {
-    const round = this.#rounds.then(() => this.#look());
-    this.#rounds = round;
-    return round;
+    if (this.#waiting === undefined) {
+      this.#waiting = this.#rounds.then(() => {
+        this.#waiting = undefined;
+        return this.#look();
+      });
+      this.#rounds = this.#waiting;
+    }
+    return this.#waiting;
   }
 
   /** Resolves when nothing runs any more; the signal has to be aborted before. */
