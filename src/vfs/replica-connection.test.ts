@@ -193,6 +193,26 @@ describe.each(DRIVERS)("ReplicaConnection with the driver %s", (driver) => {
     await replica.close();
   });
 
+  test("run() keeps the savepoints of a transaction, whatever is fetched between them", async () => {
+    const { source, writer } = scene(driver);
+    const replica = await connect(source, driver);
+    for (const begin of ["SAVEPOINT a", "BEGIN"]) {
+      const own = begin === "BEGIN" ? ["SAVEPOINT a"] : [];
+      for (const sql of [begin, ...own, "SAVEPOINT b", "ROLLBACK TO a", "SAVEPOINT c"]) {
+        await replica.run(sql);
+        expect(await value(replica, "SELECT sum(length(body)) FROM t")).toBe(200_000);
+        source.publish(writer.after("UPDATE t SET body = body"));
+      }
+      expect(await codeOf(replica.run("RELEASE b"))).toBe("QUERY");
+      for (const sql of ["RELEASE c", "RELEASE a"]) await replica.run(sql);
+      if (begin === "BEGIN") await replica.run("COMMIT");
+      const newest = source.latest.txid.toString(16).padStart(16, "0");
+      expect(await value(replica, "SELECT litestream_txid()")).toBe(newest);
+    }
+    expect(source.pins).toBe(0);
+    await replica.close();
+  });
+
   test("run() gives consistent rows while states are published in the middle of statements", async () => {
     const setup = "CREATE TABLE acc(id INTEGER PRIMARY KEY, n, pad); CREATE INDEX acc_n ON acc(n)";
     const fill = `WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM r WHERE i < 400)

@@ -59,6 +59,9 @@ export interface ReplicaConnectionOptions<V extends PageView> {
 /** Looks for a row by its key, as most first statements do. */
 const SCHEMA = "SELECT name FROM sqlite_schema WHERE rowid = 1";
 
+/** What begins a transaction, or sets a savepoint in it, or takes one away. */
+const CONTROL = /^\s*(begin|savepoint|release|rollback)\b/i;
+
 const LIMIT_LENGTH = 0;
 /** SQLite's own bound of one value. */
 const MAX_LENGTH = 1_000_000_000;
@@ -104,6 +107,8 @@ export class ReplicaConnection<V extends PageView> {
   #valueLimit = MAX_LENGTH;
   /** The open transaction has changed temporary tables. */
   #hasWritten = false;
+  /** The statements that began the open transaction and set its savepoints. */
+  readonly #controls: string[] = [];
   #isClosed = false;
 
   private constructor(
@@ -221,6 +226,7 @@ export class ReplicaConnection<V extends PageView> {
       try {
         const rows = await this.#tryUntilComplete({ sql, parameters, limits });
         if (rows.writes) this.#hasWritten = true;
+        if (CONTROL.test(sql)) this.#controls.push(sql);
         return rows;
       } finally {
         endKeeping?.();
@@ -229,6 +235,7 @@ export class ReplicaConnection<V extends PageView> {
         this.session.isRunning = false;
         if (!this.session.isInTransaction()) {
           this.#hasWritten = false;
+          this.#controls.length = 0;
           this.session.release();
         }
       }
@@ -378,7 +385,10 @@ export class ReplicaConnection<V extends PageView> {
         "Use the driver jspi or block",
       );
     }
-    sqlite3.capi.sqlite3_exec(connection, "BEGIN", 0, 0, 0);
+    // One without any was begun on the database itself.
+    for (const sql of this.#controls.length > 0 ? this.#controls : ["BEGIN"]) {
+      sqlite3.capi.sqlite3_exec(connection, sql, 0, 0, 0);
+    }
   }
 }
 
