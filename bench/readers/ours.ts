@@ -6,14 +6,14 @@
  */
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { fileStore } from "@pagestream/node";
 import sqlite3InitModule, { type Database } from "@sqlite.org/sqlite-wasm";
-import type { ObjectStore } from "pagestream";
+import type { IndexStore, ObjectStore } from "pagestream";
 import { s3Store } from "pagestream/transports/s3";
 import { openReplicaDatabase } from "pagestream/vfs";
-import { type Contestant, type Place, POINT } from "./contestant.ts";
+import { type Contestant, type OpenOptions, type Place, POINT } from "./contestant.ts";
 import { peakMemory } from "./peer.ts";
 
 /** Starts a process; a database is opened by `open`. */
@@ -29,7 +29,7 @@ export async function startOurs(): Promise<Contestant> {
     return value;
   };
   return {
-    open: (place) => call("open", place),
+    open: (place, options) => call("open", { place, ...options }),
     query: async (sql) => String(await call("query", sql)),
     points: async (ids) => Number(await call("points", ids)),
     memory: () => Promise.resolve(peakMemory(child.pid ?? 0)),
@@ -47,6 +47,13 @@ interface Session {
   close(): Promise<void> | void;
 }
 
+function fileIndexStore(path: string): IndexStore {
+  return {
+    load: () => Promise.resolve(existsSync(path) ? readFileSync(path) : undefined),
+    save: (bytes) => Promise.resolve(writeFileSync(path, bytes)),
+  };
+}
+
 async function serve(self: ChildProcess | NodeJS.Process): Promise<void> {
   const sqlite3 = await sqlite3InitModule();
   // Node loads it when it is first called.
@@ -61,8 +68,9 @@ async function serve(self: ChildProcess | NodeJS.Process): Promise<void> {
   }): Promise<unknown> => {
     if (name === "open") {
       await session?.close();
-      const place = argument as Place;
-      session = "file" in place ? plain(new sqlite3.oo1.DB(), place.file) : await lazy(place);
+      const { place, indexes } = argument as { readonly place: Place } & OpenOptions;
+      const isFile = "file" in place;
+      session = isFile ? plain(new sqlite3.oo1.DB(), place.file) : await lazy(place, indexes);
       return undefined;
     }
     if (session === undefined) throw new Error("not open");
@@ -97,6 +105,7 @@ async function serve(self: ChildProcess | NodeJS.Process): Promise<void> {
 
   const lazy = async (
     at: { readonly origin: string } | { readonly folder: string },
+    indexes: string | undefined,
   ): Promise<Session> => {
     const replica: ObjectStore =
       "folder" in at
@@ -109,7 +118,8 @@ async function serve(self: ChildProcess | NodeJS.Process): Promise<void> {
             forcePathStyle: true,
             credentials: { accessKeyId: "key", secretAccessKey: "secret" },
           });
-    const database = await openReplicaDatabase({ sqlite3, replica });
+    const indexStore = indexes === undefined ? undefined : fileIndexStore(indexes);
+    const database = await openReplicaDatabase({ sqlite3, replica, indexStore });
     return {
       async query(sql) {
         const { rows } = await database.execute(sql);

@@ -8,14 +8,15 @@
  *
  * Needs `npm run build` and `node scripts/tools.mjs`. Litestream wrote the replica. Every row begins with a new process, whose
  * start is not counted: both have their libraries loaded, ours `fetch` too. A cold row is met with half the time of the peer
- * and a fifth of its requests, or one where a fifth is less than one. The first two rows count opening, alone and with the
- * first answer, the others what comes after it. The cold rows are measured again in processes that have opened the replica
- * and asked it all of that before, and open it anew: then what they read is as cold, and their code is not. Answers are
- * compared. The contestants ask a server in a process of its own, which counts.
+ * and a fifth of its requests, or one where a fifth is less than one. The first rows count opening: alone, where ours has the
+ * page indexes of an earlier process, and with the first answer; the others count what comes after it. The cold rows are
+ * measured again in processes that have opened the replica and asked it all of that before, and open it anew: then what they
+ * read is as cold, and their code is not. Answers are compared. The contestants ask a server in a process of its own, which
+ * counts.
  *
  * @module
  */
-import { existsSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
@@ -31,6 +32,9 @@ import { type BucketServer, startBucketServer } from "../../test/helpers/bucket-
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const tools = join(root, ".tools/bin");
 const POINTS = 2000;
+const OPEN = "open";
+const AGAIN = "open, indexes kept";
+const FIRST = "first query";
 /** Rounds of all cold queries before the rows whose code is warm. */
 const PRACTICE = 3;
 /** A fifth of the requests, but no less than one, and half the time. */
@@ -143,7 +147,7 @@ function describe({ databaseSize, files, size }: SampleReplica): string {
 function coldPoints(rows: number): Queries {
   const key = Math.floor(rows * 0.7);
   return [
-    ["first query", "SELECT count(*) FROM sqlite_schema"],
+    [FIRST, "SELECT count(*) FROM sqlite_schema"],
     ["point query, cold", POINT.replace("?", String(key))],
     ["point by index, cold", "SELECT id FROM note WHERE author = 'user-1234@example.com' LIMIT 1"],
   ];
@@ -197,14 +201,23 @@ async function measureCold(
     await learn(contestant);
     return await costOf(server, () => contestant.open(place));
   };
-  const rows = [await measureRow("open", open)];
+  const rows = [await measureRow(OPEN, open)];
+  const indexes = join(values.directory, `indexes-${process.pid}`);
+  const openAgain = async (contestant: Contestant): Promise<Cost> => {
+    await learn(contestant);
+    return await costOf(server, () => contestant.open(place, { indexes }));
+  };
+  // The first of them finds nothing kept.
+  await measureRow(AGAIN, openAgain);
+  rows.push(await measureRow(AGAIN, openAgain));
+  rmSync(indexes);
   for (const [name, sql] of queries) {
     const answers = new Set<string>();
     const ask = async (contestant: Contestant): Promise<Cost> => {
       await learn(contestant);
-      if (name !== "first query") await contestant.open(place);
+      if (name !== FIRST) await contestant.open(place);
       return await costOf(server, async () => {
-        if (name === "first query") await contestant.open(place);
+        if (name === FIRST) await contestant.open(place);
         answers.add((await contestant.query(sql)).trim());
       });
     };
@@ -261,7 +274,7 @@ function print(where: string, rows: readonly Row[]): void {
   console.log(`\n${where}`);
   const head = ["", "ours", "requests", "kB", "peer", "requests", "kB", "time", "requests", ""];
   const lines = rows.map(({ name, ours, peer }) => {
-    const isCold = name === "open" || name.endsWith("cold") || name === "first query";
+    const isCold = [OPEN, AGAIN, FIRST].includes(name) || name.endsWith("cold");
     const time = ratio(ours?.ms, peer?.ms);
     const requests = ratio(ours?.requests, peer?.requests);
     const misses = [
