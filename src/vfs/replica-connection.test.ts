@@ -213,6 +213,26 @@ describe.each(DRIVERS)("ReplicaConnection with the driver %s", (driver) => {
     await replica.close();
   });
 
+  test("run() leaves a transaction open at its state when a read of it fails", async () => {
+    const { source, writer } = scene(driver);
+    const replica = await connect(source, driver);
+    const sql = "SELECT sum(length(body)) FROM t";
+    for (const sqls of [["BEGIN"], ["SAVEPOINT a", "SAVEPOINT b"]]) {
+      for (const each of sqls) await replica.run(each);
+      const { txid } = replica.session.view;
+      source.publish(writer.after("DELETE FROM t WHERE id = (SELECT max(id) FROM t)"));
+      for (let pgno = 3; pgno < 60; pgno++) source.faults.set(pgno, new Error("no route"));
+      await expect(replica.run(sql)).rejects.toThrow("no route");
+      source.faults.clear();
+      expect(await value(replica, "SELECT count(*) FROM t")).toBe(2001 - Number(txid));
+      expect(replica.session.view.txid).toBe(txid);
+      await replica.run(sqls[0] === "BEGIN" ? "ROLLBACK" : "RELEASE a");
+      expect(replica.session.view.txid).toBe(txid + 1n);
+    }
+    expect(source.pins).toBe(0);
+    await replica.close();
+  });
+
   test("run() gives consistent rows while states are published in the middle of statements", async () => {
     const setup = "CREATE TABLE acc(id INTEGER PRIMARY KEY, n, pad); CREATE INDEX acc_n ON acc(n)";
     const fill = `WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM r WHERE i < 400)

@@ -313,17 +313,24 @@ export class ReplicaConnection<V extends PageView> {
       } catch (error) {
         outcome = { error };
       }
+      if (session.failure === undefined && session.isComplete) {
+        if ("rows" in outcome) return outcome.rows;
+        throw outcome.error;
+      }
+      // A failed read ends the transaction for SQLite alone; the view is still held, so it can begin where it was.
+      const hasEnded = wasInTransaction && !session.isInTransaction();
+      if (hasEnded && !this.#hasWritten) this.#beginAgain();
       if (session.failure !== undefined) {
         limits.check();
         throw session.failure;
       }
-      if (session.isComplete) {
-        if ("rows" in outcome) return outcome.rows;
-        throw outcome.error;
-      }
       isLikelyWarm = false;
       await this.#fetchMissed(limits);
-      if (wasInTransaction && !session.isInTransaction()) this.#beginAgain();
+      if (!hasEnded || !this.#hasWritten) continue;
+      throw unsupported(
+        "a page was missing inside a transaction that has changed temporary tables, and they are lost",
+        "Use the driver jspi or block",
+      );
     }
   }
 
@@ -376,15 +383,8 @@ export class ReplicaConnection<V extends PageView> {
     }
   }
 
-  /** A failed read ends the transaction for SQLite; the view is still held, so it can begin where it was. */
   #beginAgain(): void {
     const { sqlite3, connection } = this.#context;
-    if (this.#hasWritten) {
-      throw unsupported(
-        "a page was missing inside a transaction that has changed temporary tables, and they are lost",
-        "Use the driver jspi or block",
-      );
-    }
     // One without any was begun on the database itself.
     for (const sql of this.#controls.length > 0 ? this.#controls : ["BEGIN"]) {
       sqlite3.capi.sqlite3_exec(connection, sql, 0, 0, 0);
