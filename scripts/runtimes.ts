@@ -66,28 +66,32 @@ const chosen = names.filter(
   (name) => wanted.length === 0 || wanted.includes(name.toLowerCase().replace(" ", "")),
 );
 
-const installed = await installPacked();
+// The same stores on the same servers for all.
+const [installed, web] = await Promise.all([installPacked(), startWebServers()]);
 const tests = join(installed.folder, "test");
 cpSync(join(root, "test/runtime"), tests, { recursive: true });
 mkdirSync(join(installed.folder, "node_modules/@sqlite.org"));
 for (const name of ["@sqlite.org/sqlite-wasm", "@nats-io", "better-sqlite3"]) {
   symlinkSync(join(root, "node_modules", name), join(installed.folder, "node_modules", name));
 }
-// The same stores on the same servers for all.
-const web = await startWebServers();
 const stores = "addresses" in web ? JSON.stringify(web.addresses) : "{}";
 const skipped = "missing" in web ? `run ${web.missing.join(", ")}` : undefined;
 const scratch = join(installed.folder, "tmp");
 mkdirSync(scratch);
 const files = readdirSync(tests).filter((name) => name.endsWith(".test.ts"));
+/** What a runtime runs in one go: in two parts, the longer one first, so that all workers have work to the end. */
+const parts = [
+  files.filter((name) => name !== "web-stores.test.ts"),
+  files.filter((name) => name === "web-stores.test.ts"),
+] as const;
 
-/** Runs all files in one runtime; what its runner printed is a problem when no test recorded why it failed. */
-async function runIn(name: string): Promise<RuntimeRun> {
+/** Runs one part in one runtime; what its runner printed is a problem when no test recorded why it failed. */
+async function runIn(name: string, part: readonly string[]): Promise<RuntimeRun> {
   const start = performance.now();
   const { test } = RUNTIMES[name] as Runtime;
   // Locks are held against another runtime's processes, too: the next one's in the list.
   const neighbour = RUNTIMES[names[(names.indexOf(name) + 3) % names.length] as string] as Runtime;
-  const report = join(installed.folder, `${name.replace(" ", "-")}.jsonl`);
+  const report = join(installed.folder, `${name.replace(" ", "-")}-${part[0]}.jsonl`);
   const env = environment({
     NO_COLOR: "1",
     // What a killed process leaves goes with the rest.
@@ -96,7 +100,7 @@ async function runIn(name: string): Promise<RuntimeRun> {
     PAGESTREAM_WEB_STORES: stores,
     PAGESTREAM_NEIGHBOUR: JSON.stringify(neighbour.run),
   });
-  const command = [...test, ...files.map((file) => join(tests, file))];
+  const command = [...test, ...part.map((file) => join(tests, file))];
   const ended = await run(command, { cwd: installed.folder, env, quiet: true, limitMs: LIMIT_MS });
   const results = readResults(report);
   const failed = results.some((result) => result.detail !== "");
@@ -115,14 +119,19 @@ function readResults(path: string): Result[] {
 }
 
 try {
-  const runs: RuntimeRun[] = [];
-  const queue = [...chosen];
+  const done: RuntimeRun[] = [];
+  const queue = parts.flatMap((part) => chosen.map((name) => ({ name, part })));
   const worker = async (): Promise<void> => {
-    for (let name = queue.shift(); name !== undefined; name = queue.shift()) {
-      runs.push(await runIn(name));
+    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+      done.push(await runIn(next.name, next.part));
     }
   };
   await Promise.all(Array.from({ length: WORKERS }, worker));
+  const runs = chosen.map((name): RuntimeRun => {
+    const own = done.filter((each) => each.name === name);
+    const results = own.flatMap((each) => each.results);
+    return { name, results, problems: own.flatMap((each) => each.problems) };
+  });
   const everything = new Set(runs.flatMap(({ results }) => results.map(({ name }) => name)));
   const passed = await runReported([
     ...(skipped === undefined

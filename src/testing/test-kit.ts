@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { viewOf } from "../core/bytes.ts";
 import { isPagestreamError } from "../core/errors.ts";
 
 /** The matchers that the suites use. */
@@ -70,8 +71,11 @@ export function difference(actual: Uint8Array, expected: Uint8Array): string {
   if (actual.length !== expected.length) {
     return `${actual.length} bytes instead of ${expected.length}`;
   }
-  for (let i = 0; i < actual.length; i++) {
-    if (actual[i] !== expected[i]) return `byte ${i} is ${actual[i]} instead of ${expected[i]}`;
-  }
-  return "";
+  const { length } = actual;
+  const [left, right] = [viewOf(actual), viewOf(expected)];
+  let i = 0;
+  // Four bytes at a time: tests compare many megabytes.
+  while (i + 4 <= length && left.getInt32(i) === right.getInt32(i)) i += 4;
+  while (i < length && actual[i] === expected[i]) i++;
+  return i === length ? "" : `byte ${i} is ${actual[i]} instead of ${expected[i]}`;
 }

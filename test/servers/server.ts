@@ -155,9 +155,9 @@ export async function freePorts(count: number, also?: number): Promise<number[]>
   const ports: number[] = [];
   const held: { close(): void }[] = [];
   while (ports.length < count) {
-    // With a second port above it the first must leave room; the system's own choice does not.
-    const wanted = also === undefined ? 0 : 10_000 + Math.floor(Math.random() * 20_000);
-    const first = await listen(wanted);
+    // Below those that the system gives to connections: until the server listens, one could take the port. And a second
+    // port above it has room.
+    const first = await listen(10_000 + Math.floor(Math.random() * 20_000));
     if (first === undefined) continue;
     held.push(first);
     if (also !== undefined) {
