@@ -54,9 +54,8 @@ export class TreeWalk<V extends PageView> {
 
   /** Those of the pages that are not in `seen`, where they are from then on. A page of a tree has one parent only. */
   notSeen(seen: Set<number>, pgnos: Uint32Array = NONE): number[] {
-    const before = seen.size;
     const found = [...pgnos].filter((pgno) => !seen.has(pgno) && seen.add(pgno));
-    if (seen.size < before + pgnos.length) this.#isCut = true;
+    if (found.length < pgnos.length) this.#isCut = true;
     return found;
   }
 

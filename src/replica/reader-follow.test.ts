@@ -206,6 +206,31 @@ describe("a reader that follows", () => {
     expect([reader.latest.txid, reader.error?.code]).toEqual([4n, "REPLICA_BEHIND"]);
   });
 
+  test("mixes no state with those of a replica that was begun anew, and follows that once it is as far", async () => {
+    for (const commits of [6, 9]) {
+      const scene = new Scene();
+      await scene.commits(6);
+      const reader = await scene.open({ cacheBytes: 0 });
+      const old = reader.latest;
+      await scene.removeL0(1, 6);
+      scene.platform.clock.advance(1000);
+      const anew = new RandomHistory(scene.history.store, 8);
+      for (let txid = 1; txid < 6; txid++) await anew.commit();
+      await scene.seconds(100);
+      expect([reader.latest, reader.error?.code]).toEqual([old, "REPLICA_BEHIND"]);
+      while (anew.txid < commits) await anew.commit();
+      await scene.seconds(100);
+      const view = reader.latest;
+      expect([view.txid, reader.error]).toEqual([BigInt(commits), undefined]);
+      expect(view).not.toBe(old);
+      for (let pgno = 1; pgno <= view.commit; pgno++) {
+        await reader.fetch(view, [pgno]);
+        expect(reader.peek(view, pgno), `page ${pgno}`).toEqual(anew.page(commits, pgno));
+      }
+      await expect(reader.fetch(old, [1])).rejects.toBeDefined();
+    }
+  });
+
   test("takes the shorter way that the writer's pointer names", async () => {
     const scene = new Scene();
     await scene.commits(2);

@@ -55,6 +55,8 @@ export class ViewFollower {
   readonly #pointer: PointerReader | undefined;
   /** Whether the next look at the replica is a listing. */
   #mustList = true;
+  /** The replica ended before the newest view: it was begun anew, and nothing of it goes on from there. */
+  #isOther = false;
   #inARow = 0;
   #manyFiles = MANY_FILES;
   #running: Promise<unknown> | undefined;
@@ -178,17 +180,18 @@ export class ViewFollower {
     const all = levels.flat();
     const newest = all.reduce((max, { maxTxid }) => (maxTxid > max ? maxTxid : max), 0n);
     if (newest < latest.txid) {
+      this.#isOther = true;
       throw new ReplicaBehindError(`the view of ${replica.description}`, {
         txid: latest.txid,
         newestTxid: newest,
       });
     }
-    if (newest === latest.txid) {
+    if (newest === latest.txid && !this.#isOther) {
       this.listed();
       await this.#tidy(latest, levels);
       return false;
     }
-    const files = continueFrom(levels, latest.txid);
+    const files = this.#isOther ? [] : continueFrom(levels, latest.txid);
     if ((files.at(-1)?.maxTxid ?? 0n) > latest.txid) {
       const view = await views.after(latest, files);
       if (view !== undefined) {
@@ -198,8 +201,10 @@ export class ViewFollower {
       }
     }
     const plan = planRestore(levels, {}, { operation: "read", object: replica.description });
-    if (plan.txid <= latest.txid) throw noWayOn(replica.description, latest.txid, levels);
+    const least = this.#isOther ? latest.txid : latest.txid + 1n;
+    if (plan.txid < least) throw noWayOn(replica.description, latest.txid, levels);
     this.#take(await views.ofPlan(plan));
+    this.#isOther = false;
     this.listed();
     return true;
   }
@@ -223,7 +228,7 @@ export class ViewFollower {
 
   /** Takes a file that the pointer names. Whatever is wrong with the pointer or that file, a listing comes after it. */
   async #skipAhead(latest: View): Promise<boolean> {
-    if (this.#pointer === undefined) return false;
+    if (this.#pointer === undefined || this.#isOther) return false;
     try {
       const span = (await this.#pointer.read(this.#options.signal))?.fileAfter(latest.txid);
       const asked = span === undefined ? undefined : await this.#ask(span);

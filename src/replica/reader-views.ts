@@ -160,7 +160,8 @@ export class ViewMaker {
     }
     const before = view.map;
     const { map } = await this.#merge(plan.files);
-    if (map.commit !== before.commit || map.pageSize !== before.pageSize) {
+    const isSameState = map.commit === before.commit && map.pageSize === before.pageSize;
+    if (!isSameState || !areOfOneHistory(before, map)) {
       if (cause === undefined) return;
       throw cause;
     }
@@ -226,6 +227,15 @@ export class ViewMaker {
   #view(txid: bigint, time: Date, map: PageMap): View {
     return new View({ txid, time, sequence: ++this.#sequence }, map);
   }
+}
+
+/** Whether no file has the name of another one: a replica that was begun anew would show another database. */
+function areOfOneHistory(a: PageMap, b: PageMap): boolean {
+  const known = new Map(a.files.map((file) => [file.info.key, file]));
+  return b.files.every((file) => {
+    const { info, state } = known.get(file.info.key) ?? file;
+    return file.info.size === info.size && file.state.timestamp === state.timestamp;
+  });
 }
 
 /** A listing may only know when a file was uploaded; the header knows when it was made, which is never later. */

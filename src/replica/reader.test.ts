@@ -420,6 +420,24 @@ describe("openReader() reads pages", () => {
     expect((await open(store)).fetchSync).toBeUndefined();
   });
 
+  test("from a file that was put in its place again, but not from another one of its name", async () => {
+    const store = memoryStore();
+    const put = async (seed: number, timestamp: number): Promise<Uint8Array | undefined> => {
+      const pages = Object.fromEntries(Array.from({ length: 300 }, (_, i) => [i + 1, { seed }]));
+      const built = buildLtx({ pageSize: 512, pages, timestamp });
+      await store.put(`ltx/9/${built.name}`, built.bytes);
+      return built.pages.get(300);
+    };
+    const page = await put(1, 1000);
+    const reader = await open(store, { cacheBytes: 0 });
+    const { latest } = reader;
+    await put(1, 1000);
+    await reader.fetch(latest, [300]);
+    expect(reader.peek(latest, 300)).toEqual(page);
+    await put(2, 2000);
+    await expect(reader.fetch(latest, [200])).rejects.toMatchObject({ code: "DAMAGED_FILE" });
+  });
+
   test("into a cache that never holds more than it may, unless they are kept", async () => {
     const store = memoryStore();
     const { pages } = await snapshot(store, 1100);
