@@ -283,6 +283,57 @@ describe("POST /query", () => {
     );
   });
 
+  test.each([
+    "SELECT instr(x, y || 'b')",
+    "SELECT replace(x, y || 'b', 'c')",
+    "SELECT trim(x, replace(y, 'a', 'b') || 'a')",
+    "SELECT x LIKE '%' || y || 'b'",
+    "SELECT x GLOB '*' || y || 'b'",
+    "SELECT json_patch('{}', '{}')",
+    "SELECT unhex(x, y)",
+  ])("POST /query refuses at once what one step of would take long: %s", async (select) => {
+    const long = "SELECT printf('%.*c', 1000000, 'a') AS x, printf('%.*c', 500000, 'a') AS y";
+    const start = performance.now();
+    const { status, body } = await query(`${select} FROM (${long})`);
+    expect([status, body.error?.code]).toEqual([422, "SQL"]);
+    expect(performance.now() - start).toBeLessThan(3000);
+  });
+
+  test("POST /query has functions of its own that give what SQLite's give", async () => {
+    const values = [
+      "''",
+      "'a'",
+      "'ab'",
+      "'żółw ab żab'",
+      "'ż'",
+      "1.0",
+      "12",
+      "-0.5",
+      "x'6162'",
+      "x''",
+      "NULL",
+    ];
+    const calls = values.flatMap((a) =>
+      values.flatMap((b) => [
+        `instr(${a}, ${b})`,
+        `trim(${a}, ${b})`,
+        `ltrim(${a}, ${b})`,
+        `rtrim(${a}, ${b})`,
+        ...["'xy'", "''", "2.0", "NULL"].map((c) => `replace(${a}, ${b}, ${c})`),
+      ]),
+    );
+    const plain = new sqlite3.oo1.DB(":memory:");
+    for (let at = 0; at < calls.length; at += 100) {
+      const columns = calls
+        .slice(at, at + 100)
+        .flatMap((call) => [`quote(${call})`, `typeof(${call})`]);
+      const sql = `SELECT ${columns.join()}`;
+      const { body } = await query(sql);
+      expect(body.rows[0]).toEqual(plain.selectArray(sql));
+    }
+    plain.close();
+  });
+
   test("POST /query refuses results that are too large before they are made", async () => {
     const n = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 20000)";
     app = routes({ limits: { query: { rows: 100, bytes: 100_000 } } });

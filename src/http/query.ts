@@ -16,6 +16,7 @@ import { formatTxid } from "../ltx/file-name.ts";
 import type { ReplicaView } from "../replica/reader-options.ts";
 import type { Sqlite3 } from "../vfs/sqlite3.ts";
 import { receiveSmall } from "./ingest-body.ts";
+import { boundFunctions } from "./query-functions.ts";
 import type { Mounts } from "./mounted.ts";
 import type { Attached, OpenReader } from "./open-reader.ts";
 import type { Json } from "./openapi.ts";
@@ -176,12 +177,15 @@ async function answer(c: Context, context: QueryContext): Promise<Response> {
 class QueryDesk implements Attached {
   readonly #database: ReplicaDatabase;
   readonly #capi: Sqlite3["capi"];
+  readonly #forget: () => void;
   #last: Promise<unknown> = Promise.resolve();
   #isPast = false;
 
-  private constructor(database: ReplicaDatabase, { capi }: Sqlite3) {
+  private constructor(database: ReplicaDatabase, sqlite3: Sqlite3) {
+    const { capi } = sqlite3;
     this.#database = database;
     this.#capi = capi;
+    this.#forget = boundFunctions(sqlite3, database.db.pointer ?? 0);
   }
 
   static async open(
@@ -216,6 +220,7 @@ class QueryDesk implements Attached {
   async close(): Promise<void> {
     await this.#last;
     await this.#database.close();
+    this.#forget();
   }
 
   async #run(
