@@ -25,6 +25,7 @@ export interface ServeFlags extends ConfigFlags {
 }
 
 const TOKEN_VARIABLE = "PAGESTREAM_SERVE_TOKEN";
+const HEAP_BYTES = 256 * 1024 * 1024;
 const SIGNALS = ["SIGINT", "SIGTERM"] as const;
 
 /** Serves until a signal ends it. */
@@ -37,13 +38,22 @@ export async function runServe(text: string | undefined, flags: ServeFlags): Pro
   const corsOrigins = (flags.corsOrigin ?? []).map(checkOrigin);
   const level = checkLevel(flags.logLevel ?? "info");
   if (token === undefined && !address.isLoopback) throw unprotected(flags.addr);
-  const sqlite3 = flags.query === true ? await loadSqliteWasm("serve --query") : undefined;
+  const sqlite3 = flags.query === true ? await loadForStrangers() : undefined;
   const target = await openTarget(text, flags);
   try {
     return await serve(target, { address, token, corsOrigins, level, sqlite3 });
   } finally {
     await target.store.close?.();
   }
+}
+
+/** An SQLite that takes no more memory than it is given, whatever it is told to sort. */
+async function loadForStrangers(): Promise<Sqlite3Static> {
+  const sqlite3 = await loadSqliteWasm("serve --query");
+  const db = new sqlite3.oo1.DB(":memory:");
+  db.exec(`PRAGMA hard_heap_limit = ${HEAP_BYTES}`);
+  db.close();
+  return sqlite3;
 }
 
 async function serve(
