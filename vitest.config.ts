@@ -45,7 +45,6 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 60_000,
     maxWorkers: 2,
-    setupFiles: ["test/helpers/equal-bytes.ts"],
     projects: [
       {
         extends: true,
