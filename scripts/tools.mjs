@@ -97,11 +97,14 @@ export async function ensureTools(names = Object.keys(TOOLS)) {
   const missing = new Map();
   // Together: each run of a package manager has a price of its own.
   await installDebian(names.flatMap((name) => (isMissing(name) ? (TOOLS[name].apt ?? []) : [])));
-  const pythonProblem = await installPython(names.flatMap((name) => TOOLS[name].pip ?? []));
-  for (const name of names) {
+  // The rest at the same time, since most of it is waiting for a registry.
+  const [pythonProblem, ...npmProblems] = await Promise.all([
+    installPython(names.flatMap((name) => TOOLS[name].pip ?? [])),
+    ...names.map((name) => (TOOLS[name].npm === undefined ? undefined : installNpm(TOOLS[name]))),
+  ]);
+  for (const [i, name] of names.entries()) {
     const tool = TOOLS[name];
-    let problem = tool.pip === undefined ? undefined : pythonProblem;
-    if (tool.npm !== undefined) problem = await installNpm(tool);
+    let problem = tool.pip === undefined ? npmProblems[i] : pythonProblem;
     if (tool.apt !== undefined && isMissing(name)) {
       problem = `there is no ${tool.path}. Run: apt-get install ${tool.apt.join(" ")}`;
     }
