@@ -3,9 +3,9 @@
  *
  * `npm test -- unit interop` runs only these suites. Each has a share of the time in `test/budget.json`, which its
  * tests see as PAGESTREAM_BUDGET_MS. `--nightly` drops the budget and sets PAGESTREAM_NIGHTLY=1 for longer seeds.
- * With PAGESTREAM_NO_SKIP=1 whatever is skipped counts as failed, and so does a run that took longer than all shares
- * together. One suite over its share is only told: a machine that was busy for a while is no fault of the code. Nor is the
- * time that a virtual machine was not given by its host, which is told as well.
+ * With PAGESTREAM_NO_SKIP=1 whatever is skipped counts as failed, and so does a run that took half as long again as all
+ * shares together. What is over by less is only told: the same tests took 1,000 and 1,240 s on one virtual machine on one day,
+ * by what its host did for others. The time that it was not given at all is told as well, and does not count.
  *
  * The names of all failed tests stand above the last line, so that the end of a log says what to look for.
  *
@@ -26,6 +26,9 @@ import { ensureTools } from "./tools.mjs";
 /** Past its share a suite may finish, so that its failures are seen; past this much more it is hanging. */
 const HANGING_FACTOR = 2;
 const HANGING_EXTRA_MS = 120_000;
+
+/** A run that takes so many times its shares is not slow because of the machine. */
+const TOO_LONG_FACTOR = 1.5;
 
 /** Vitest's workers, as `vitest.config.ts` has it. */
 const WORKERS = 2;
@@ -72,11 +75,14 @@ if (strict) {
   total.skipped = 0;
 }
 const [took, stoodStill] = [suitesMs, stoodStillMs].map((ms) => (ms / 1000).toFixed(0));
-const told = `the suites took ${took} s, of which the host gave ${stoodStill} s to other machines`;
+const overMs = nightly ? 0 : suitesMs - stoodStillMs - totalSeconds * 1000;
+const told =
+  `the suites took ${took} s, of which the host gave ${stoodStill} s to other machines` +
+  (overMs > 0 ? `  OVER BUDGET by ${(overMs / 1000).toFixed(0)} s` : "");
 summary.push(told);
-if (strict && !nightly && suitesMs - stoodStillMs > totalSeconds * 1000) {
+if (strict && overMs > (TOO_LONG_FACTOR - 1) * totalSeconds * 1000) {
   total.failed += 1;
-  failures.push(`${told}: more than ${totalSeconds} s`);
+  failures.push(told);
 }
 console.log("");
 for (const line of summary) console.log(line);
